@@ -1,0 +1,134 @@
+# sbx: one Makefile. `make help` lists the targets; everything that is built goes to build/.
+
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+DESTDIR ?=
+SANITIZE ?=
+V ?=
+
+# A sanitized build is a tree of its own, so that both stay incremental.
+empty :=
+comma := ,
+BUILD := build$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))
+OBJ := $(BUILD)/obj
+GEN := $(BUILD)/gen
+BIN := $(BUILD)/bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSION 2>/dev/null || echo unknown)
+
+# The one list of Debian packages: to build and run (PACKAGES), more for tests and lint (PACKAGES_CHECK), and the peers that bench
+# measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
+PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
+	libarchive-dev libacl1-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
+	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
+PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
+	procps socat util-linux python3 python3-yaml git tar
+PACKAGES_BENCH := crun openssh-server openssh-client
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
+	-Wwrite-strings -Wundef -Wdate-time -Wnull-dereference -Wcast-qual -Wpointer-arith -Wno-switch-enum
+ifeq ($(findstring clang,$(CC)),)
+WARN += -Wduplicated-cond -Wlogical-op -Wimplicit-fallthrough=5 -Wjump-misses-init
+endif
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
+ifeq ($(SANITIZE),)
+HARDEN += -D_FORTIFY_SOURCE=2
+OPT := -O2 -g1
+else
+OPT := -O1 -g -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-null-dereference
+endif
+CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -I$(GEN)
+CFLAGS := -std=gnu17 $(OPT) $(WARN) $(HARDEN) -fPIE -ffile-prefix-map=$(CURDIR)=.
+LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
+
+# ---- sources, by folder: adding a file needs no edit here ----
+src = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+obj = $(patsubst %.c,$(OBJ)/%.o,$(1))
+
+BASE := $(call src,shared/base)
+WIRE := $(call src,shared/wire)
+CONTRACT := $(call src,shared/contract)
+NET := $(call src,shared/net)
+SPECS := $(sort $(wildcard shared/specs/*.yaml))
+GENC := $(patsubst shared/specs/%.yaml,$(GEN)/%_contract.c,$(SPECS))
+GENH := $(GENC:.c=.h)
+GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
+
+SBXGEN_SRC := $(call src,shared/gen) $(BASE)
+SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http $(sort $(wildcard daemon/api/*))) $(BASE) $(WIRE) $(CONTRACT)
+NETD_SRC := $(call src,daemon/netd) $(BASE)
+AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
+
+PROGRAMS := $(BIN)/sbx $(BIN)/sbxd $(BIN)/sbx-net $(BIN)/sbx-agent
+
+.PHONY: all
+all: $(PROGRAMS) compile_commands.json ## Build the programs into build/bin (default)
+
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -DSBX_VERSION='"$(VERSION)"' -MMD -MP -c $< -o $@
+
+$(OBJ)/gen/%.o: $(GEN)/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The version is compiled into one object only: rebuild just that one when it changes.
+$(BUILD)/version: force
+	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+.PHONY: force
+force:
+$(OBJ)/shared/base/version.o: $(BUILD)/version
+
+$(BIN)/sbxgen: $(call obj,$(SBXGEN_SRC))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -lyaml -lcjson -lm -o $@
+
+# One run of the generator writes the .c and the .h of a contract.
+$(GEN)/%_contract.c $(GEN)/%_contract.h &: shared/specs/%.yaml $(BIN)/sbxgen
+	@mkdir -p $(@D)
+	$(call say,GEN,$<)$(BIN)/sbxgen contract $< $(GEN)/$*_contract
+
+# Only these may include generated headers: have them there first. (shared/ must not: sbxgen is made of it.)
+$(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXD_SRC))): | $(GENH)
+
+$(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -lwslay -lcjson -l:libarchive.a -lacl -lm -o $@
+
+$(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lm -o $@
+
+$(BIN)/sbx-net: $(call obj,$(NETD_SRC))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -lslirp -lcjson -lm -o $@
+
+include mk/agent.mk
+include mk/check.mk
+include mk/install.mk
+
+compile_commands.json: Makefile $(wildcard mk/*.mk)
+	@sep='['; for f in $(sort $(SBX_SRC) $(SBXD_SRC) $(NETD_SRC) $(AGENT_SRC) $(call src,shared/gen)); do \
+	  printf '%s\n{"directory":"%s","file":"%s","command":"%s -c %s"}' "$$sep" '$(CURDIR)' "$$f" \
+	    '$(subst ",\",$(CC) $(CPPFLAGS) $(CFLAGS))' "$$f"; sep=','; done > $@; echo ']' >> $@
+
+.PHONY: clean
+clean: ## Remove build/
+	rm -rf build compile_commands.json
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)

@@ -1,0 +1,89 @@
+/*
+ * cli: what every command is and has: its table row, the global flags, output and the connection.
+ *
+ * Rules: data goes to cli->out (written to standard output at the end, or by cli_flush), all else to standard error.
+ * A command returns its exit code, or -1 with err, which main prints as "sbx <verb>: message" and a hint line, and turns
+ * into 2 for code USAGE and 1 for all others.
+ */
+#ifndef SBX_CLI_CLI_H
+#define SBX_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli/endpoint/client.h"
+#include "cli/opt.h"
+#include "shared/base/buf.h"
+#include "shared/base/err.h"
+#include "shared/base/json.h"
+
+enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_YAML };
+
+struct globals {
+	const char *output, *host, *api_key;
+	bool help;
+	bool version;
+};
+
+struct command;
+
+struct cli {
+	const struct command *command; /* that runs */
+	struct globals globals;
+	enum format format;
+	struct buf out;
+	struct endpoint endpoint;
+	bool endpoint_known;
+};
+
+/* Arguments that are no options, in order. */
+struct args {
+	char **v;
+	size_t n;
+};
+
+#define NO_LIMIT SIZE_MAX
+#define NO_COMMAND (-1)
+
+struct command {
+	const char *group; /* "image" of "sbx image ls", or NULL */
+	const char *name, *alias;
+	const char *summary;
+	const char *usage; /* what follows the name */
+	const char *about; /* more lines for the help, or NULL */
+	const char *example;
+	const struct opt *options; /* or NULL */
+	size_t options_size;	   /* of the struct that they fill */
+	size_t min_args, max_args;
+	int command_after; /* see struct opt_parse; NO_COMMAND */
+	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
+};
+
+/* Rows of the table in main.c, one exported by each file of cli/cmd. */
+extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
+extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
+extern const struct command cmd_context_ls, cmd_up, cmd_down, cmd_doctor, cmd_version;
+
+/* A client of the endpoint that the flags and the environment name. Close with client_close. */
+int cli_client(struct cli *cli, struct client *c, struct err *err);
+int cli_endpoint(struct cli *cli, struct err *err);
+
+/* Write cli->out to standard output now. IO with err->sys when it fails. */
+int cli_flush(struct cli *cli, struct err *err);
+
+/* "sbx <verb>: text" on standard error; err_line with the hint on a line of its own. */
+void cli_warn(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_error(const struct cli *cli, const struct err *err);
+
+/* v as one JSON or YAML document to cli->out, for these formats only. */
+void cli_document(struct cli *cli, const js *v);
+
+/* Ask on the terminal. 1 yes, 0 no, -1 with err and this hint when there is no terminal to ask on. */
+int cli_confirm(const char *question, const char *hint, struct err *err);
+
+/* Block INT, TERM, HUP and QUIT and return a signalfd for them, or -1. */
+int cli_signal_fd(struct err *err);
+/* The exit code for the signal that waits in fd (130 for INT), taking it. */
+int cli_signal_code(int fd);
+
+#endif

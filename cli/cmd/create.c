@@ -1,0 +1,45 @@
+#include "cli/create.h"
+
+#include "shared/base/mem.h"
+
+struct options {
+	struct create_options create;
+};
+
+static const struct opt options[] = {
+	CREATE_OPTIONS(struct options, create),
+	{ .kind = OPT_END },
+};
+
+static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	const struct options *o = opts;
+	(void)args;
+	struct client c;
+	auto_fd int sig_fd = cli_signal_fd(err);
+	if (sig_fd < 0 || cli_client(cli, &c, err))
+		return -1;
+	int interrupted;
+	auto_js *sandbox = create_sandbox(cli, &c, &o->create, sig_fd, &interrupted, err);
+	client_close(&c);
+	if (interrupted)
+		return interrupted;
+	if (!sandbox)
+		return -1;
+	if (cli->format == FORMAT_TABLE)
+		buf_fmt(&cli->out, "%s\n", js_str(js_get(sandbox, "id"), ""));
+	cli_document(cli, sandbox);
+	return 0;
+}
+
+const struct command cmd_create = {
+	.name = "create",
+	.summary = "Create a sandbox and print its id",
+	.usage = "[options]",
+	.about = "All or nothing: what fails or is interrupted leaves nothing behind. The first create of an image builds it.",
+	.example = "  sbx create --name demo\n  id=$(sbx create --memory 512 --env LANG=C.UTF-8 --timeout 3600)",
+	.options = options,
+	.options_size = sizeof(struct options),
+	.command_after = NO_COMMAND,
+	.run = run,
+};

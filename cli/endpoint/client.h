@@ -1,0 +1,71 @@
+/*
+ * client: calls to the daemon by generated operation, over one kept connection.
+ *
+ * Sequence: client_init, then any number of client_call; or by hand client_begin, client_send..., client_head,
+ * client_read until 0. Answers of status 400 and above become an err with the server's code, message and hint.
+ * One thread; blocking, with a time limit, and interruptible by cancel_fd.
+ */
+#ifndef SBX_CLI_CLIENT_H
+#define SBX_CLI_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cli/endpoint/endpoint.h"
+#include "cli/endpoint/http1.h"
+#include "sbx_contract.h"
+#include "shared/base/buf.h"
+#include "shared/base/err.h"
+#include "shared/base/json.h"
+
+#define CLIENT_TIMEOUT_MS 60000
+
+struct client {
+	const struct endpoint *ep;
+	int fd;		/* -1 = not connected */
+	int cancel_fd;	/* readable = give up with err->sys EINTR; -1 = none */
+	int timeout_ms; /* without progress; 0 = none */
+	bool no_start;	/* do not start the daemon */
+	char *rx;
+	size_t rx_off, rx_len;
+	struct http1_head head;
+	struct http1_body body;
+	const char *ws_key; /* asks for an upgrade; set by ws_open */
+};
+
+struct kv {
+	const char *key, *value; /* value NULL = leave out */
+};
+
+#define CALL_QUERY_MAX 6
+struct call {
+	enum sbx_op op;
+	const char *path[2]; /* values of the path parameters in order */
+	struct kv query[CALL_QUERY_MAX];
+	const struct buf *json; /* body, or NULL */
+	bool stream;		/* the body follows by client_send, chunked */
+};
+
+void client_init(struct client *c, const struct endpoint *ep);
+void client_close(struct client *c); /* the connection is cut, which aborts what is under way */
+
+/* Send the request (with its body unless it is streamed). Connects, and starts the daemon, when needed. */
+int client_begin(struct client *c, const struct call *call, struct err *err);
+/* A piece of a streamed body. 1 = the server has answered already, so sending more is useless; 0; -1. */
+int client_send(struct client *c, const void *data, size_t n, struct err *err);
+int client_send_end(struct client *c, struct err *err);
+/* Wait for the head of the answer; an error answer is read whole and becomes err. */
+int client_head(struct client *c, struct err *err);
+/* The next run of the body, in the client's own memory until the next call. 1, 0 at the end, -1. */
+int client_read(struct client *c, const char **data, size_t *n, struct err *err);
+
+/* The whole call; the body is appended to out (NULL = dropped). */
+int client_call(struct client *c, const struct call *call, struct buf *out, struct err *err);
+/* The whole call with a JSON answer. NULL with err. Free with js_free. */
+js *client_json(struct client *c, const struct call *call, struct err *err);
+
+/* An API error object {code, message, hint} as err. Returns -1. */
+int client_api_error(const js *error, int status, struct err *err);
+
+#endif

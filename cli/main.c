@@ -1,0 +1,232 @@
+/*
+ * sbx: the command. Finds the row of the table that is meant, parses its options, runs it and reports.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/help.h"
+#include "shared/base/mem.h"
+
+static const struct command *const commands[] = {
+	&cmd_create,
+	&cmd_run,
+	&cmd_exec,
+	&cmd_pty,
+	&cmd_ls,
+	&cmd_inspect,
+	&cmd_cp,
+	&cmd_rm,
+	&cmd_logs,
+	&cmd_image_ls,
+	&cmd_image_build,
+	&cmd_image_inspect,
+	&cmd_key_create,
+	&cmd_key_ls,
+	&cmd_key_rm,
+	&cmd_context_ls,
+	&cmd_up,
+	&cmd_down,
+	&cmd_doctor,
+	&cmd_version,
+};
+
+enum { EXIT_USAGE = 2, NAMES = ARRAY_LEN(commands) * 2 };
+
+static bool same(const char *a, const char *b)
+{
+	return a && strcmp(a, b) == 0;
+}
+
+static bool is_group(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (same(commands[i]->group, word))
+			return true;
+	return false;
+}
+
+static const struct command *find_command(const char *group, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const struct command *c = commands[i];
+		bool in_group = group ? same(c->group, group) : !c->group;
+		if (in_group && (same(c->name, name) || same(c->alias, name)))
+			return c;
+	}
+	return NULL;
+}
+
+static int unknown_command(const char *group, const char *word, struct err *err)
+{
+	const char *names[NAMES];
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const struct command *c = commands[i];
+		if (group && !same(c->group, group))
+			continue;
+		names[n++] = !group && c->group ? c->group : c->name;
+		if (c->alias && (group || !c->group))
+			names[n++] = c->alias;
+	}
+	const char *near = opt_nearest(word, names, n);
+	const char *sep = group ? " " : "";
+	err_set(err, ERR_USAGE, "unknown command '%s%s%s'", group ? group : "", sep, word);
+	if (near)
+		return err_hint(err, "did you mean 'sbx %s%s%s'?", group ? group : "", sep, near);
+	return err_hint(err, "'sbx %s%s--help' lists the commands", group ? group : "", sep);
+}
+
+/* Help that was asked for goes to out with code 0; help in place of a missing command comes with code 2. */
+static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	if (argc == 0) {
+		help_all(&cli->out, commands, ARRAY_LEN(commands));
+		return 0;
+	}
+	const char *group = is_group(argv[0]) ? argv[0] : NULL;
+	if (group && argc == 1) {
+		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
+		return 0;
+	}
+	const char *word = group ? argv[1] : argv[0];
+	const struct command *c = find_command(group, word);
+	if (!c)
+		return unknown_command(group, word, err);
+	help_command(&cli->out, c);
+	return 0;
+}
+
+static int check_args(const struct command *c, size_t n, struct err *err)
+{
+	if (n >= c->min_args && n <= c->max_args)
+		return 0;
+	err_set(err, ERR_USAGE, n < c->min_args ? "arguments are missing" : "too many arguments");
+	help_usage(c, err);
+	return -1;
+}
+
+static int set_format(struct cli *cli)
+{
+	const char *o = cli->globals.output;
+	cli->format = same("json", o ? o : "") ? FORMAT_JSON : same("yaml", o ? o : "") ? FORMAT_YAML : FORMAT_TABLE;
+	return 0;
+}
+
+/* Parse what follows the verb and run it. */
+static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	const struct command *c = cli->command;
+	auto_free void *options = mem_zalloc(c->options_size ? c->options_size : 1);
+	struct opt_parse p = {
+		.sets = { { c->options, options }, { global_options, &cli->globals } },
+		.command_after = c->command_after,
+	};
+	int rc = opt_parse(&p, argc, argv, err);
+	if (rc && err->code == ERR_USAGE && !*err->hint)
+		help_usage(c, err);
+	if (rc == 0 && cli->globals.help) {
+		help_command(&cli->out, c);
+	} else if (rc == 0) {
+		struct args args = { p.args, p.count };
+		rc = check_args(c, args.n, err) || set_format(cli) ? -1 : c->run(cli, options, &args, err);
+	}
+	opt_parse_free(&p);
+	return rc;
+}
+
+static int no_command(struct cli *cli, const char *group)
+{
+	if (group)
+		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
+	else
+		help_all(&cli->out, commands, ARRAY_LEN(commands));
+	return EXIT_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+	return same(word, "--help") || same(word, "-h");
+}
+
+/* The words after the global flags: [GROUP] VERB ... */
+static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	if (same(argv[0], "help"))
+		return show_help(cli, argc - 1, argv + 1, err);
+	const char *group = is_group(argv[0]) ? argv[0] : NULL;
+	if (group && argc == 1)
+		return no_command(cli, group);
+	if (group && (is_help(argv[1]) || same(argv[1], "help")))
+		return show_help(cli, 1, argv, err);
+	const char *word = group ? argv[1] : argv[0];
+	cli->command = find_command(group, word);
+	if (!cli->command)
+		return unknown_command(group, word, err);
+	int words = group ? 2 : 1;
+	return run_command(cli, argc - words, argv + words, err);
+}
+
+static const struct opt front_options[] = {
+	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
+	{ .kind = OPT_END },
+};
+
+static int run(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	struct opt_parse front = {
+		.sets = { { front_options, &cli->globals }, { global_options, &cli->globals } },
+		.command_after = NO_COMMAND,
+		.stop_first = true,
+	};
+	int rc = opt_parse(&front, argc, argv, err);
+	opt_parse_free(&front);
+	if (rc)
+		return *err->hint ? -1 : err_hint(err, "'sbx --help' lists the commands");
+	argc -= (int)front.used;
+	argv += front.used;
+	if (cli->globals.version) {
+		cli->command = &cmd_version;
+		return run_command(cli, 0, argv, err);
+	}
+	if (cli->globals.help)
+		return show_help(cli, argc, argv, err);
+	return argc == 0 ? no_command(cli, NULL) : dispatch(cli, argc, argv, err);
+}
+
+/* Descriptors 0 to 2 that are closed would be taken by our files, and output would go there. Reading-only, so that
+ * writing to a closed output still is an error. */
+static int hold_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+			return -1;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (hold_standard_streams() || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return 1;
+	struct cli cli = { .out = BUF_INIT };
+	struct err err = ERR_INIT;
+	int rc = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0), &err);
+	struct err flush = ERR_INIT;
+	if (cli_flush(&cli, &flush) && rc >= 0) {
+		err = flush;
+		rc = -1;
+	}
+	if (rc < 0) {
+		/* a reader that has seen enough is no news */
+		if (err.sys != EPIPE)
+			cli_error(&cli, &err);
+		rc = err.sys == EINTR ? 128 + SIGINT : err.code == ERR_USAGE ? EXIT_USAGE : 1;
+	}
+	endpoint_free(&cli.endpoint);
+	buf_free(&cli.out);
+	return rc;
+}

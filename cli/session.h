@@ -1,0 +1,52 @@
+/*
+ * session: one command or terminal in a sandbox, joined to our standard streams over a WebSocket. Used by exec, run, pty.
+ *
+ * One poll loop serves the connection, standard input, signals and slow outputs, so that none of them holds up another.
+ * Signals that arrive (INT, TERM, HUP, QUIT) go to the command; a third one within two seconds ends us with 130.
+ */
+#ifndef SBX_CLI_SESSION_H
+#define SBX_CLI_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli/endpoint/client.h"
+#include "cli/opt.h"
+#include "cli/term/escape.h"
+
+struct session_config {
+	enum sbx_op op; /* SBX_OP_STREAM_EXEC or SBX_OP_CONNECT_PTY */
+	const char *sandbox;
+	char *const *command;
+	size_t command_count;
+	const struct opt_list *env;
+	const char *cwd, *user, *session; /* NULL = not given */
+	struct opt_num timeout;		  /* seconds */
+	bool use_stdin;
+	bool tty;
+	struct escape escape; /* of a pty */
+};
+
+enum session_end { SESSION_EXIT, SESSION_DETACHED, SESSION_INTERRUPTED };
+
+struct session_result {
+	enum session_end end;
+	int code; /* exit code to return */
+	bool timed_out;
+	bool started;
+	char name[80]; /* of the terminal session, as the daemon told */
+};
+
+/* Run to the end of the command or of our patience. 0 with *out, -1 with err (also when an output of ours fails: err->sys). */
+int session_run(struct client *c, const struct session_config *config, struct session_result *out, struct err *err);
+
+struct cli;
+/* The exit code of a session that ended; a timeout is said on standard error. */
+int session_code(struct cli *cli, const struct session_result *result, const struct session_config *config);
+/* The exit code of one that failed: -1 (err is to be printed). */
+int session_failed(const struct session_result *result, struct err *err);
+
+/* Members "env" of a request: later values win; a name alone takes its value from our environment. */
+int session_env(struct jw *w, const struct opt_list *env, const char *term, struct err *err);
+
+#endif

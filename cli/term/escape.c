@@ -1,0 +1,69 @@
+#include "cli/term/escape.h"
+
+#include <ctype.h>
+#include <string.h>
+
+int escape_parse(const char *text, struct escape *e, struct err *err)
+{
+	*e = (struct escape){ .ch = ESCAPE_NONE };
+	if (strcmp(text, "none") == 0)
+		return 0;
+	unsigned char first = (unsigned char)text[0];
+	if (first == '^' && text[1] && !text[2]) {
+		int upper = toupper((unsigned char)text[1]);
+		if (upper >= '@' && upper <= '_') {
+			e->ch = upper & 31;
+			return 0;
+		}
+	} else if (first && !text[1] && first < 128 && first != '\r' && first != '\n') {
+		e->ch = first;
+		return 0;
+	}
+	return err_set(err, ERR_USAGE, "option '--escape' takes one character, ^X or 'none', not '%s'", text);
+}
+
+/* The byte after an escape character. Returns how many bytes went to out. */
+static size_t after_escape(struct escape *e, uint8_t c, uint8_t *out, enum escape_event *event)
+{
+	if (c == '.' || c == '?') {
+		*event = c == '.' ? ESCAPE_DETACH : ESCAPE_HELP;
+		e->state = ESCAPE_LINE_START;
+		return 0;
+	}
+	size_t n = 0;
+	out[n++] = (uint8_t)e->ch;
+	if (c != e->ch)
+		out[n++] = c;
+	e->state = c == '\r' || c == '\n' ? ESCAPE_LINE_START : ESCAPE_WITHIN;
+	return n;
+}
+
+size_t escape_feed(struct escape *e, struct escape_io *io)
+{
+	size_t n = 0;
+	io->event = ESCAPE_NOTHING;
+	for (io->used = 0; io->used < io->n && io->event == ESCAPE_NOTHING;) {
+		uint8_t c = io->in[io->used++];
+		if (e->state == ESCAPE_SEEN) {
+			n += after_escape(e, c, io->out + n, &io->event);
+			continue;
+		}
+		if (e->state == ESCAPE_LINE_START && c == e->ch) {
+			e->state = ESCAPE_SEEN;
+			continue;
+		}
+		e->state = c == '\r' || c == '\n' ? ESCAPE_LINE_START : ESCAPE_WITHIN;
+		io->out[n++] = c;
+	}
+	return n;
+}
+
+void escape_show(const struct escape *e, char out[8])
+{
+	size_t n = 0;
+	if (e->ch >= 0 && e->ch < 32)
+		out[n++] = '^';
+	if (e->ch >= 0)
+		out[n++] = (char)(e->ch < 32 ? e->ch | 64 : e->ch);
+	out[n] = '\0';
+}

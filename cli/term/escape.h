@@ -1,0 +1,40 @@
+/*
+ * escape: ssh's escape sequences in the keys that a person types: after a newline, ~. detaches, ~? asks for help and ~~
+ * is one ~. Pure: bytes in, bytes out, and what was asked for.
+ */
+#ifndef SBX_CLI_ESCAPE_H
+#define SBX_CLI_ESCAPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/base/err.h"
+
+#define ESCAPE_NONE (-1)
+
+enum escape_state { ESCAPE_LINE_START, ESCAPE_WITHIN, ESCAPE_SEEN };
+enum escape_event { ESCAPE_NOTHING, ESCAPE_DETACH, ESCAPE_HELP };
+
+struct escape {
+	int ch; /* ESCAPE_NONE = every byte passes */
+	enum escape_state state;
+};
+
+/* From --escape: one character, ^X for a control character, or "none". USAGE otherwise. */
+int escape_parse(const char *text, struct escape *e, struct err *err);
+
+/* Pass in[0..n) to out, which has room for n + 1. Stops after the byte that made an event; *used tells how far it came.
+ * Returns the bytes written to out. */
+struct escape_io {
+	const uint8_t *in;
+	size_t n;
+	uint8_t *out;
+	size_t used;
+	enum escape_event event;
+};
+size_t escape_feed(struct escape *e, struct escape_io *io);
+
+/* The character as a person types it, "~" or "^A", into out[8]. */
+void escape_show(const struct escape *e, char out[8]);
+
+#endif

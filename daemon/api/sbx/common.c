@@ -1,0 +1,173 @@
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api/sbx/handlers.h"
+#include "daemon/api/sbx/sbx.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+enum { COLLECT_MAX = 16 << 20 };
+
+/* ---- the dialect ---- */
+
+static http_handler *const handlers[SBX_OP_COUNT] = {
+#define X(id, op) [SBX_OP_##op] = sbx_##id,
+	SBX_OPERATIONS(X)
+#undef X
+};
+
+static void error_body(const struct err *e, struct buf *out)
+{
+	struct jw w;
+	jw_init(&w, out);
+	jw_obj(&w);
+	jw_key(&w, "error");
+	api_write_error(&w, e);
+	jw_obj_end(&w);
+}
+
+const struct http_dialect sbx_dialect = { .contract = &contract_sbx, .handlers = handlers, .error_body = error_body };
+
+void api_write_error(struct jw *w, const struct err *e)
+{
+	jw_obj(w);
+	jw_kstr(w, "code", err_name(e->code));
+	jw_kstr(w, "message", e->msg);
+	if (e->hint[0])
+		jw_kstr(w, "hint", e->hint);
+	jw_obj_end(w);
+}
+
+void api_write_time(struct jw *w, const char *key, int64_t wall_ms)
+{
+	char text[CLOCK_RFC3339_LEN];
+	jw_kstr(w, key, wall_ms ? clock_rfc3339(wall_ms, text) : NULL);
+}
+
+struct sandbox *api_sandbox(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	struct sandbox *sb = sandbox_find(api_of(r)->core, http_param(r, "sandbox"), &err);
+	if (!sb)
+		http_reply_err(r, &err);
+	return sb;
+}
+
+uint32_t api_schema(const char *name)
+{
+	for (uint32_t i = 0; i < contract_sbx.schema_count; i++)
+		if (!strcmp(ct_s(&contract_sbx, contract_sbx.schemas[i].name), name))
+			return i;
+	return CT_NONE;
+}
+
+/* ---- lists ---- */
+
+char **api_pairs(const js *obj)
+{
+	if (js_type(obj) != JS_OBJECT)
+		return NULL;
+	char **list = mem_array(js_count(obj) + 1, sizeof(*list));
+	size_t n = 0;
+	js_each(it, obj)
+		list[n++] = mem_printf("%s=%s", js_key(it), js_str(it, ""));
+	return list;
+}
+
+char **api_strings(const js *arr)
+{
+	if (js_type(arr) != JS_ARRAY)
+		return NULL;
+	char **list = mem_array(js_count(arr) + 1, sizeof(*list));
+	size_t n = 0;
+	js_each(it, arr)
+		list[n++] = mem_strdup(js_str(it, ""));
+	return list;
+}
+
+void api_free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
+int api_signal(const char *word)
+{
+	static const struct {
+		const char *word;
+		int signo;
+	} signals[] = {
+		{ "HUP", SIGHUP },   { "INT", SIGINT },   { "QUIT", SIGQUIT }, { "KILL", SIGKILL }, { "TERM", SIGTERM },   { "USR1", SIGUSR1 },
+		{ "USR2", SIGUSR2 }, { "STOP", SIGSTOP }, { "CONT", SIGCONT }, { "TSTP", SIGTSTP }, { "WINCH", SIGWINCH }, { "ALRM", SIGALRM },
+	};
+	for (size_t i = 0; word && i < ARRAY_LEN(signals); i++)
+		if (!strcmp(signals[i].word, word))
+			return signals[i].signo;
+	return SIGTERM;
+}
+
+/* ---- collecting a small answer ---- */
+
+static void collect_end(struct collect *c)
+{
+	execution_close(c->x);
+	buf_free(&c->out);
+	free(c);
+}
+
+static void on_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
+{
+	struct collect *c = arg;
+	if (ch == EXEC_STDOUT && c->out.len + n <= COLLECT_MAX)
+		buf_add(&c->out, data, n);
+	else if (ch == EXEC_STDOUT)
+		c->too_large = true;
+	execution_consumed(c->x, ch, n);
+}
+
+static void on_end(void *arg, const struct exec_end *end)
+{
+	struct collect *c = arg;
+	struct err err = end->err;
+	bool failed = end->failed;
+	if (!failed && (c->too_large || buf_failed(&c->out))) {
+		failed = true;
+		err_set(&err, ERR_TOO_LARGE, "the answer of the guest is over %d MiB", COLLECT_MAX >> 20);
+	}
+	http_on_done(c->req, NULL);
+	c->done(c, failed ? &err : NULL);
+	collect_end(c);
+}
+
+const struct exec_ops collect_ops = { .on_data = on_data, .on_end = on_end };
+
+/* The client went away first. */
+static void on_done(struct http_req *r, bool delivered)
+{
+	(void)delivered;
+	collect_end(http_user(r));
+}
+
+struct collect *collect_new(struct http_req *r, void (*done)(struct collect *c, const struct err *err))
+{
+	struct collect *c = mem_zalloc(sizeof(*c));
+	c->req = r;
+	c->done = done;
+	buf_init(&c->out);
+	return c;
+}
+
+void collect_run(struct collect *c, struct execution *x, const struct err *err)
+{
+	if (!x) {
+		http_reply_err(c->req, err);
+		collect_end(c);
+		return;
+	}
+	c->x = x;
+	execution_eof(x);
+	http_set_user(c->req, c);
+	http_on_done(c->req, on_done);
+}

@@ -1,0 +1,163 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api/sbx/handlers.h"
+#include "daemon/api/sbx/sbx.h"
+#include "daemon/core/builder.h"
+#include "daemon/image/image.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+void api_write_image(struct jw *w, struct api *api, const char *name)
+{
+	struct image image = { 0 };
+	struct err err = ERR_INIT;
+	int found = image_find(core_config(api->core)->cache, name, &image, &err);
+	bool built = found == 1;
+	jw_obj(w);
+	jw_kstr(w, "name", name);
+	jw_kstr(w, "state", builder_is_building(core_builder(api->core), name) ? "building" : built ? "built" : "unbuilt");
+	jw_kstr(w, "key", built ? image.key : NULL);
+	jw_kstr(w, "kernel", built ? image.kernel_version : NULL);
+	jw_key(w, "sizeBytes");
+	if (built)
+		jw_int(w, image.size_bytes);
+	else
+		jw_null(w);
+	api_write_time(w, "createdAt", built ? image.created_wall_ms : 0);
+	jw_obj_end(w);
+	if (built)
+		image_free(&image);
+}
+
+static bool is_known(const char *name)
+{
+	for (const char *const *n = image_recipes(); *n; n++)
+		if (!strcmp(*n, name))
+			return true;
+	return false;
+}
+
+/* The image named in the path, or NULL when 404 has been answered. */
+static const char *image_name(struct http_req *r)
+{
+	const char *name = http_param(r, "image");
+	if (is_known(name))
+		return name;
+	struct err err = ERR_INIT;
+	err_set(&err, ERR_NOT_FOUND, "no image '%s'", name);
+	err_hint(&err, "list them with: sbx image ls");
+	http_reply_err(r, &err);
+	return NULL;
+}
+
+void sbx_listImages(struct http_req *r)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "images");
+	jw_arr(&w);
+	for (const char *const *n = image_recipes(); *n; n++)
+		api_write_image(&w, api_of(r), *n);
+	jw_arr_end(&w);
+	jw_obj_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
+void sbx_getImage(struct http_req *r)
+{
+	const char *name = image_name(r);
+	if (!name)
+		return;
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	api_write_image(&w, api_of(r), name);
+	http_reply_json(r, 200, &out);
+}
+
+/* ---- build, with progress as NDJSON ---- */
+
+struct build_call {
+	struct http_req *req;
+	struct build_wait *wait;
+	char *name;
+	int64_t begun_ms;
+};
+
+static void send_line(struct build_call *call, struct buf *line)
+{
+	buf_ch(line, '\n');
+	http_stream_write(call->req, line->p, line->len);
+}
+
+static void on_progress(void *arg, const char *phase, const char *text)
+{
+	auto_buf line = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &line);
+	jw_obj(&w);
+	jw_kstr(&w, "phase", phase);
+	jw_kstr(&w, "message", text);
+	jw_obj_end(&w);
+	send_line(arg, &line);
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	struct build_call *call = arg;
+	call->wait = NULL;
+	auto_buf line = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &line);
+	jw_obj(&w);
+	if (err) {
+		jw_key(&w, "error");
+		api_write_error(&w, err);
+	} else {
+		jw_kbool(&w, "done", true);
+		jw_key(&w, "seconds");
+		jw_num(&w, (double)(clock_mono_ms() - call->begun_ms) / 1000);
+		jw_key(&w, "image");
+		api_write_image(&w, api_of(call->req), call->name);
+	}
+	jw_obj_end(&w);
+	send_line(call, &line);
+	http_stream_end(call->req);
+}
+
+static void on_request_over(struct http_req *r, bool delivered)
+{
+	(void)delivered;
+	struct build_call *call = http_user(r);
+	builder_forget(call->wait);
+	free(call->name);
+	free(call);
+}
+
+static const struct build_ops build_call_ops = { .on_progress = on_progress, .on_done = on_done };
+
+void sbx_buildImage(struct http_req *r)
+{
+	const char *name = image_name(r);
+	if (!name)
+		return;
+	int64_t vcpus = 1, memory_mb = 256;
+	js_int(js_get(http_body(r), "vcpus"), &vcpus);
+	js_int(js_get(http_body(r), "memoryMb"), &memory_mb);
+	struct build_call *call = mem_zalloc(sizeof(*call));
+	*call = (struct build_call){ .req = r, .name = mem_strdup(name), .begun_ms = clock_mono_ms() };
+	struct err err = ERR_INIT;
+	call->wait = builder_wait(core_builder(api_of(r)->core), name, (unsigned)vcpus, (unsigned)memory_mb, &build_call_ops, call, &err);
+	if (!call->wait) {
+		http_reply_err(r, &err);
+		free(call->name);
+		free(call);
+		return;
+	}
+	http_set_user(r, call);
+	http_on_done(r, on_request_over);
+	http_stream_begin(r, 200, "application/x-ndjson", -1, NULL);
+}

@@ -1,0 +1,66 @@
+#include "daemon/api/sbx/handlers.h"
+#include "daemon/api/sbx/sbx.h"
+#include "daemon/core/account.h"
+
+static void write_key(struct jw *w, const struct db_key *key, const char *secret)
+{
+	jw_obj(w);
+	jw_kstr(w, "id", key->id);
+	jw_kstr(w, "name", key->name);
+	jw_kstr(w, "prefix", key->prefix);
+	api_write_time(w, "createdAt", key->created_ms);
+	api_write_time(w, "lastUsedAt", key->used_ms);
+	if (secret)
+		jw_kstr(w, "key", secret);
+	jw_obj_end(w);
+}
+
+static int write_one(void *arg, struct db_key *key)
+{
+	write_key(arg, key, NULL);
+	return 0;
+}
+
+void sbx_listKeys(struct http_req *r)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	struct err err = ERR_INIT;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "keys");
+	jw_arr(&w);
+	if (key_each(api_of(r)->core, write_one, &w, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
+	jw_arr_end(&w);
+	jw_obj_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
+void sbx_createKey(struct http_req *r)
+{
+	struct db_key key;
+	char secret[KEY_SECRET_LEN + 1];
+	struct err err = ERR_INIT;
+	if (key_create(api_of(r)->core, js_str(js_get(http_body(r), "name"), NULL), &key, secret, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	write_key(&w, &key, secret);
+	db_key_release(&key);
+	http_reply_json(r, 201, &out);
+}
+
+void sbx_deleteKey(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	if (key_delete(api_of(r)->core, http_param(r, "key"), &err))
+		http_reply_err(r, &err);
+	else
+		http_reply_empty(r, 204);
+}

@@ -1,0 +1,354 @@
+#include "daemon/api/sbx/handlers.h"
+#include "daemon/api/sbx/sbx.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/eventlog.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+/* ---- what a sandbox looks like ---- */
+
+static void write_pairs(struct jw *w, const char *key, char *const *list)
+{
+	jw_key(w, key);
+	jw_obj(w);
+	for (size_t i = 0; list && list[i]; i++) {
+		const char *eq = strchr(list[i], '=');
+		auto_free char *name = mem_strndup(list[i], eq ? (size_t)(eq - list[i]) : strlen(list[i]));
+		jw_kstr(w, name, eq ? eq + 1 : "");
+	}
+	jw_obj_end(w);
+}
+
+static void write_int_or_null(struct jw *w, const char *key, int64_t v)
+{
+	jw_key(w, key);
+	if (v)
+		jw_int(w, v);
+	else
+		jw_null(w);
+}
+
+void api_write_sandbox(struct jw *w, struct sandbox *sb)
+{
+	const struct db_sandbox *row = sandbox_row(sb);
+	jw_obj(w);
+	jw_kstr(w, "id", row->id);
+	jw_kstr(w, "name", row->name);
+	jw_kstr(w, "state", sandbox_state_name(sandbox_state(sb)));
+	jw_kstr(w, "image", row->image);
+	jw_kint(w, "vcpus", row->vcpus);
+	jw_kint(w, "memoryMb", row->memory_mb);
+	jw_kstr(w, "net", net_mode_name((enum net_mode)row->net));
+	write_pairs(w, "env", row->env);
+	write_pairs(w, "labels", row->labels);
+	jw_kint(w, "timeoutSeconds", row->timeout_s);
+	api_write_time(w, "createdAt", row->created_ms);
+	api_write_time(w, "expiresAt", row->expires_ms);
+	write_int_or_null(w, "pid", row->pid);
+	jw_kstr(w, "acceleration", row->accel);
+	jw_kstr(w, "reason", row->reason);
+	jw_key(w, "createMs");
+	if (row->create_us)
+		jw_num(w, (double)row->create_us / 1000);
+	else
+		jw_null(w);
+	jw_obj_end(w);
+}
+
+static void reply_sandbox(struct http_req *r, int status, struct sandbox *sb)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	api_write_sandbox(&w, sb);
+	http_reply_json(r, status, &out);
+}
+
+void sbx_getSandbox(struct http_req *r)
+{
+	struct sandbox *sb = api_sandbox(r);
+	if (sb)
+		reply_sandbox(r, 200, sb);
+}
+
+/* ---- list ---- */
+
+struct filter {
+	const char *state, *name, *image, *label;
+};
+
+static bool has_label(char *const *labels, const char *want)
+{
+	size_t n = strlen(want);
+	bool whole = strchr(want, '=') != NULL;
+	for (size_t i = 0; labels && labels[i]; i++) {
+		if (whole ? !strcmp(labels[i], want) : !strncmp(labels[i], want, n) && labels[i][n] == '=')
+			return true;
+	}
+	return false;
+}
+
+static bool matches(const struct filter *f, const struct sandbox *sb)
+{
+	const struct db_sandbox *row = sandbox_row(sb);
+	return (!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
+	       (!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
+	       (!f->label || has_label(row->labels, f->label));
+}
+
+/* A cursor is the id of the last row of its page and its time, so that it holds when that row is deleted meanwhile. */
+static bool is_after_cursor(const struct db_sandbox *row, int64_t cursor_ms, const char *cursor_id)
+{
+	return row->created_ms < cursor_ms || (row->created_ms == cursor_ms && strcmp(row->id, cursor_id) < 0);
+}
+
+static int parse_cursor(const char *text, int64_t *ms, const char **id, struct err *err)
+{
+	*ms = INT64_MAX;
+	*id = "";
+	if (!text)
+		return 0;
+	char *end;
+	*ms = strtoll(text, &end, 10);
+	if (end == text || *end != '-' || !end[1])
+		return err_set(err, ERR_INVALID, "'cursor' is not one that this API gave");
+	*id = end + 1;
+	return 0;
+}
+
+void sbx_listSandboxes(struct http_req *r)
+{
+	struct core *core = api_of(r)->core;
+	struct filter f = { http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label") };
+	int64_t limit = http_query_int(r, "limit", 100), cursor_ms, n = 0;
+	const char *cursor_id;
+	struct err err = ERR_INIT;
+	if (parse_cursor(http_query(r, "cursor"), &cursor_ms, &cursor_id, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
+	auto_buf out = BUF_INIT;
+	auto_free char *next = NULL;
+	const struct db_sandbox *last = NULL;
+	struct jw w;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "sandboxes");
+	jw_arr(&w);
+	for (size_t i = sandbox_count(core); i-- > 0;) {
+		struct sandbox *sb = sandbox_at(core, i);
+		if (!matches(&f, sb) || !is_after_cursor(sandbox_row(sb), cursor_ms, cursor_id))
+			continue;
+		if (n++ == limit) {
+			next = mem_printf("%lld-%s", (long long)last->created_ms, last->id);
+			break;
+		}
+		last = sandbox_row(sb);
+		api_write_sandbox(&w, sb);
+	}
+	jw_arr_end(&w);
+	jw_kstr(&w, "nextCursor", next);
+	jw_obj_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
+/* ---- create ---- */
+
+struct create_call {
+	struct http_req *req; /* NULL when the client has gone */
+	char *id;             /* the sandbox may be removed by others at any time */
+	bool pending, failed;
+};
+
+static void create_call_free(struct create_call *call)
+{
+	free(call->id);
+	free(call);
+}
+
+static void on_create_over(struct http_req *r, bool delivered)
+{
+	struct create_call *call = http_user(r);
+	call->req = NULL;
+	/* Nobody has learned of it: a create that is not acknowledged leaves nothing. */
+	struct sandbox *sb = delivered || call->failed ? NULL : sandbox_find(api_of(r)->core, call->id, NULL);
+	bool pending = call->pending; /* on_created is still to come, and frees the call */
+	if (sb)
+		sandbox_delete(sb, NULL, NULL);
+	if (!pending)
+		create_call_free(call);
+}
+
+static void on_created(void *arg, struct sandbox *sb, const struct err *err)
+{
+	struct create_call *call = arg;
+	call->pending = false;
+	call->failed = sb == NULL;
+	if (!call->req)
+		create_call_free(call);
+	else if (err)
+		http_reply_err(call->req, err);
+	else
+		reply_sandbox(call->req, 201, sb);
+}
+
+void sbx_createSandbox(struct http_req *r)
+{
+	const js *body = http_body(r);
+	int64_t vcpus = 1, memory_mb = 256, timeout_s = 0;
+	js_int(js_get(body, "vcpus"), &vcpus);
+	js_int(js_get(body, "memoryMb"), &memory_mb);
+	js_int(js_get(body, "timeoutSeconds"), &timeout_s);
+	char **env = api_pairs(js_get(body, "env")), **labels = api_pairs(js_get(body, "labels"));
+	int net = net_mode_parse(js_str(js_get(body, "net"), "none"));
+	struct sandbox_spec spec = {
+		.name = js_str(js_get(body, "name"), NULL),
+		.image = js_str(js_get(body, "image"), "base"),
+		.env = env,
+		.labels = labels,
+		.vcpus = (unsigned)vcpus,
+		.memory_mb = (unsigned)memory_mb,
+		.timeout_s = timeout_s,
+		.net = net < 0 ? NET_NONE : (enum net_mode)net,
+		.account = http_account(r),
+	};
+	struct create_call *call = mem_zalloc(sizeof(*call));
+	call->req = r;
+	call->pending = true;
+	struct err err = ERR_INIT;
+	struct sandbox *sb = sandbox_create(api_of(r)->core, &spec, on_created, call, &err);
+	api_free_list(env);
+	api_free_list(labels);
+	if (!sb) {
+		create_call_free(call);
+		http_reply_err(r, &err);
+		return;
+	}
+	call->id = mem_strdup(sandbox_row(sb)->id);
+	http_set_user(r, call);
+	http_on_done(r, on_create_over);
+}
+
+/* ---- delete ---- */
+
+struct delete_call {
+	struct http_req *req; /* NULL when the client has gone */
+};
+
+static void on_delete_over(struct http_req *r, bool delivered)
+{
+	(void)delivered;
+	struct delete_call *call = http_user(r);
+	call->req = NULL;
+}
+
+static void on_deleted(void *arg, const struct err *err)
+{
+	struct delete_call *call = arg;
+	if (call->req) {
+		http_on_done(call->req, NULL);
+		if (err)
+			http_reply_err(call->req, err);
+		else
+			http_reply_empty(call->req, 204);
+	}
+	free(call);
+}
+
+void sbx_deleteSandbox(struct http_req *r)
+{
+	struct sandbox *sb = api_sandbox(r);
+	if (!sb)
+		return;
+	struct delete_call *call = mem_zalloc(sizeof(*call));
+	call->req = r;
+	http_set_user(r, call);
+	http_on_done(r, on_delete_over);
+	sandbox_delete(sb, on_deleted, call);
+}
+
+/* ---- stats ---- */
+
+static void on_stats(struct collect *c, const struct err *err)
+{
+	struct sandbox *sb = sandbox_find(api_of(c->req)->core, http_param(c->req, "sandbox"), NULL);
+	struct err parse = ERR_INIT;
+	auto_js *guest = err ? NULL : js_parse(c->out.p, c->out.len, JS_LIMITS_DEFAULT, &parse);
+	if (err || !guest || !sb) {
+		http_reply_err(c->req, err ? err : &parse);
+		return;
+	}
+	int64_t memory_kb, disk_kb;
+	sandbox_usage(sb, &memory_kb, &disk_kb);
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_kint(&w, "privateMemoryKb", memory_kb);
+	jw_kint(&w, "diskKb", disk_kb);
+	jw_key(&w, "guest");
+	jw_js(&w, guest);
+	jw_obj_end(&w);
+	http_reply_json(c->req, 200, &out);
+}
+
+void sbx_getSandboxStats(struct http_req *r)
+{
+	struct sandbox *sb = api_sandbox(r);
+	if (!sb)
+		return;
+	struct err err = ERR_INIT;
+	struct collect *c = collect_new(r, on_stats);
+	collect_run(c, execution_info(sb, &collect_ops, c, &err), &err);
+}
+
+/* ---- logs ---- */
+
+static void write_event(void *arg, const struct event *event)
+{
+	auto_buf line = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &line);
+	jw_obj(&w);
+	api_write_time(&w, "time", event->wall_ms);
+	jw_kstr(&w, "event", event->name);
+	jw_kstr(&w, "message", event->message);
+	jw_obj_end(&w);
+	buf_ch(&line, '\n');
+	http_stream_write(arg, line.p, line.len);
+}
+
+static void on_log_ended(void *arg)
+{
+	struct http_req *r = arg;
+	http_stream_end(r);
+}
+
+static void on_logs_over(struct http_req *r, bool delivered)
+{
+	(void)delivered;
+	eventlog_unfollow(http_user(r));
+}
+
+void sbx_getSandboxLogs(struct http_req *r)
+{
+	struct sandbox *sb = api_sandbox(r);
+	if (!sb)
+		return;
+	struct eventlog *log = sandbox_log(sb);
+	int64_t tail = http_query_int(r, "tail", INT64_MAX);
+	bool follow = http_query_bool(r, "follow", false);
+	http_stream_begin(r, 200, "application/x-ndjson", -1, NULL);
+	if (log && tail > 0)
+		eventlog_read(log, (size_t)tail, write_event, r);
+	if (!log || !follow) {
+		http_stream_end(r);
+		return;
+	}
+	http_set_user(r, eventlog_follow(log, write_event, on_log_ended, r));
+	http_on_done(r, on_logs_over);
+}

@@ -1,0 +1,70 @@
+/*
+ * The native API (shared/specs/sbx.yaml, base /sbx/v1): between HTTP and core, nothing else. One file a tag; one handler an
+ * operation, named sbx_<operationId>.
+ */
+#ifndef SBX_API_SBX_SBX_H
+#define SBX_API_SBX_SBX_H
+
+#include "daemon/core/core.h"
+#include "daemon/core/execution.h"
+#include "daemon/core/sandbox.h"
+#include "daemon/http/http.h"
+#include "shared/base/json.h"
+
+extern const struct http_dialect sbx_dialect;
+
+/* What the handlers of one daemon share. */
+struct api {
+	struct core *core;
+	struct http_server *server;
+	/* The daemon's own affairs, which main.c looks after. */
+	int (*listen)(void *arg, const char *address, int *port, struct err *err);
+	/* i-th TCP address that is listened on, NULL past the end. */
+	const char *(*listener)(void *arg, size_t i);
+	void (*shutdown)(void *arg);
+	void *arg;
+};
+
+static inline struct api *api_of(struct http_req *r)
+{
+	return http_app(r);
+}
+
+/* The sandbox named in the path; NULL when the error has been answered. */
+struct sandbox *api_sandbox(struct http_req *r);
+
+void api_write_sandbox(struct jw *w, struct sandbox *sb);
+void api_write_image(struct jw *w, struct api *api, const char *name);
+/* {"code","message","hint"} */
+void api_write_error(struct jw *w, const struct err *e);
+void api_write_time(struct jw *w, const char *key, int64_t wall_ms); /* null for 0 */
+
+/* "K=V" strings of a JSON object of strings; NULL-terminated, freed with api_free_list. NULL for NULL. */
+char **api_pairs(const js *obj);
+/* Strings of a JSON array. */
+char **api_strings(const js *arr);
+void api_free_list(char **list);
+
+/* Schema index of a component by name; it exists, or the contract is not the one this was compiled with. */
+uint32_t api_schema(const char *name);
+
+/* Signal number of a word of the contract's Signal enum ("INT"); SIGTERM for NULL. */
+int api_signal(const char *word);
+
+/* A small answer of the guest, collected (at most 16 MiB) and handed to done; err is NULL when it succeeded. The request is
+ * answered by done. Owns itself. */
+struct collect {
+	struct http_req *req;
+	struct execution *x;
+	struct buf out;
+	bool too_large;
+	void (*done)(struct collect *c, const struct err *err);
+	void *user;
+};
+/* Callbacks and the collector as their argument: start the execution with &collect_ops and c, then collect_run. */
+extern const struct exec_ops collect_ops;
+struct collect *collect_new(struct http_req *r, void (*done)(struct collect *c, const struct err *err));
+/* x started with collect_ops and c, or NULL with err, which is then answered. */
+void collect_run(struct collect *c, struct execution *x, const struct err *err);
+
+#endif

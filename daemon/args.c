@@ -1,0 +1,137 @@
+#include "daemon/args.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/fs.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+const char daemon_usage[] =
+	"Usage: sbxd [--home DIR] [--cache DIR] [--listen HOST:PORT]...\n"
+	"\n"
+	"The sbx daemon: runs microVMs and serves the API on HOME/sbxd.sock. `sbx` starts it when it is needed.\n"
+	"\n"
+	"  --home DIR          state (env: SBX_HOME)\n"
+	"  --cache DIR         images and templates (env: SBX_CACHE)\n"
+	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
+	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
+	"  --version, --help\n"
+	"\n"
+	"Example: sbxd --listen 127.0.0.1:8080\n";
+
+enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION };
+
+static const struct option options[] = {
+	{ "home", required_argument, NULL, OPT_HOME },
+	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "ready-fd", required_argument, NULL, OPT_READY },
+	{ "build", required_argument, NULL, OPT_BUILD },
+	{ "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int take(struct daemon_args *args, int id, const char *value, struct err *err)
+{
+	int64_t n = 0;
+	switch (id) {
+	case OPT_HOME:
+		free(args->home);
+		args->home = mem_strdup(value);
+		return 0;
+	case OPT_CACHE:
+		free(args->cache);
+		args->cache = mem_strdup(value);
+		return 0;
+	case OPT_LISTEN:
+		args->listen = mem_grow(args->listen, args->listen_count + 1, sizeof(*args->listen));
+		args->listen[args->listen_count++] = value;
+		return 0;
+	case OPT_READY:
+		if (parse_int(value, "--ready-fd", 3, INT_MAX, &n, err))
+			return -1;
+		args->ready_fd = (int)n;
+		return 0;
+	case OPT_BUILD:
+		args->image = value;
+		return 0;
+	case OPT_VCPUS:
+		if (parse_int(value, "--vcpus", 1, 16, &n, err))
+			return -1;
+		args->vcpus = (unsigned)n;
+		return 0;
+	case OPT_MEMORY:
+		if (parse_int(value, "--memory", 128, 16384, &n, err))
+			return -1;
+		args->memory_mb = (unsigned)n;
+		return 0;
+	default:
+		err_set(err, ERR_USAGE, "wrong option");
+		return err_hint(err, "see: sbxd --help");
+	}
+}
+
+/* Absolute, since the daemon's working folder is not its user's. */
+static char *absolute(char *path, struct err *err)
+{
+	if (!path || path[0] == '/')
+		return path;
+	auto_free char *relative = path;
+	char *cwd = getcwd(NULL, 0);
+	if (!cwd) {
+		err_set(err, ERR_IO, "cannot tell the working folder; give absolute paths");
+		return NULL;
+	}
+	char *joined = fs_join(cwd, relative);
+	free(cwd);
+	return joined;
+}
+
+static int fill_in(struct daemon_args *args, struct err *err)
+{
+	args->home = absolute(args->home ? args->home : fs_sbx_home(err), err);
+	args->cache = absolute(args->cache ? args->cache : fs_sbx_cache(err), err);
+	auto_free char *dir = fs_exe_dir(err);
+	if (!args->home || !args->cache || !dir)
+		return -1;
+	args->program = fs_join(dir, "sbxd");
+	return 0;
+}
+
+enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
+{
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256 };
+	opterr = 0;
+	int id;
+	while ((id = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (id == 'h')
+			return DAEMON_HELP;
+		if (id == OPT_VERSION)
+			return DAEMON_VERSION;
+		if (take(args, id, optarg, err))
+			return DAEMON_USAGE;
+	}
+	if (optind < argc) {
+		err_set(err, ERR_USAGE, "'%s' is not expected", argv[optind]);
+		err_hint(err, "see: sbxd --help");
+		return DAEMON_USAGE;
+	}
+	if (fill_in(args, err))
+		return DAEMON_FAILED;
+	return args->image ? DAEMON_BUILD : DAEMON_SERVE;
+}
+
+void daemon_args_free(struct daemon_args *args)
+{
+	free(args->home);
+	free(args->cache);
+	free(args->program);
+	free(args->listen);
+}

@@ -1,0 +1,28 @@
+/*
+ * args: the command line of sbxd.
+ */
+#ifndef SBX_ARGS_H
+#define SBX_ARGS_H
+
+#include <stddef.h>
+
+#include "shared/base/err.h"
+
+enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_USAGE, DAEMON_FAILED };
+
+struct daemon_args {
+	char *home, *cache, *program; /* absolute */
+	const char **listen;
+	size_t listen_count;
+	int ready_fd;                 /* -1 = nobody waits */
+	const char *image;            /* --build */
+	unsigned vcpus, memory_mb;
+};
+
+extern const char daemon_usage[];
+
+/* What to do. DAEMON_USAGE and DAEMON_FAILED come with err. Free with daemon_args_free. */
+enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err);
+void daemon_args_free(struct daemon_args *args);
+
+#endif

@@ -1,0 +1,82 @@
+#include "daemon/core/core.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "daemon/core/internal.h"
+#include "daemon/core/recover.h"
+#include "shared/base/fs.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+static int open_state(struct core *core, struct err *err)
+{
+	if (fs_mkdirs(core->home, 0700, err) || fs_mkdirs(core->vms_dir, 0700, err))
+		return -1;
+	auto_free char *lock = fs_join(core->home, "sbxd.lock");
+	core->lock_fd = fs_lock(lock, false, err);
+	if (core->lock_fd < 0) {
+		if (err && err->code == ERR_CONFLICT) {
+			err_set(err, ERR_CONFLICT, "another sbxd serves '%s'", core->home);
+			err_hint(err, "stop it with: sbx down");
+		}
+		return -1;
+	}
+	auto_free char *path = fs_join(core->home, "db.sqlite");
+	core->db = db_open(path, err);
+	return core->db ? 0 : -1;
+}
+
+static void core_free(struct core *core)
+{
+	builder_free(core->builder);
+	db_close(core->db);
+	if (core->lock_fd >= 0)
+		close(core->lock_fd);
+	free(core->boxes);
+	free(core->home);
+	free(core->cache);
+	free(core->program);
+	free(core->vms_dir);
+	free(core);
+}
+
+struct core *core_new(const struct core_config *config, struct err *err)
+{
+	struct core *core = mem_zalloc(sizeof(*core));
+	core->home = mem_strdup(config->home);
+	core->cache = mem_strdup(config->cache);
+	core->program = mem_strdup(config->program);
+	core->vms_dir = fs_join(config->home, "vms");
+	core->config = (struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program };
+	core->lock_fd = -1;
+	core->started_ms = clock_wall_ms();
+	core->builder = builder_new(&core->config);
+	if (open_state(core, err) || core_recover(core, err)) {
+		core_close(core);
+		return NULL;
+	}
+	return core;
+}
+
+void core_close(struct core *core)
+{
+	core->closing = true;
+	core_release_all(core);
+	core_free(core);
+}
+
+const struct core_config *core_config(const struct core *core)
+{
+	return &core->config;
+}
+
+int64_t core_started_ms(const struct core *core)
+{
+	return core->started_ms;
+}
+
+struct builder *core_builder(struct core *core)
+{
+	return core->builder;
+}

@@ -1,0 +1,96 @@
+#include "daemon/core/recover.h"
+
+#include <dirent.h>
+#include <string.h>
+
+#include "daemon/core/internal.h"
+#include "shared/base/fs.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+static int recover_row(void *arg, struct db_sandbox *row)
+{
+	struct core *core = arg;
+	int state = sandbox_state_parse(row->state);
+	/* An unknown word can only come from a newer sbx or a damaged file: such a sandbox cannot be trusted to run. */
+	sandbox_load(core, row, state < 0 ? SANDBOX_STOPPED : (enum sandbox_state)state);
+	return 0;
+}
+
+/* A create or delete that was under way when the daemon ended is undone. */
+static int undo(struct sandbox *sb, struct err *err)
+{
+	log_info("core", "%s: was %s when the daemon ended; removing it", sb->row.id, sandbox_state_name(sb->state));
+	if (sb->row.pid)
+		vm_kill_recorded((pid_t)sb->row.pid, (uint64_t)sb->row.start_time);
+	if (fs_remove_tree(sb->dir, err) || db_sandbox_delete(sb->core->db, sb->row.id, err))
+		return -1;
+	sandbox_unload(sb);
+	return 0;
+}
+
+static int adopt(struct sandbox *sb, struct err *err)
+{
+	sb->vm = vm_adopt(sb->core->config.loop, sb->dir, (pid_t)sb->row.pid, (uint64_t)sb->row.start_time, sandbox_vm_ended, sb, err);
+	if (sb->vm) {
+		log_info("core", "%s: adopted, pid %lld", sb->row.id, (long long)sb->row.pid);
+		sandbox_arm_expiry(sb);
+		return sandbox_open_link(sb, false, err);
+	}
+	if (err->code != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	sb->row.pid = sb->row.start_time = 0;
+	eventlog_add(sb->log, "stopped", "the VM ended while no daemon ran");
+	return sandbox_set_state(sb, SANDBOX_STOPPED, "the VM ended while no daemon ran", err);
+}
+
+static int recover_one(struct sandbox *sb, struct err *err)
+{
+	if (sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING)
+		return undo(sb, err);
+	auto_free char *log = fs_join(sb->dir, "events.log");
+	sb->log = eventlog_new(log);
+	if (sb->state == SANDBOX_RUNNING)
+		return adopt(sb, err);
+	sandbox_arm_expiry(sb);
+	return 0;
+}
+
+/* Folders without a record: left by a delete between its two steps. */
+static int sweep(struct core *core, struct err *err)
+{
+	DIR *dir = opendir(core->vms_dir);
+	if (!dir)
+		return 0;
+	int rc = 0;
+	struct dirent *e;
+	while (rc == 0 && (e = readdir(dir))) {
+		struct err ignored = ERR_INIT;
+		if (e->d_name[0] == '.' || sandbox_find(core, e->d_name, &ignored))
+			continue;
+		auto_free char *path = fs_join(core->vms_dir, e->d_name);
+		rc = fs_remove_tree(path, err);
+	}
+	closedir(dir);
+	return rc;
+}
+
+int core_recover(struct core *core, struct err *err)
+{
+	if (db_sandbox_each(core->db, recover_row, core, err))
+		return -1;
+	for (size_t i = core->count; i-- > 0;) {
+		struct sandbox *sb = core->boxes[i];
+		if (recover_one(sb, err)) /* one that cannot be mended does not keep the others from their users */
+			log_error("core", "%s: %s", sb->row.id, err->msg);
+		err_clear(err);
+	}
+	return sweep(core, err);
+}
+
+void core_release_all(struct core *core)
+{
+	while (core->count > 0)
+		sandbox_unload(core->boxes[core->count - 1]);
+}

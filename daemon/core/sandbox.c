@@ -1,0 +1,340 @@
+#include "daemon/core/sandbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/internal.h"
+#include "shared/base/fs.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+enum { RELINK_MS = 200 };
+
+static const char *const state_names[SANDBOX_STATES] = {
+	[SANDBOX_CREATING] = "creating",
+	[SANDBOX_RUNNING] = "running",
+	[SANDBOX_STOPPED] = "stopped",
+	[SANDBOX_DELETING] = "deleting",
+};
+
+static const char *const net_names[NET_MODES] = { [NET_NONE] = "none", [NET_FULL] = "full" };
+
+static int find_word(const char *const *words, int n, const char *word)
+{
+	for (int i = 0; i < n; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -1;
+}
+
+const char *sandbox_state_name(enum sandbox_state state)
+{
+	return state_names[state];
+}
+
+int sandbox_state_parse(const char *word)
+{
+	return find_word(state_names, SANDBOX_STATES, word);
+}
+
+const char *net_mode_name(enum net_mode mode)
+{
+	return net_names[mode];
+}
+
+int net_mode_parse(const char *word)
+{
+	return find_word(net_names, NET_MODES, word);
+}
+
+/* ---- the list ---- */
+
+const struct db_sandbox *sandbox_row(const struct sandbox *sb)
+{
+	return &sb->row;
+}
+
+enum sandbox_state sandbox_state(const struct sandbox *sb)
+{
+	return sb->state;
+}
+
+struct eventlog *sandbox_log(struct sandbox *sb)
+{
+	return sb->log;
+}
+
+void sandbox_usage(const struct sandbox *sb, int64_t *memory_kb, int64_t *disk_kb)
+{
+	auto_free char *disk = fs_join(sb->dir, "disk.qcow2");
+	*memory_kb = sb->vm ? proc_private_kb(vm_pid(sb->vm)) : 0;
+	*disk_kb = fs_allocated(disk) / 1024;
+}
+
+size_t sandbox_count(const struct core *core)
+{
+	return core->count;
+}
+
+struct sandbox *sandbox_at(const struct core *core, size_t i)
+{
+	return i < core->count ? core->boxes[i] : NULL;
+}
+
+struct sandbox *sandbox_find(struct core *core, const char *id_or_name, struct err *err)
+{
+	struct sandbox *by_name = NULL;
+	for (size_t i = 0; i < core->count; i++) {
+		struct sandbox *sb = core->boxes[i];
+		if (!strcmp(sb->row.id, id_or_name))
+			return sb;
+		if (sb->row.name && !strcmp(sb->row.name, id_or_name))
+			by_name = sb;
+	}
+	if (!by_name) {
+		err_set(err, ERR_NOT_FOUND, "no sandbox '%s'", id_or_name);
+		err_hint(err, "list them with: sbx ls");
+	}
+	return by_name;
+}
+
+struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum sandbox_state state)
+{
+	struct sandbox *sb = mem_zalloc(sizeof(*sb));
+	sb->core = core;
+	sb->row = db_sandbox_move(row);
+	sb->state = state;
+	sb->dir = fs_join(core->vms_dir, sb->row.id);
+	uv_timer_t *const timers[] = { &sb->expiry, &sb->deadline, &sb->relink };
+	for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+		uv_timer_init(core->config.loop, timers[i]);
+		timers[i]->data = sb;
+	}
+	sb->handles = ARRAY_LEN(timers);
+	if (core->count == core->cap) {
+		core->cap = core->cap ? 2 * core->cap : 16;
+		core->boxes = mem_grow(core->boxes, core->cap, sizeof(struct sandbox *));
+	}
+	core->boxes[core->count++] = sb;
+	return sb;
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+	struct sandbox *sb = h->data;
+	if (--sb->handles > 0)
+		return;
+	template_free(&sb->tmpl);
+	db_sandbox_release(&sb->row);
+	free(sb->dir);
+	free(sb);
+}
+
+void sandbox_unload(struct sandbox *sb)
+{
+	struct core *core = sb->core;
+	for (size_t i = 0; i < core->count; i++) {
+		if (core->boxes[i] == sb) {
+			memmove(&core->boxes[i], &core->boxes[i + 1], (core->count - i - 1) * sizeof(struct sandbox *));
+			core->count--;
+			break;
+		}
+	}
+	builder_forget(sb->build);
+	link_stream_close(sb->configure);
+	sb->configure = NULL;
+	link_close(sb->link);
+	sb->link = NULL;
+	vm_free(sb->vm);
+	sb->vm = NULL;
+	eventlog_free(sb->log);
+	sb->log = NULL;
+	uv_close((uv_handle_t *)&sb->expiry, on_handle_closed);
+	uv_close((uv_handle_t *)&sb->deadline, on_handle_closed);
+	uv_close((uv_handle_t *)&sb->relink, on_handle_closed);
+}
+
+int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err)
+{
+	struct db_sandbox row = sb->row;
+	row.state = (char *)(uintptr_t)state_names[state];
+	row.reason = (char *)(uintptr_t)reason;
+	if (db_sandbox_update(sb->core->db, &row, err))
+		return -1;
+	free(sb->row.state);
+	free(sb->row.reason);
+	sb->row.state = mem_strdup(state_names[state]);
+	sb->row.reason = reason ? mem_strdup(reason) : NULL;
+	sb->state = state;
+	return 0;
+}
+
+/* ---- the agent ---- */
+
+static void on_link_up(void *arg)
+{
+	struct sandbox *sb = arg;
+	if (sb->state == SANDBOX_CREATING)
+		create_link_up(sb);
+	else
+		log_debug("core", "%s: connected to its agent", sb->row.id);
+}
+
+static void on_relink(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	struct err err = ERR_INIT;
+	if (sb->state == SANDBOX_RUNNING && sb->vm && !sb->link && sandbox_open_link(sb, false, &err))
+		log_warn("core", "%s: %s", sb->row.id, err.msg);
+}
+
+static void on_link_down(void *arg, const struct err *why)
+{
+	struct sandbox *sb = arg;
+	sb->link = NULL;
+	if (sb->state == SANDBOX_CREATING) {
+		create_fail(sb, why);
+	} else if (sb->state == SANDBOX_RUNNING) {
+		/* Mostly the VM is ending, and the process's end comes next; else the agent is reached again. */
+		log_debug("core", "%s: %s", sb->row.id, why->msg);
+		uv_timer_start(&sb->relink, on_relink, RELINK_MS, 0);
+	}
+}
+
+static const struct link_ops link_ops = { .on_up = on_link_up, .on_down = on_link_down };
+
+int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err)
+{
+	auto_free char *path = vm_agent_socket(sb->dir);
+	sb->link = link_open(sb->core->config.loop, path, fresh, &link_ops, sb, err);
+	return sb->link ? 0 : -1;
+}
+
+struct link *sandbox_link(struct sandbox *sb, struct err *err)
+{
+	const char *id = sb->row.id;
+	if (sb->state == SANDBOX_RUNNING && sb->link)
+		return sb->link;
+	if (sb->state == SANDBOX_RUNNING) {
+		err_set(err, ERR_UNAVAILABLE, "sandbox '%s' is not connected at the moment", id);
+		err_hint(err, "try again");
+	} else {
+		err_set(err, ERR_STATE, "sandbox '%s' is %s", id, sandbox_state_name(sb->state));
+		err_hint(err, sb->state == SANDBOX_STOPPED ? "why: sbx logs %s; remove it: sbx rm %s" : "wait, or remove it: sbx rm %s", id, id);
+	}
+	return NULL;
+}
+
+int sandbox_usable(struct sandbox *sb, struct err *err)
+{
+	return sandbox_link(sb, err) ? 0 : -1;
+}
+
+/* ---- its end ---- */
+
+static void finish_deletion(struct sandbox *sb)
+{
+	struct err err = ERR_INIT;
+	int rc = fs_remove_tree(sb->dir, &err);
+	if (rc == 0)
+		rc = db_sandbox_delete(sb->core->db, sb->row.id, &err);
+	if (rc)
+		log_error("core", "%s: cannot remove: %s", sb->row.id, err.msg); /* stays in state deleting: retried at the next start */
+	struct deletion *list = sb->deletions;
+	sb->deletions = NULL;
+	if (sb->created_cb)
+		create_undone(sb);
+	while (list) {
+		struct deletion *d = list;
+		list = d->next;
+		if (d->cb)
+			d->cb(d->arg, rc ? &err : NULL);
+		free(d);
+	}
+	if (rc == 0)
+		sandbox_unload(sb);
+	else
+		sb->deletion_failed = true;
+}
+
+static void on_deletion_due(uv_timer_t *timer)
+{
+	finish_deletion(timer->data);
+}
+
+void sandbox_vm_ended(struct vm *vm, void *arg)
+{
+	struct sandbox *sb = arg;
+	vm_free(vm);
+	sb->vm = NULL;
+	sb->row.pid = sb->row.start_time = 0;
+	if (sb->state == SANDBOX_DELETING) {
+		finish_deletion(sb);
+		return;
+	}
+	struct err err = ERR_INIT;
+	if (sb->state == SANDBOX_CREATING) {
+		err_set(&err, ERR_INTERNAL, "the VM ended while it was being created");
+		auto_free char *path = fs_join(sb->dir, "qemu.log");
+		auto_buf text = BUF_INIT;
+		if (fs_read(path, 4096, &text, NULL) == 0 && text.len > 0) {
+			text.p[strcspn(text.p, "\n")] = '\0';
+			err_set(&err, ERR_INTERNAL, "the VM ended while it was being created: %s", text.p);
+		}
+		create_fail(sb, &err);
+		return;
+	}
+	link_close(sb->link);
+	sb->link = NULL;
+	uv_timer_stop(&sb->relink);
+	eventlog_add(sb->log, "stopped", "the VM process ended");
+	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err))
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+}
+
+void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
+{
+	struct deletion *d = mem_zalloc(sizeof(*d));
+	*d = (struct deletion){ .next = sb->deletions, .cb = cb, .arg = arg };
+	sb->deletions = d;
+	if (sb->state == SANDBOX_DELETING && !sb->deletion_failed)
+		return;
+	sb->deletion_failed = false;
+	if (sb->state == SANDBOX_CREATING && sb->failure.code == ERR_OK)
+		err_set(&sb->failure, ERR_CONFLICT, "sandbox '%s' was removed while it was being created", sb->row.id);
+	struct err err = ERR_INIT;
+	if (sandbox_set_state(sb, SANDBOX_DELETING, NULL, &err)) {
+		/* Going on is right: the record still says what to undo after a crash. */
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+		sb->state = SANDBOX_DELETING;
+	}
+	uv_timer_stop(&sb->expiry);
+	uv_timer_stop(&sb->relink);
+	uv_timer_stop(&sb->deadline);
+	builder_forget(sb->build);
+	sb->build = NULL;
+	link_stream_close(sb->configure);
+	sb->configure = NULL;
+	link_close(sb->link);
+	sb->link = NULL;
+	if (sb->vm)
+		vm_kill(sb->vm); /* sandbox_vm_ended goes on */
+	else
+		uv_timer_start(&sb->deadline, on_deletion_due, 0, 0);
+}
+
+static void on_expiry(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	log_info("core", "%s: its time of %lld s is over", sb->row.id, (long long)sb->row.timeout_s);
+	sandbox_delete(sb, NULL, NULL);
+}
+
+void sandbox_arm_expiry(struct sandbox *sb)
+{
+	if (!sb->row.expires_ms)
+		return;
+	int64_t left = sb->row.expires_ms - clock_wall_ms();
+	uv_timer_start(&sb->expiry, on_expiry, left > 0 ? (uint64_t)left : 0, 0);
+}

@@ -1,0 +1,66 @@
+/*
+ * db: the daemon's durable records in one SQLite file (WAL). The only module with SQL in it.
+ *
+ * A function returns when the change is committed. Commits survive a kill of the process at any instant
+ * (synchronous=NORMAL: a power cut may lose the newest, and then the VMs are gone as well); keys are committed with
+ * FULL, since they outlive the machine's boots. Statements are prepared once. Thread: one at a time (the loop's).
+ */
+#ifndef SBX_DB_DB_H
+#define SBX_DB_DB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/base/err.h"
+
+struct db;
+
+/* Text lists (environment, labels) are stored as "K=V" strings; NULL-terminated array, owned by the row. */
+struct db_sandbox {
+	char *id, *name;      /* name NULL when it has none */
+	char *image, *template_key;
+	char *state;          /* word of core's state table */
+	char *reason;         /* why it does not run, or NULL */
+	char *accel;          /* word, or NULL */
+	char **env, **labels;
+	int64_t vcpus, memory_mb, timeout_s;
+	int64_t net;          /* core's enum */
+	int64_t account;
+	int64_t created_ms, expires_ms; /* wall clock; 0 = never */
+	int64_t pid, start_time;        /* of the VM process; 0 = none */
+	int64_t create_us;
+};
+
+struct db_key {
+	char *id, *name;
+	char prefix[16];
+	char hash[65];        /* SHA-256 of the secret in hex */
+	int64_t account;
+	int64_t created_ms, used_ms;
+};
+
+/* Open or create; brings an older schema up to date. A file that is damaged or newer is refused. */
+struct db *db_open(const char *path, struct err *err);
+void db_close(struct db *db);
+
+/* CONFLICT when the id or name is taken. */
+int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err);
+/* Writes state, reason, accel, template_key, pid, start_time, expires_ms and create_us of the row with that id. */
+int db_sandbox_update(struct db *db, const struct db_sandbox *row, struct err *err);
+int db_sandbox_delete(struct db *db, const char *id, struct err *err);
+/* Calls cb with each row, oldest first; the callee takes what it wants with db_sandbox_move. Stops at a non-zero answer. */
+int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row), void *arg, struct err *err);
+void db_sandbox_release(struct db_sandbox *row);
+/* The whole row moves to the caller; `from` is left empty. */
+struct db_sandbox db_sandbox_move(struct db_sandbox *from);
+
+int db_key_insert(struct db *db, const struct db_key *key, struct err *err);
+/* By id or name; NOT_FOUND. */
+int db_key_delete(struct db *db, const char *id_or_name, struct err *err);
+int db_key_each(struct db *db, int (*cb)(void *arg, struct db_key *key), void *arg, struct err *err);
+/* 1 found (release it), 0 not, -1 err. */
+int db_key_find(struct db *db, const char *hash, struct db_key *out, struct err *err);
+int db_key_touch(struct db *db, const char *id, int64_t used_ms, struct err *err);
+void db_key_release(struct db_key *key);
+
+#endif

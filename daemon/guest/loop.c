@@ -1,0 +1,88 @@
+/* agent loop: epoll, signals as events, deadlines. No timer runs when nothing is due. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "daemon/guest/agent.h"
+
+#define EVENTS 64
+
+int loop_watch(struct agent *a, struct watch *w, int fd, void (*fn)(struct agent *, void *, uint32_t), void *owner)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w };
+
+	*w = (struct watch){ .fn = fn, .owner = owner, .fd = fd };
+	return epoll_ctl(a->ep, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void loop_close(struct watch *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+}
+
+static void on_signal(struct agent *a, void *owner, uint32_t events)
+{
+	struct signalfd_siginfo info[8];
+	ssize_t n;
+
+	(void)owner;
+	(void)events;
+	do {
+		n = read(a->signals.fd, info, sizeof(info));
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(info[0]); i++)
+			if (info[i].ssi_signo != SIGCHLD && !a->guest)
+				a->quit = true;
+	} while (n > 0);
+	proc_reap(a);
+}
+
+int loop_init(struct agent *a)
+{
+	sigset_t set;
+
+	for (int i = 1; i < NSIG; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			signal(i, SIG_DFL); /* children then have nothing to undo but SIGPIPE */
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_SETMASK, &set, NULL))
+		return -1;
+	TAILQ_INIT(&a->streams);
+	TAILQ_INIT(&a->procs);
+	TAILQ_INIT(&a->dead);
+	wire_rx_init(&a->rx);
+	buf_init(&a->cur);
+	buf_init(&a->ctl);
+	a->port.fd = a->listener.fd = -1;
+	a->ep = epoll_create1(EPOLL_CLOEXEC);
+	a->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (a->ep < 0 || a->sigfd < 0)
+		return -1;
+	return loop_watch(a, &a->signals, a->sigfd, on_signal, a);
+}
+
+void loop_run(struct agent *a)
+{
+	struct epoll_event ev[EVENTS];
+
+	while (!a->quit) {
+		int n = epoll_wait(a->ep, ev, EVENTS, a->busy ? 0 : proc_timeout(a));
+
+		for (int i = 0; i < n; i++) {
+			struct watch *w = ev[i].data.ptr;
+
+			if (w->fd >= 0)
+				w->fn(a, w->owner, ev[i].events);
+		}
+		proc_timers(a);
+		conn_pump(a);
+		proc_free_dead(a);
+	}
+}

@@ -1,0 +1,309 @@
+#include "daemon/http/internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+#define BACKLOG 511
+#define RETRY_MS 200
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct http_server *s = timer->data;
+	s->paused = false;
+	listeners_update(s);
+}
+
+/* No descriptor or memory for another connection: wait a little instead of being woken for the same one again and again. */
+static void pause_accept(struct http_server *s, int why)
+{
+	log_warn("http", "cannot accept: %s; trying again in %d ms", strerror(why), RETRY_MS);
+	s->paused = true;
+	listeners_update(s);
+	uv_timer_start(&s->retry, on_retry, RETRY_MS, 0);
+}
+
+/* Is the process at the other end of a Unix socket ours (or root's)? */
+static bool peer_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+		return false;
+	return peer.uid == geteuid() || peer.uid == 0;
+}
+
+static void take_connection(struct listener *l, int fd, const struct sockaddr_storage *addr, socklen_t len)
+{
+	if (l->local && !peer_allowed(fd)) {
+		log_warn("http", "refused a connection of another user on '%s'", l->path);
+		close(fd);
+		return;
+	}
+	l->s->accept_local = l->local;
+	/* closes fd when it fails */
+	if (MHD_add_connection(l->s->mhd, fd, (const struct sockaddr *)addr, len) != MHD_YES)
+		log_warn("http", "cannot take a connection: %s", strerror(errno));
+}
+
+static void on_listener(uv_poll_t *poll, int status, int events)
+{
+	struct listener *l = poll->data;
+	struct http_server *s = l->s;
+	if (status < 0 || !(events & UV_READABLE))
+		return;
+	for (int i = 0; i < 16 && s->connections < HTTP_MAX_CONNECTIONS; i++) {
+		struct sockaddr_storage addr;
+		socklen_t len = sizeof(addr);
+		int fd = accept4(l->fd, (struct sockaddr *)&addr, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			take_connection(l, fd, &addr, len);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accept(s, errno);
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		break;
+	}
+	listeners_update(s);
+	server_kick(s);
+}
+
+void listeners_update(struct http_server *s)
+{
+	bool want = !s->paused && !s->closing && s->connections < HTTP_MAX_CONNECTIONS;
+	for (struct listener *l = s->listeners; l; l = l->next) {
+		if (want && !uv_is_active((uv_handle_t *)&l->poll))
+			uv_poll_start(&l->poll, UV_READABLE, on_listener);
+		else if (!want && uv_is_active((uv_handle_t *)&l->poll))
+			uv_poll_stop(&l->poll);
+	}
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+	struct listener *l = handle->data;
+	struct http_server *s = l->s;
+	close(l->fd);
+	free(l->path);
+	free(l);
+	server_handle_closed(s);
+}
+
+void listeners_close(struct http_server *s)
+{
+	while (s->listeners) {
+		struct listener *l = s->listeners;
+		s->listeners = l->next;
+		struct stat st;
+		if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+			unlink(l->path);
+		uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+	}
+}
+
+/* Take fd (closed on failure) as a new listening socket. */
+static struct listener *add_listener(struct http_server *s, int fd, struct err *err)
+{
+	struct listener *l = mem_zalloc(sizeof(*l));
+	int rc = uv_poll_init(s->loop, &l->poll, fd);
+	if (rc != 0) {
+		err_set(err, ERR_INTERNAL, "cannot watch a listening socket: %s", uv_strerror(rc));
+		close(fd);
+		free(l);
+		return NULL;
+	}
+	s->handles++;
+	l->s = s;
+	l->fd = fd;
+	l->poll.data = l;
+	l->next = s->listeners;
+	s->listeners = l;
+	listeners_update(s);
+	return l;
+}
+
+/* ---- Unix ---- */
+
+/* The name in sun_path goes through the folder's descriptor: $SBX_HOME may be longer than the 108 bytes there. */
+static int unix_address(const char *path, int dir, struct sockaddr_un *out, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	int n = snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/%s", dir, name);
+	if (!*name || n < 0 || (size_t)n >= sizeof(out->sun_path))
+		return err_set(err, ERR_INVALID, "socket name in '%s' is empty or too long", path);
+	return 0;
+}
+
+static int open_folder(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	auto_free char *dir = !slash ? mem_strdup(".") : mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		err_sys(err, errno, "cannot open folder '%s'", dir);
+	return fd;
+}
+
+/* Make room at path: nothing there is fine, a socket that nobody answers is removed, anything else is an error. */
+static int clear_stale(const char *path, const struct sockaddr_un *addr, struct err *err)
+{
+	struct stat st;
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot look at '%s'", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, ERR_CONFLICT, "'%s' exists and is no socket", path);
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot make a socket");
+	/* EAGAIN: somebody listens, but has his queue full */
+	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno == EAGAIN)
+		return err_set(err, ERR_CONFLICT, "a daemon is already listening on '%s'", path);
+	if (errno != ECONNREFUSED && errno != ENOENT)
+		return err_sys(err, errno, "cannot find out who owns '%s'", path);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return err_sys(err, errno, "cannot remove the stale socket '%s'", path);
+	return 0;
+}
+
+/* A bound and listening socket, or -1. Nobody can connect before listen(), so the mode is right from the start. */
+static int bind_unix(const char *path, const struct sockaddr_un *addr, struct err *err)
+{
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot make a socket");
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0)
+		return err_sys(err, errno == EADDRINUSE ? EEXIST : errno, "cannot bind '%s'", path);
+	if (chmod(addr->sun_path, 0600) != 0 || listen(fd, BACKLOG) != 0) {
+		int saved = errno;
+		unlink(path);
+		return err_sys(err, saved, "cannot listen on '%s'", path);
+	}
+	int out = fd;
+	fd = -1;
+	return out;
+}
+
+int http_listen_unix(struct http_server *s, const char *path, struct err *err)
+{
+	struct sockaddr_un addr;
+	auto_fd int dir = open_folder(path, err);
+	if (dir < 0 || unix_address(path, dir, &addr, err) != 0 || clear_stale(path, &addr, err) != 0)
+		return -1;
+	int fd = bind_unix(path, &addr, err);
+	if (fd < 0)
+		return -1;
+	struct listener *l = add_listener(s, fd, err);
+	if (!l) {
+		unlink(path);
+		return -1;
+	}
+	l->local = true;
+	l->path = mem_strdup(path);
+	struct stat st;
+	if (lstat(path, &st) == 0) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+	}
+	return 0;
+}
+
+/* ---- TCP ---- */
+
+union tcp_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+/* "HOST:PORT" with HOST an IP literal (IPv6 in brackets), localhost or nothing. */
+static int parse_tcp(const char *address, union tcp_address *out, struct err *err)
+{
+	const char *colon = strrchr(address, ':');
+	int64_t port = 0;
+	if (!colon)
+		return err_set(err, ERR_USAGE, "'%s' is no listening address: the port is missing", address);
+	if (parse_int(colon + 1, "port", 0, 65535, &port, err) != 0)
+		return -1;
+	auto_free char *host = mem_strndup(address, (size_t)(colon - address));
+	size_t n = strlen(host);
+	memset(out, 0, sizeof(*out));
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+		host[n - 1] = '\0';
+		out->v6.sin6_family = AF_INET6;
+		out->v6.sin6_port = htons((uint16_t)port);
+		if (inet_pton(AF_INET6, host + 1, &out->v6.sin6_addr) == 1)
+			return 0;
+	} else {
+		const char *v4 = n == 0 || strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+		out->v4.sin_family = AF_INET;
+		out->v4.sin_port = htons((uint16_t)port);
+		if (inet_pton(AF_INET, v4, &out->v4.sin_addr) == 1)
+			return 0;
+	}
+	err_set(err, ERR_USAGE, "'%s' is no listening address", address);
+	return err_hint(err, "write it as 127.0.0.1:8080, [::1]:8080 or :8080");
+}
+
+static bool is_loopback(const union tcp_address *a)
+{
+	if (a->any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+	return (ntohl(a->v4.sin_addr.s_addr) >> 24) == 127;
+}
+
+static int bind_tcp(const char *address, const union tcp_address *a, int *port, struct err *err)
+{
+	auto_fd int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot make a socket");
+	int one = 1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0)
+		return err_sys(err, errno, "cannot prepare a socket");
+	socklen_t len = a->any.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
+	if (bind(fd, &a->any, len) != 0 || listen(fd, BACKLOG) != 0) {
+		if (errno == EADDRINUSE)
+			return err_set(err, ERR_CONFLICT, "'%s' is already in use", address);
+		return err_sys(err, errno, "cannot listen on '%s'", address);
+	}
+	union tcp_address bound;
+	len = sizeof(bound);
+	if (getsockname(fd, &bound.any, &len) != 0)
+		return err_sys(err, errno, "cannot find the port of '%s'", address);
+	*port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+	int out = fd;
+	fd = -1;
+	return out;
+}
+
+int http_listen_tcp(struct http_server *s, const char *address, int *port, struct err *err)
+{
+	union tcp_address a;
+	if (parse_tcp(address, &a, err) != 0)
+		return -1;
+	if (!is_loopback(&a)) {
+		err_set(err, ERR_FORBIDDEN, "'%s' is not on loopback", address);
+		return err_hint(err, "listen on 127.0.0.1 and reach it through ssh");
+	}
+	int bound = 0;
+	int fd = bind_tcp(address, &a, &bound, err);
+	if (fd < 0 || !add_listener(s, fd, err))
+		return -1;
+	if (port)
+		*port = bound;
+	return 0;
+}

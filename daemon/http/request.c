@@ -1,0 +1,790 @@
+#include "daemon/http/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+/* ---- a client that goes away while we make it wait ---- */
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	struct req_watch *w = handle->data;
+	struct http_server *s = w->s;
+	close(w->fd);
+	free(w);
+	server_handle_closed(s);
+}
+
+static void watch_close(struct http_req *r)
+{
+	if (!r->watch)
+		return;
+	r->watch->r = NULL;
+	uv_close((uv_handle_t *)&r->watch->poll, on_watch_closed);
+	r->watch = NULL;
+}
+
+static void on_watch(uv_poll_t *poll, int status, int events)
+{
+	struct req_watch *w = poll->data;
+	(void)status;
+	(void)events;
+	uv_poll_stop(poll);
+	if (!w->r)
+		return;
+	w->r->gone = true;
+	if (w->r->suspended)
+		req_kill(w->r);
+}
+
+/* MHD takes a suspended connection out of its own epoll set and sees nothing; a duplicate in the loop's set does. */
+static void watch_open(struct http_req *r)
+{
+	if (r->watch)
+		return;
+	int fd = fcntl(req_socket(r), F_DUPFD_CLOEXEC, 0);
+	if (fd < 0) {
+		log_warn("http", "cannot watch a client: %s", strerror(errno));
+		return;
+	}
+	struct req_watch *w = mem_zalloc(sizeof(*w));
+	if (uv_poll_init(r->s->loop, &w->poll, fd) != 0) {
+		close(fd);
+		free(w);
+		return;
+	}
+	r->s->handles++;
+	w->poll.data = w;
+	w->fd = fd;
+	w->s = r->s;
+	w->r = r;
+	r->watch = w;
+	uv_poll_start(&w->poll, UV_DISCONNECT, on_watch);
+}
+
+int req_socket(const struct http_req *r)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	return info ? info->connect_fd : -1;
+}
+
+void req_suspend(struct http_req *r)
+{
+	if (r->gone)
+		r->dead = true;
+	if (r->dead)
+		return;
+	watch_open(r);
+	r->suspended = true;
+	MHD_suspend_connection(r->conn);
+}
+
+void req_wake(struct http_req *r)
+{
+	if (!r->suspended)
+		return;
+	r->suspended = false;
+	MHD_resume_connection(r->conn);
+	server_kick(r->s);
+}
+
+void req_kill(struct http_req *r)
+{
+	if (r->dead || r->upgraded)
+		return;
+	r->dead = true;
+	if (r->suspended)
+		req_wake(r);
+	else
+		shutdown(req_socket(r), SHUT_RDWR); /* MHD may be waiting for it to become writable */
+}
+
+/* ---- the headers ---- */
+
+static enum MHD_Result on_header(
+	void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct req_headers *h = cls;
+	(void)kind;
+	(void)value_len;
+	const struct {
+		const char *name;
+		const char **at;
+		unsigned *count;
+	} table[] = {
+		{ "Host", &h->host, &h->hosts },
+		{ "Content-Length", &h->content_length, &h->lengths },
+		{ "Transfer-Encoding", &h->transfer_encoding, &h->encodings },
+		{ "Content-Type", &h->content_type, NULL },
+		{ "Origin", &h->origin, NULL },
+		{ "X-API-Key", &h->api_key, NULL },
+		{ "Authorization", &h->authorization, NULL },
+		{ "Expect", &h->expect, NULL },
+	};
+	/* "Content-Length : 5" would hide from MHD and from us, but perhaps not from what stands before us */
+	if (key_len == 0 || key[key_len - 1] == ' ' || key[key_len - 1] == '\t')
+		h->bad_name = true;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (strcasecmp(key, table[i].name) != 0)
+			continue;
+		if (table[i].count)
+			(*table[i].count)++;
+		*table[i].at = value;
+		break;
+	}
+	return MHD_YES;
+}
+
+static int check_framing(struct http_req *r, struct err *err)
+{
+	const struct req_headers *h = &r->h;
+	if (h->lengths > 1 || h->encodings > 1 || (h->lengths && h->encodings))
+		err_set(err, ERR_INVALID, "request has more than one length");
+	else if (h->encodings && strcasecmp(h->transfer_encoding, "chunked") != 0)
+		err_set(err, ERR_INVALID, "transfer encoding is not 'chunked'");
+	else if (h->hosts > 1)
+		err_set(err, ERR_INVALID, "request has more than one 'Host'");
+	else if (h->bad_name)
+		err_set(err, ERR_INVALID, "malformed header name");
+	else
+		return 0;
+	r->must_close = true; /* where the next request begins is anybody's guess */
+	return -1;
+}
+
+static void read_headers(struct http_req *r)
+{
+	MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, on_header, &r->h);
+	if (r->h.encodings)
+		r->body_left = UINT64_MAX;
+	else if (r->h.lengths)
+		r->body_left = strtoull(r->h.content_length, NULL, 10); /* MHD refused what is no number */
+	r->has_body = r->body_left != 0;
+	r->expect = r->http11 && r->h.expect && strcasecmp(r->h.expect, "100-continue") == 0;
+}
+
+/* ---- which operation ---- */
+
+static bool under(const char *path, const char *base)
+{
+	size_t n = strlen(base);
+	while (n > 0 && base[n - 1] == '/')
+		n--;
+	return n > 0 && strncmp(path, base, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+/* Find dialect and operation. When none fits, r->d is the one in whose shape the error goes out. */
+static int match(struct http_req *r, struct err *err)
+{
+	const struct http_config *config = &r->s->config;
+	const char *method = r->head ? "GET" : r->method;
+	const struct http_dialect *near = NULL;
+	for (size_t i = 0; i < config->dialect_count; i++) {
+		const struct http_dialect *d = &config->dialects[i];
+		struct err e;
+		err_clear(&e);
+		if (ct_match(d->contract, method, r->path, &r->match, &e) == 0) {
+			r->d = d;
+			r->op_index = r->match.op;
+			r->op = &d->contract->ops[r->match.op];
+			return 0;
+		}
+		/* a known path with another method, or a bad escape, says more than "not found" of the others */
+		if (e.code != ERR_NOT_FOUND && !r->d) {
+			r->d = d;
+			*err = e;
+		}
+		if (!near && under(r->path, d->contract->base_path))
+			near = d;
+	}
+	if (r->d)
+		return -1;
+	r->d = near ? near : &config->dialects[0];
+	return err_set(err, ERR_NOT_FOUND, "no such path: '%s'", r->path);
+}
+
+static const char *present_key(struct http_req *r)
+{
+	if (r->h.api_key)
+		return r->h.api_key;
+	const char *key = check_bearer(r->h.authorization);
+	if (key)
+		return key;
+	/* in the address it ends up in logs and histories: only for browsers' WebSockets, which can send no header */
+	if (!check_token(http_header(r, "Upgrade"), "websocket"))
+		return NULL;
+	for (size_t i = 0; i < r->query_count; i++) {
+		if (strcmp(r->query[i].key, "apiKey") == 0)
+			return r->query[i].value;
+	}
+	return NULL;
+}
+
+/* Web pages of other sites must not reach us through the user's browser, by a request or by a name that was pointed at us. */
+static int check_site(struct http_req *r, struct err *err)
+{
+	if (!r->local && !check_host(r->h.host))
+		return err_set(err, ERR_FORBIDDEN, "'Host' must be an address or localhost");
+	if (!check_origin(r->h.origin, r->h.host))
+		return err_set(err, ERR_FORBIDDEN, "requests from other sites are refused");
+	return 0;
+}
+
+static int authorize(struct http_req *r, struct err *err)
+{
+	if (r->local || (r->op->flags & CT_OP_PUBLIC))
+		return 0;
+	const struct http_config *config = &r->s->config;
+	if (config->authenticate(config->arg, present_key(r), &r->account, err) != 0)
+		return -1;
+	if (r->op->flags & CT_OP_LOCAL)
+		return err_set(err, ERR_FORBIDDEN, "'%s' is only served on the Unix socket", ct_s(r->d->contract, r->op->id));
+	return 0;
+}
+
+/* ---- parameters ---- */
+
+static struct req_pair *find_pair(const struct http_req *r, const char *key)
+{
+	for (size_t i = 0; i < r->query_count; i++) {
+		if (strcmp(r->query[i].key, key) == 0)
+			return &r->query[i];
+	}
+	return NULL;
+}
+
+static void add_pair(struct http_req *r, char *key, char *value)
+{
+	r->query = mem_grow(r->query, r->query_count + 1, sizeof(*r->query));
+	r->query[r->query_count++] = (struct req_pair){ key, value };
+}
+
+struct query_ctx {
+	struct http_req *r;
+	struct err *err;
+	bool failed;
+};
+
+/* A list may be given as a=1&a=2 as well as a=1,2: it is handed on as the latter. */
+static int repeat(struct http_req *r, struct req_pair *pair, const char *value, struct err *err)
+{
+	const struct contract *c = r->d->contract;
+	const struct ct_param *p = ct_find_param(c, r->op, CT_IN_QUERY, pair->key);
+	if (!p || !p->explode || c->schemas[p->schema].type != CT_ARRAY)
+		return err_set(err, ERR_INVALID, "'%s' is given twice", pair->key);
+	char *joined = mem_printf("%s,%s", pair->value, value);
+	free(pair->value);
+	pair->value = joined;
+	return 0;
+}
+
+static enum MHD_Result on_argument(
+	void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct query_ctx *q = cls;
+	struct http_req *r = q->r;
+	(void)kind;
+	if (key_len == 0 && !value)
+		return MHD_YES;
+	char *k = mem_strndup(key, key_len);
+	char *v = mem_strndup(value ? value : "", value ? value_len : 0);
+	struct req_pair *old = NULL;
+	if (!check_decode(k) || !check_decode(v))
+		q->failed = err_set(q->err, ERR_INVALID, "query is not valid percent-encoded UTF-8") != 0;
+	else if (r->query_count >= HTTP_MAX_QUERY)
+		q->failed = err_set(q->err, ERR_INVALID, "more than %u query parameters", HTTP_MAX_QUERY) != 0;
+	else if ((old = find_pair(r, k)))
+		q->failed = repeat(r, old, v, q->err) != 0;
+	if (q->failed || old) {
+		free(k);
+		free(v);
+		return q->failed ? MHD_NO : MHD_YES;
+	}
+	add_pair(r, k, v);
+	return MHD_YES;
+}
+
+static int read_query(struct http_req *r, struct err *err)
+{
+	struct query_ctx q = { .r = r, .err = err };
+	MHD_get_connection_values_n(r->conn, MHD_GET_ARGUMENT_KIND, on_argument, &q);
+	return q.failed ? -1 : 0;
+}
+
+static bool always_known(const char *key)
+{
+	return strcmp(key, "apiKey") == 0 || strcmp(key, "token") == 0;
+}
+
+static int check_query_names(struct http_req *r, struct err *err)
+{
+	const struct contract *c = r->d->contract;
+	for (size_t i = 0; i < r->query_count && !c->unknown_fields_ok; i++) {
+		const char *key = r->query[i].key;
+		if (!always_known(key) && !ct_find_param(c, r->op, CT_IN_QUERY, key))
+			return err_set(err, ERR_INVALID, "unknown query parameter '%s'", key);
+	}
+	return 0;
+}
+
+/* Text of a default that the contract has as JSON; NULL for null. */
+static char *default_text(const struct contract *c, const struct ct_schema *schema)
+{
+	const char *def = ct_s(c, schema->def);
+	if (strcmp(def, "null") == 0)
+		return NULL;
+	if (def[0] != '"')
+		return mem_strdup(def);
+	auto_js *v = js_parse(def, strlen(def), JS_LIMITS_DEFAULT, NULL);
+	const char *s = js_str(v, NULL);
+	return s ? mem_strdup(s) : NULL;
+}
+
+static const char *param_value(struct http_req *r, const struct ct_param *p, const char *name)
+{
+	if (p->in == CT_IN_PATH)
+		return http_param(r, name);
+	if (p->in == CT_IN_HEADER)
+		return http_header(r, name);
+	const struct req_pair *pair = p->in == CT_IN_QUERY ? find_pair(r, name) : NULL;
+	return pair ? pair->value : NULL;
+}
+
+static int check_params(struct http_req *r, struct err *err)
+{
+	const struct contract *c = r->d->contract;
+	if (check_query_names(r, err) != 0)
+		return -1;
+	for (uint32_t i = 0; i < r->op->param_count; i++) {
+		const struct ct_param *p = &c->params[r->op->params + i];
+		const struct ct_schema *schema = &c->schemas[p->schema];
+		const char *name = ct_s(c, p->name);
+		const char *value = param_value(r, p, name);
+		char *def = NULL;
+		if (value && p->in == CT_IN_PATH && !check_utf8(value, strlen(value)))
+			return err_set(err, ERR_INVALID, "'%s' is not valid UTF-8", name);
+		if (value && ct_validate_text(c, p, value, err) != 0)
+			return -1;
+		if (!value && p->required && p->in != CT_IN_COOKIE)
+			return err_set(err, ERR_INVALID, "'%s' is required", name);
+		if (!value && p->in == CT_IN_QUERY && (schema->flags & CT_HAS_DEFAULT))
+			def = default_text(c, schema);
+		if (def)
+			add_pair(r, mem_strdup(name), def);
+	}
+	return 0;
+}
+
+/* ---- the body ---- */
+
+static bool media_fits(const struct http_req *r)
+{
+	const char *given = r->h.content_type;
+	const char *want = ct_s(r->d->contract, r->op->body_media);
+	if (!given)
+		return true;
+	if (*want && check_media(given, want))
+		return true;
+	switch ((enum ct_body)r->op->body) {
+	case CT_BODY_NONE:
+		return true;
+	case CT_BODY_JSON:
+		return check_media(given, "application/json");
+	case CT_BODY_STREAM:
+		return check_media(given, "application/octet-stream");
+	case CT_BODY_MULTIPART:
+		return check_media(given, "multipart/form-data");
+	}
+	return false;
+}
+
+static int check_body(struct http_req *r, struct err *err)
+{
+	bool stream = r->op->body == CT_BODY_STREAM || r->op->body == CT_BODY_MULTIPART;
+	if (r->has_body && !media_fits(r)) {
+		err_set(err, ERR_MEDIA_TYPE, "content type '%s' is not accepted here", r->h.content_type);
+		return err_hint(err, "send %s", ct_s(r->d->contract, r->op->body_media));
+	}
+	if (!stream && r->body_left != UINT64_MAX && r->body_left > HTTP_MAX_JSON)
+		return err_set(err, ERR_TOO_LARGE, "body is larger than %zu bytes", HTTP_MAX_JSON);
+	if (!r->d->handlers[r->op_index])
+		return err_set(err, ERR_NOT_IMPLEMENTED, "'%s' is not implemented", ct_s(r->d->contract, r->op->id));
+	r->mode = stream ? MODE_SINK : r->op->body == CT_BODY_JSON ? MODE_JSON : MODE_DROP;
+	return 0;
+}
+
+/* The whole JSON body is there. */
+static int parse_body(struct http_req *r, struct err *err)
+{
+	if (r->op->body != CT_BODY_JSON)
+		return 0;
+	if (r->in.len == 0) {
+		if (r->op->flags & CT_OP_BODY_REQUIRED)
+			return err_set(err, ERR_INVALID, "a JSON body is required");
+		return 0;
+	}
+	r->json = js_parse(r->in.p, r->in.len, JS_LIMITS_DEFAULT, err);
+	buf_free(&r->in);
+	if (!r->json)
+		return -1;
+	if (r->op->body_schema == CT_NONE)
+		return 0;
+	return ct_validate(r->d->contract, r->op->body_schema, r->json, err);
+}
+
+static void run_handler(struct http_req *r)
+{
+	r->d->handlers[r->op_index](r);
+}
+
+/* An answer came before the end of the upload. A little more is read and dropped, and the connection goes on; else the answer
+ * goes out at once and the rest of the upload is not waited for. A streamed answer begins when the upload is through. */
+static void answer_early(struct http_req *r)
+{
+	if (!r->a.set || r->a.stream || r->mode == MODE_LINGER)
+		return;
+	if (r->body_left <= HTTP_DRAIN && !r->must_close) {
+		r->mode = MODE_DROP;
+		return;
+	}
+	answer_raw(r);
+	r->mode = MODE_LINGER;
+}
+
+void req_answered(struct http_req *r)
+{
+	if (r->in_callback)
+		return;
+	if (r->phase == REQ_BODY)
+		answer_early(r);
+	if (r->phase != REQ_BODY || !r->a.stream)
+		req_wake(r);
+}
+
+static size_t sink(struct http_req *r, const char *data, size_t n)
+{
+	size_t taken = 0;
+	while (taken < n && r->on_data) {
+		r->resume_asked = false;
+		size_t k = r->on_data(r, data + taken, n - taken);
+		taken += k < n - taken ? k : n - taken;
+		if ((r->a.set && !r->a.stream) || (taken < n && !r->resume_asked))
+			break;
+	}
+	return taken;
+}
+
+static void collect(struct http_req *r, const char *data, size_t n)
+{
+	struct err e;
+	err_clear(&e);
+	if (r->in.len + n > HTTP_MAX_JSON) {
+		err_set(&e, ERR_TOO_LARGE, "body is larger than %zu bytes", HTTP_MAX_JSON);
+	} else {
+		buf_add(&r->in, data, n);
+		if (!buf_failed(&r->in))
+			return;
+		err_set(&e, ERR_UNAVAILABLE, "no memory for the body");
+	}
+	buf_free(&r->in);
+	r->must_close = true;
+	http_reply_err(r, &e);
+	answer_early(r);
+}
+
+static enum MHD_Result on_body(struct http_req *r, const char *data, size_t *size)
+{
+	size_t taken = *size;
+	if (r->mode == MODE_JSON) {
+		collect(r, data, taken);
+	} else if (r->mode == MODE_SINK) {
+		taken = sink(r, data, taken);
+	} else {
+		r->lingered += taken;
+		if (r->lingered > HTTP_LINGER)
+			return MHD_NO;
+	}
+	if (r->body_left != UINT64_MAX)
+		r->body_left -= taken < r->body_left ? taken : r->body_left;
+	answer_early(r);
+	if (r->mode != MODE_SINK)
+		taken = *size;
+	*size -= taken;
+	if (*size > 0)
+		req_suspend(r);
+	return r->dead ? MHD_NO : MHD_YES;
+}
+
+/* ---- MHD's callbacks ---- */
+
+/* The headers are in. Ends with an answer (a refusal) or with r->mode set; streamed uploads have their handler running. */
+static void on_headers(struct http_req *r)
+{
+	struct err e;
+	err_clear(&e);
+	read_headers(r);
+	/* each step needs the ones before; authentication comes before anything the client could make us work for */
+	if (match(r, &e) != 0 || check_framing(r, &e) != 0 || check_site(r, &e) != 0) {
+		http_reply_err(r, &e);
+	} else {
+		int bad_query = read_query(r, &e);
+		struct err denied;
+		err_clear(&denied);
+		if (authorize(r, &denied) != 0)
+			http_reply_err(r, &denied);
+		else if (bad_query != 0 || check_params(r, &e) != 0 || check_body(r, &e) != 0)
+			http_reply_err(r, &e);
+	}
+	if (!r->a.set && r->mode == MODE_SINK)
+		run_handler(r);
+}
+
+/* May the body come? */
+static enum MHD_Result leave_head(struct http_req *r)
+{
+	if (r->dead)
+		return MHD_NO;
+	if (r->a.set && !r->a.stream && r->has_body) {
+		/* MHD closes the connection after an answer that is queued here, and sends no "100 Continue" */
+		if (r->expect || r->must_close)
+			return answer_queue(r);
+		answer_early(r);
+	} else if (!r->a.set && r->mode == MODE_SINK && !r->on_data) {
+		req_suspend(r);
+		return r->dead ? MHD_NO : MHD_YES;
+	}
+	if (r->a.set && !r->on_data && r->mode == MODE_SINK)
+		r->mode = MODE_DROP;
+	r->phase = REQ_BODY;
+	return MHD_YES;
+}
+
+static enum MHD_Result on_full(struct http_req *r)
+{
+	if (r->dead || r->mode == MODE_LINGER)
+		return MHD_NO;
+	if (r->phase == REQ_BODY) {
+		struct err e;
+		err_clear(&e);
+		r->phase = REQ_FULL;
+		r->body_left = 0;
+		if (r->a.set && !r->a.stream)
+			return answer_queue(r);
+		if (r->mode == MODE_SINK) {
+			if (r->on_end)
+				r->on_end(r);
+		} else if (!r->a.set) {
+			if (parse_body(r, &e) != 0)
+				http_reply_err(r, &e);
+			else
+				run_handler(r);
+		}
+	}
+	if (r->a.set)
+		return answer_queue(r);
+	req_suspend(r);
+	return r->dead ? MHD_NO : MHD_YES;
+}
+
+static struct http_req *req_new(struct http_server *s, struct MHD_Connection *conn)
+{
+	struct http_req *r = mem_zalloc(sizeof(*r));
+	r->s = s;
+	r->conn = conn;
+	r->start_us = clock_mono_us();
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	r->local = info && info->socket_context;
+	buf_init(&r->in);
+	buf_init(&r->out.b);
+	buf_init(&r->a.body);
+	r->next = s->reqs;
+	r->pprev = &s->reqs;
+	if (r->next)
+		r->next->pprev = &r->next;
+	s->reqs = r;
+	return r;
+}
+
+enum MHD_Result req_access(void *cls, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
+	const char *data, size_t *size, void **ctx)
+{
+	struct http_server *s = cls;
+	struct http_req *r = *ctx;
+	enum MHD_Result rc;
+	if (!r) {
+		if (s->closing)
+			return MHD_NO;
+		r = req_new(s, conn);
+		*ctx = r;
+		r->in_callback = true;
+		r->method = method;
+		r->path = url;
+		r->head = strcmp(method, "HEAD") == 0;
+		r->http11 = strcmp(version, "HTTP/1.1") == 0;
+		on_headers(r);
+		rc = leave_head(r);
+	} else {
+		r->in_callback = true;
+		if (r->phase == REQ_HEAD)
+			rc = leave_head(r);
+		else if (*size > 0)
+			rc = r->dead ? MHD_NO : on_body(r, data, size);
+		else
+			rc = on_full(r);
+	}
+	r->in_callback = false;
+	return rc;
+}
+
+static void req_free(struct http_req *r)
+{
+	*r->pprev = r->next;
+	if (r->next)
+		r->next->pprev = r->pprev;
+	ct_match_free(&r->match);
+	for (size_t i = 0; i < r->query_count; i++) {
+		free(r->query[i].key);
+		free(r->query[i].value);
+	}
+	free(r->query);
+	buf_free(&r->in);
+	buf_free(&r->out.b);
+	js_free(r->json);
+	answer_free(&r->a);
+	free(r);
+}
+
+void req_over(struct http_req *r, bool delivered)
+{
+	log_debug("http", "%s %s -> %d%s in %lld us", r->method, r->path, r->a.status, delivered ? "" : " (cut)",
+		(long long)(clock_mono_us() - r->start_us));
+	watch_close(r);
+	void (*on_done)(struct http_req *, bool) = r->on_done;
+	r->on_done = NULL;
+	r->dead = true;
+	if (on_done)
+		on_done(r, delivered);
+}
+
+void req_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_RequestTerminationCode how)
+{
+	(void)cls;
+	struct http_req *r = *ctx;
+	if (!r)
+		return;
+	*ctx = NULL;
+	/* After an upgrade MHD holds its lock here: nothing of it may be called. */
+	if (!r->upgraded) {
+		bool ok = r->phase == REQ_ANSWERED && how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+		if (ok && r->a.stream)
+			MHD_set_connection_option(conn, MHD_CONNECTION_OPTION_TIMEOUT, HTTP_READ_TIMEOUT_S);
+		req_over(r, r->raw_sent ? r->raw_ok : ok);
+		if (r->ws)
+			ws_break(r->ws);
+	}
+	req_free(r);
+}
+
+/* ---- what handlers ask ---- */
+
+void *http_app(struct http_req *r)
+{
+	return r->s->config.arg;
+}
+
+int64_t http_account(struct http_req *r)
+{
+	return r->account;
+}
+
+bool http_is_local(struct http_req *r)
+{
+	return r->local;
+}
+
+int http_op(struct http_req *r)
+{
+	return (int)r->op_index;
+}
+
+const char *http_param(struct http_req *r, const char *name)
+{
+	for (unsigned i = 0; i < r->match.count; i++) {
+		if (strcmp(r->match.names[i], name) == 0)
+			return r->match.values[i];
+	}
+	return NULL;
+}
+
+const char *http_query(struct http_req *r, const char *name)
+{
+	const struct req_pair *pair = find_pair(r, name);
+	return pair ? pair->value : NULL;
+}
+
+int64_t http_query_int(struct http_req *r, const char *name, int64_t def)
+{
+	const char *text = http_query(r, name);
+	if (!text)
+		return def;
+	char *end = NULL;
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0' ? v : def;
+}
+
+bool http_query_bool(struct http_req *r, const char *name, bool def)
+{
+	const char *text = http_query(r, name);
+	if (!text)
+		return def;
+	return strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+}
+
+const char *http_header(struct http_req *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
+}
+
+const js *http_body(struct http_req *r)
+{
+	return r->json;
+}
+
+void http_set_user(struct http_req *r, void *user)
+{
+	r->user = user;
+}
+
+void *http_user(struct http_req *r)
+{
+	return r->user;
+}
+
+void http_on_done(struct http_req *r, void (*cb)(struct http_req *r, bool delivered))
+{
+	r->on_done = cb;
+}
+
+void http_body_sink(
+	struct http_req *r, size_t (*on_data)(struct http_req *r, const void *data, size_t n), void (*on_end)(struct http_req *r))
+{
+	r->on_data = on_data;
+	r->on_end = on_end;
+	if (!r->in_callback)
+		req_wake(r);
+}
+
+void http_body_resume(struct http_req *r)
+{
+	r->resume_asked = true;
+	if (!r->in_callback && r->phase == REQ_BODY)
+		req_wake(r);
+}

@@ -1,0 +1,216 @@
+/*
+ * sbxd: the daemon. Reads its arguments, holds the loop, and wires core, http and the APIs together.
+ *
+ *   sbxd [--home DIR] [--cache DIR] [--listen ADDRESS]... [--ready-fd N]
+ *   sbxd --build IMAGE --vcpus N --memory MIB --cache DIR      (the builder: a child of the daemon, see core/builder.h)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "daemon/api/sbx/sbx.h"
+#include "daemon/args.h"
+#include "daemon/build_main.h"
+#include "daemon/core/account.h"
+#include "daemon/core/core.h"
+#include "daemon/http/http.h"
+#include "shared/base/fs.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/version.h"
+
+struct daemon {
+	uv_loop_t loop;
+	uv_signal_t signals[2];
+	struct core *core;
+	struct http_server *server;
+	struct api api;
+	struct http_dialect dialects[1];
+	char **listeners;
+	size_t listener_count;
+	bool going;
+};
+
+/* ---- the daemon's own affairs, for the API ---- */
+
+static int add_listener(void *arg, const char *address, int *port, struct err *err)
+{
+	struct daemon *d = arg;
+	if (http_listen_tcp(d->server, address, port, err))
+		return -1;
+	const char *colon = strrchr(address, ':');
+	size_t host = colon ? (size_t)(colon - address) : strlen(address);
+	d->listeners = mem_grow(d->listeners, d->listener_count + 1, sizeof(*d->listeners));
+	d->listeners[d->listener_count] = mem_printf("%.*s:%d", (int)host, address, *port);
+	log_info("sbxd", "listening on %s", d->listeners[d->listener_count++]);
+	return 0;
+}
+
+static const char *get_listener(void *arg, size_t i)
+{
+	struct daemon *d = arg;
+	return i < d->listener_count ? d->listeners[i] : NULL;
+}
+
+static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
+{
+	struct api *api = arg;
+	if (key)
+		return key_check(api->core, key, account, err);
+	err_set(err, ERR_UNAUTHORIZED, "an API key is required");
+	return err_hint(err, "send it as X-API-Key or Authorization: Bearer; make one with: sbx key create");
+}
+
+/* The server first, since its requests hold on to core; then core; then the loop runs dry. */
+static void on_server_closed(void *arg)
+{
+	struct daemon *d = arg;
+	d->server = NULL;
+	core_close(d->core);
+	d->core = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
+		uv_close((uv_handle_t *)&d->signals[i], NULL);
+}
+
+static void go_down(void *arg)
+{
+	struct daemon *d = arg;
+	if (d->going)
+		return;
+	d->going = true;
+	log_info("sbxd", "going down; VMs that run go on");
+	http_server_close(d->server, on_server_closed, d);
+}
+
+static void on_signal(uv_signal_t *handle, int signo)
+{
+	(void)signo;
+	go_down(handle->data);
+}
+
+/* ---- start ---- */
+
+static int start_serving(struct daemon *d, const struct daemon_args *args, struct err *err)
+{
+	d->dialects[0] = sbx_dialect;
+	struct http_config config = { .dialects = d->dialects, .dialect_count = ARRAY_LEN(d->dialects), .authenticate = authenticate,
+		.arg = &d->api };
+	d->server = http_server_new(&d->loop, &config, err);
+	if (!d->server)
+		return -1;
+	d->api = (struct api){ .core = d->core, .server = d->server, .listen = add_listener, .listener = get_listener, .shutdown = go_down,
+		.arg = d };
+	auto_free char *path = fs_join(args->home, "sbxd.sock");
+	if (http_listen_unix(d->server, path, err))
+		return -1;
+	for (size_t i = 0; i < args->listen_count; i++) {
+		int port;
+		if (add_listener(d, args->listen[i], &port, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int start(struct daemon *d, const struct daemon_args *args, struct err *err)
+{
+	struct core_config config = { .loop = &d->loop, .home = args->home, .cache = args->cache, .program = args->program };
+	d->core = core_new(&config, err);
+	if (!d->core)
+		return -1;
+	static const int signals[] = { SIGTERM, SIGINT };
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		int rc = uv_signal_init(&d->loop, &d->signals[i]);
+		d->signals[i].data = d;
+		if (rc == 0)
+			rc = uv_signal_start(&d->signals[i], on_signal, signals[i]);
+		if (rc < 0)
+			return err_sys(err, -rc, "cannot watch signals");
+	}
+	return start_serving(d, args, err);
+}
+
+/* Tell who started us, in one line: "ready", or what went wrong and what to do. */
+static void say_ready(int fd, const struct err *err)
+{
+	if (fd < 0)
+		return;
+	auto_free char *text = err ? mem_printf("%s\n%s\n", err->msg, err->hint) : mem_strdup("ready\n");
+	struct err ignored = ERR_INIT;
+	if (fs_write_all(fd, text, strlen(text), &ignored))
+		log_warn("sbxd", "nobody waits for our start: %s", ignored.msg);
+	close(fd);
+}
+
+/* A VM costs a few descriptors; the usual soft limit of 1024 would end at some 200 of them. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			log_warn("sbxd", "cannot raise the limit of open files: %s", strerror(errno));
+	}
+}
+
+static int serve(const struct daemon_args *args)
+{
+	struct daemon d = { 0 };
+	struct err err = ERR_INIT;
+	int rc = uv_loop_init(&d.loop);
+	if (rc < 0) {
+		fprintf(stderr, "sbxd: cannot make an event loop: %s\n", uv_strerror(rc));
+		return 1;
+	}
+	raise_limits();
+	umask(077);
+	rc = start(&d, args, &err);
+	say_ready(args->ready_fd, rc ? &err : NULL);
+	if (rc) {
+		log_error("sbxd", "%s", err.msg);
+		if (err.hint[0])
+			log_error("sbxd", "%s", err.hint);
+		return 1;
+	}
+	log_info("sbxd", "version %s serves '%s'", sbx_version, args->home);
+	uv_run(&d.loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&d.loop) != 0)
+		log_warn("sbxd", "some handles were still open at the end");
+	for (size_t i = 0; i < d.listener_count; i++)
+		free(d.listeners[i]);
+	free(d.listeners);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon_args args;
+	struct err err = ERR_INIT;
+	log_init_from_env();
+	signal(SIGPIPE, SIG_IGN);
+	switch (daemon_args_parse(&args, argc, argv, &err)) {
+	case DAEMON_HELP:
+		return fputs(daemon_usage, stdout) < 0;
+	case DAEMON_VERSION:
+		return printf("sbxd %s\n", sbx_version) < 0;
+	case DAEMON_USAGE:
+		fprintf(stderr, "sbxd: %s\n%s%s", err.msg, err.hint, err.hint[0] ? "\n" : "");
+		return 2;
+	case DAEMON_FAILED:
+		fprintf(stderr, "sbxd: %s\n", err.msg);
+		return 1;
+	case DAEMON_BUILD:
+		return build_main(&args);
+	case DAEMON_SERVE:
+		break;
+	}
+	int rc = serve(&args);
+	daemon_args_free(&args);
+	return rc;
+}

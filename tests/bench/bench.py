@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+"""make bench: one table of our figures, each with its bar and, where there is one, a peer measured in the same run.
+
+usage: tests/bench/bench.py [ROW-WORD]...     only rows whose name contains one of the words
+Uses a home of its own and the shared cache; ends everything it started. A row that misses its bar is marked; the exit code stays 0,
+since figures depend on the machine. Times are of whole commands as a shell sees them unless the row says otherwise.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+BIN = os.path.abspath("build/bin")
+ENV = {**os.environ, "PATH": BIN + ":" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "NO_COLOR": "1"}
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+ROWS = []
+
+
+def row(what, bar, unit="ms"):
+    """Register a measurement: it returns (values, peers), peers being a list of (name, values or words)."""
+    def add(function):
+        ROWS.append((what, bar, unit, function))
+        return function
+    return add
+
+
+# ---- measuring ----
+
+def timed(argv, check=True):
+    """Milliseconds from fork to exit. posix_spawn, so that this process's own size does not count."""
+    files = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", flag, 0) for fd, flag in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY))]
+    start = time.perf_counter()
+    pid = os.posix_spawnp(argv[0], argv, ENV, file_actions=files)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    took = (time.perf_counter() - start) * 1000
+    if check and status != 0:
+        raise RuntimeError(f"{' '.join(argv)}: exit {status}")
+    return took
+
+
+def repeat(n, argv, warm=2):
+    for _ in range(warm):
+        timed(argv)
+    return [timed(argv) for _ in range(n)]
+
+
+def sbx(*args, check=True):
+    done = subprocess.run(["sbx", *args], env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(f"sbx {' '.join(args)}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def inspect(name):
+    value = json.loads(sbx("inspect", name, "-o", "json"))
+    return value[0] if isinstance(value, list) else value
+
+
+def listed():
+    value = json.loads(sbx("ls", "-o", "json"))
+    return value["sandboxes"] if isinstance(value, dict) else value
+
+
+def remove_all():
+    ids = [s["id"] for s in listed()]
+    if ids:
+        sbx("rm", *ids)
+
+
+class KeepAlive:
+    """One HTTP connection to the daemon's socket, no client library in the way."""
+
+    def __init__(self):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.connect(ENV["SBX_HOME"] + "/sbxd.sock")
+
+    def exec(self, name, command):
+        body = json.dumps({"command": command})
+        self.s.sendall((f"POST /sbx/v1/sandboxes/{name}/exec HTTP/1.1\r\nHost: sbx\r\nContent-Type: application/json\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self.more()
+        head, _, rest = data.partition(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        while len(rest) < length:
+            rest += self.more()
+        if b" 200 " not in head.split(b"\r\n")[0] + b" ":
+            raise RuntimeError(rest.decode())
+
+    def more(self):
+        data = self.s.recv(65536)
+        if not data:
+            raise RuntimeError("the daemon closed the connection")
+        return data
+
+    def time(self, name, command):
+        start = time.perf_counter()
+        self.exec(name, command)
+        return (time.perf_counter() - start) * 1000
+
+
+# ---- peers ----
+
+class Crun:
+    """`crun exec` into a running container with a busybox root. Runs as a process of its own in its own mount namespace (see
+    Peers.crun), where the cgroup mounts can be made such as crun wants them: it refuses the hybrid layout of some machines."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def command(self, *args):
+        return ["crun", "--cgroup-manager=disabled", f"--root={self.work}/crun", *args]
+
+    def bundle(self):
+        bundle = f"{self.work}/bundle"
+        os.makedirs(f"{bundle}/rootfs/bin")
+        shutil.copy(shutil.which("busybox", path=ENV["PATH"]), f"{bundle}/rootfs/bin/busybox")
+        for name in ("sh", "sleep", "true"):
+            os.symlink("busybox", f"{bundle}/rootfs/bin/{name}")
+        subprocess.run(["crun", "spec"], cwd=bundle, env=ENV, check=True, **QUIET)
+        with open(f"{bundle}/config.json") as f:
+            config = json.load(f)
+        config["process"].update(args=["/bin/sleep", "100000"], terminal=False)
+        config["linux"].pop("resources", None)
+        config["mounts"] = [m for m in config["mounts"] if m["type"] not in ("cgroup", "mqueue")]
+        config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "cgroup"]
+        with open(f"{bundle}/config.json", "w") as f:
+            json.dump(config, f)
+        return bundle
+
+    def measure(self):
+        subprocess.run("umount -R -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup", shell=True, check=False, **QUIET)
+        bundle = self.bundle()
+        with open(f"{self.work}/crun.err", "w") as err:
+            done = subprocess.run(self.command("run", "-d", f"--bundle={bundle}", "bench"), env=ENV, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=err, check=False)
+        if done.returncode:
+            return "n/a: " + (open(f"{self.work}/crun.err").read().strip().split("\n")[-1] or f"crun run ended with {done.returncode}")
+        try:
+            return repeat(40, self.command("exec", "bench", "/bin/true"))
+        finally:
+            subprocess.run(self.command("delete", "-f", "bench"), env=ENV, check=False, **QUIET)
+
+
+class Peers:
+    """What is measured beside us: started when a row first asks, ended by close()."""
+
+    def __init__(self, work):
+        self.work, self.ssh_words, self.sshd, self.port = work, None, None, 0
+
+    def crun(self):
+        """Milliseconds of `crun exec` into a running container, or the reason why there are none."""
+        if not shutil.which("crun", path=ENV["PATH"]):
+            return "n/a: crun is not installed"
+        if os.geteuid() != 0:
+            return "n/a: needs root"
+        done = subprocess.run(["unshare", "--mount", sys.executable, os.path.abspath(__file__), "--crun", self.work], env=ENV,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else "n/a: " + done.stderr.strip().split("\n")[-1]
+
+    def ssh(self):
+        if self.ssh_words is None:
+            self.ssh_words = self.start_ssh()
+        return repeat(20, self.ssh_command()) if self.ssh_words == "" else self.ssh_words
+
+    def ssh_command(self):
+        return ["ssh", "-F", "none", "-p", str(self.port), "-i", f"{self.work}/id", "-o", "StrictHostKeyChecking=no", "-o",
+                f"UserKnownHostsFile={self.work}/known", "-o", "BatchMode=yes", "127.0.0.1", "true"]
+
+    def start_ssh(self):
+        if not shutil.which("sshd", path=ENV["PATH"]):
+            return "n/a: sshd is not installed"
+        for key in ("host", "id"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{self.work}/{key}"], check=True, **QUIET)
+        shutil.copy(f"{self.work}/id.pub", f"{self.work}/authorized")
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        options = [f"HostKey={self.work}/host", f"AuthorizedKeysFile={self.work}/authorized", f"PidFile={self.work}/sshd.pid", "StrictModes=no",
+                   "UsePAM=no", "PermitRootLogin=yes", "ListenAddress=127.0.0.1", f"Port={self.port}", "PasswordAuthentication=no"]
+        command = [shutil.which("sshd", path=ENV["PATH"]), "-D", "-e", "-f", "/dev/null"] + [w for o in options for w in ("-o", o)]
+        self.sshd = subprocess.Popen(command, env=ENV, **QUIET)
+        for _ in range(100):
+            if subprocess.run(self.ssh_command(), env=ENV, check=False, **QUIET).returncode == 0:
+                return ""
+            time.sleep(0.05)
+        return "n/a: no login on the loopback sshd"
+
+    def close(self):
+        if self.sshd:
+            self.sshd.terminate()
+            self.sshd.wait()
+
+
+def tool(argv):
+    return repeat(30, argv) if shutil.which(argv[0], path=ENV["PATH"]) else f"n/a: {argv[0]} is not installed"
+
+
+# ---- the rows ----
+
+@row("sbx create to running, 20 one after another", 250)
+def create(_peers):
+    values = [timed(["sbx", "create"]) for _ in range(20)]
+    remove_all()
+    return values, []
+
+
+@row("sbx exec S -- true, whole command", 40)
+def exec_command(peers):
+    sbx("create", "--name", "bench")
+    ours = repeat(40, ["sbx", "exec", "bench", "--", "true"], warm=3)
+    return ours, [("crun exec", peers.crun()), ("ssh to loopback", peers.ssh())]
+
+
+@row("exec over HTTP keep-alive, true", 15)
+def exec_http(_peers):
+    if not any(s["name"] == "bench" for s in listed()):
+        sbx("create", "--name", "bench")
+    connection = KeepAlive()
+    for _ in range(5):
+        connection.exec("bench", ["true"])
+    return [connection.time("bench", ["true"]) for _ in range(100)], []
+
+
+@row("the same while another command floods: slower by (p99)", 50)
+def exec_flood(_peers):
+    if not any(s["name"] == "bench" for s in listed()):
+        sbx("create", "--name", "bench")
+    connection = KeepAlive()
+    calm = [connection.time("bench", ["true"]) for _ in range(50)]
+    flood = subprocess.Popen(["sbx", "exec", "bench", "--", "cat", "/dev/zero"], env=ENV, **QUIET)
+    try:
+        time.sleep(0.5)
+        busy = [connection.time("bench", ["true"]) for _ in range(100)]
+    finally:
+        flood.kill()
+        flood.wait()
+    base = statistics.median(calm)
+    return [v - base for v in busy], []
+
+
+@row("sbx version", 4)
+def version(_peers):
+    return repeat(50, ["sbx", "version"]), [("git version", tool(["git", "version"]))]
+
+
+@row("sbx ls with 10 VMs", 15)
+def ls(_peers):
+    remove_all()
+    for _ in range(10):
+        sbx("create")
+    ours = repeat(40, ["sbx", "ls"])
+    remove_all()
+    return ours, [("docker --version", tool(["docker", "--version"]))]
+
+
+@row("private memory of an idle VM", 45, "MB")
+def memory(_peers):
+    values = []
+    for _ in range(3):
+        sbx("create", "--name", "idle")
+        sbx("exec", "idle", "--", "true")
+        time.sleep(2)
+        with open(f"/proc/{inspect('idle')['pid']}/smaps_rollup") as f:
+            kb = sum(int(line.split()[1]) for line in f if line.startswith(("Private_Clean", "Private_Dirty")))
+        values.append(kb / 1024)
+        sbx("rm", "idle")
+    return values, []
+
+
+@row("30 VMs at once, created", 10, "s")
+def thirty(_peers):
+    remove_all()
+    start = time.perf_counter()
+    with ThreadPoolExecutor(30) as pool:
+        ids = list(pool.map(lambda i: sbx("create", "--name", f"many{i}"), range(30)))
+    took = time.perf_counter() - start
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: sbx("exec", i, "--", "echo", i), ids))
+    if answers != ids:
+        raise RuntimeError("not all of the 30 answer")
+    remove_all()
+    return [took], []
+
+
+@row("processor time of an idle VM", 3, "% of a core")
+def idle_cpu(_peers):
+    sbx("create", "--name", "still")
+    pid = inspect("still")["pid"]
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(int(v) for v in f.read().rsplit(")", 1)[1].split()[11:13])
+    time.sleep(2)
+    before = ticks()
+    time.sleep(5)
+    used = (ticks() - before) / os.sysconf("SC_CLK_TCK") / 5 * 100
+    sbx("rm", "still")
+    return [used], []
+
+
+@row("sbx cp of 50 MB in, in a guest under emulation", None, "MB/s")
+def copy(_peers):
+    sbx("create", "--name", "copy", "--memory", "512")
+    path = f"{ENV['SBX_HOME']}/50mb"
+    with open(path, "wb") as f:
+        f.write(os.urandom(1 << 20) * 50)
+    values = [50 / (timed(["sbx", "cp", path, "copy:/tmp/x"]) / 1000) for _ in range(3)]
+    os.unlink(path)
+    sbx("rm", "copy")
+    return values, []
+
+
+# ---- the table ----
+
+def number(value):
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def spread(values):
+    """p50 (p10 to p90)."""
+    if isinstance(values, str):
+        return values
+    values = sorted(values)
+    text = number(statistics.median(values))
+    if len(values) > 4:
+        text += f" ({number(values[len(values) // 10])} to {number(values[len(values) * 9 // 10])})"
+    return text
+
+
+def show(what, bar, unit, values, peers):
+    if "p99" in what:
+        value = sorted(values)[len(values) * 99 // 100]
+    else:
+        value = statistics.median(values)
+    good = bar is None or (value >= bar if unit == "MB/s" else value <= bar)
+    limit = "" if bar is None else f"{'>=' if unit == 'MB/s' else '<='} {bar} {unit}"
+    ours = number(value) if "p99" in what else spread(values)
+    print(f"| {what:58} | {limit:16} | {ours + ' ' + unit:34} | {'' if good else 'MISSED':6} | "
+          + "; ".join(f"{name} {spread(v)}" for name, v in peers) + " |", flush=True)
+
+
+def main(words):
+    home = tempfile.mkdtemp(prefix="sbx-b.", dir="/tmp")
+    ENV["SBX_HOME"] = home
+    peers = Peers(tempfile.mkdtemp(prefix="sbx-p.", dir="/tmp"))
+    failed = False
+    try:
+        sbx("image", "build", "base")
+        sbx("run", "--", "true")
+        print(f"| {'what':58} | {'bar':16} | {'ours: p50 (p10 to p90)':34} | {'':6} | peers, same run |\n|---|---|---|---|---|", flush=True)
+        for what, bar, unit, function in ROWS:
+            if words and not any(w in what for w in words):
+                continue
+            try:
+                show(what, bar, unit, *function(peers))
+            except (RuntimeError, OSError, KeyError, ValueError) as e:
+                failed = True
+                print(f"| {what:58} | failed: {e} |", flush=True)
+                remove_all()
+    finally:
+        peers.close()
+        sbx("down", "--yes", check=False)
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(peers.work, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if sys.argv[1:2] == ["--crun"]:
+        print(json.dumps(Crun(sys.argv[2]).measure()))
+        sys.exit(0)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,726 @@
+#include "tests/unit/http_fixture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/http/internal.h"
+#include "shared/base/fs.h"
+#include "shared/base/mem.h"
+
+/* ---- the contract, made at start from a table ---- */
+
+enum { S_ANY, S_INT, S_STR, S_OBJ, S_LIST, S_DEF };
+
+static const struct fx_param {
+	const char *name;
+	uint8_t in;
+	bool required;
+	uint32_t schema;
+} params_def[] = {
+	{ "n", CT_IN_QUERY, false, S_INT },
+	{ "mode", CT_IN_QUERY, false, S_STR },
+	{ "refuse", CT_IN_QUERY, false, S_INT },
+	{ "need", CT_IN_QUERY, true, S_INT },
+	{ "list", CT_IN_QUERY, false, S_LIST },
+	{ "limit", CT_IN_QUERY, false, S_DEF },
+	{ "id", CT_IN_PATH, true, S_STR },
+};
+
+static http_handler h_ping, h_stream, h_later, h_never, h_echo, h_upload, h_ws, h_flood, h_item;
+
+/* sorted by name, as the trie wants it */
+static const struct fx_op {
+	const char *name, *method;
+	uint16_t flags;
+	uint8_t body;
+	http_handler *handler;
+	unsigned first_param, param_count;
+} ops_def[] = {
+	{ "echo", "POST", CT_OP_BODY_REQUIRED, CT_BODY_JSON, h_echo, 0, 0 },
+	{ "flood", "GET", CT_OP_WEBSOCKET, CT_BODY_NONE, h_flood, 0, 2 },
+	{ "later", "GET", 0, CT_BODY_NONE, h_later, 0, 0 },
+	{ "local", "GET", CT_OP_LOCAL, CT_BODY_NONE, h_ping, 0, 0 },
+	{ "need", "GET", 0, CT_BODY_NONE, h_ping, 3, 3 },
+	{ "never", "GET", 0, CT_BODY_NONE, h_never, 0, 0 },
+	{ "ping", "GET", 0, CT_BODY_NONE, h_ping, 0, 0 },
+	{ "public", "GET", CT_OP_PUBLIC, CT_BODY_NONE, h_ping, 0, 0 },
+	{ "stream", "GET", 0, CT_BODY_NONE, h_stream, 0, 2 },
+	{ "undone", "GET", 0, CT_BODY_NONE, NULL, 0, 0 },
+	{ "upload", "PUT", 0, CT_BODY_STREAM, h_upload, 2, 1 },
+	{ "ws", "GET", CT_OP_WEBSOCKET, CT_BODY_NONE, h_ws, 0, 2 },
+	{ "items", "GET", 0, CT_BODY_NONE, h_item, 6, 1 }, /* last: /t/v1/items/{id} */
+};
+#define OPS ARRAY_LEN(ops_def)
+
+struct world {
+	struct fx fx;
+	uv_loop_t loop;
+	uv_async_t stop;
+	pthread_t thread;
+	char pool[4096];
+	size_t pool_len;
+	struct contract contract;
+	struct ct_schema schemas[6];
+	struct ct_field fields[1];
+	struct ct_param params[ARRAY_LEN(params_def)];
+	struct ct_op ops[OPS];
+	struct ct_node nodes[OPS + 4];
+	uint32_t index[OPS];
+	http_handler *handlers[OPS];
+	struct http_dialect dialect;
+};
+
+static ct_str put(struct world *w, const char *s)
+{
+	size_t at = w->pool_len;
+	size_t n = strlen(s) + 1;
+	if (n == 1)
+		return 0;
+	memcpy(w->pool + at, s, n);
+	w->pool_len += n;
+	return (ct_str)at;
+}
+
+static void make_schemas(struct world *w)
+{
+	static const uint8_t types[] = { CT_ANY, CT_INTEGER, CT_STRING, CT_OBJECT, CT_ARRAY, CT_INTEGER };
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		w->schemas[i] = (struct ct_schema){ .type = types[i], .max_len = UINT32_MAX, .items = CT_NONE };
+	w->schemas[S_OBJ].flags = CT_CLOSED;
+	w->schemas[S_OBJ].field_count = 1;
+	w->schemas[S_LIST].items = S_STR;
+	w->schemas[S_DEF].flags = CT_HAS_DEFAULT;
+	w->schemas[S_DEF].def = put(w, "20");
+	w->fields[0] = (struct ct_field){ put(w, "name"), S_STR, true };
+	for (size_t i = 0; i < ARRAY_LEN(params_def); i++) {
+		const struct fx_param *p = &params_def[i];
+		w->params[i] = (struct ct_param){ .name = put(w, p->name), .in = p->in, .required = p->required, .explode = true, .schema = p->schema };
+	}
+}
+
+/* nodes: 0 root, 1 "t", 2 "v1", 3.. one an operation, the last a parameter under "items" */
+static void make_ops(struct world *w)
+{
+	w->nodes[0] = (struct ct_node){ .children = 1, .child_count = 1 };
+	w->nodes[1] = (struct ct_node){ .segment = put(w, "t"), .children = 2, .child_count = 1 };
+	w->nodes[2] = (struct ct_node){ .segment = put(w, "v1"), .children = 3, .child_count = OPS };
+	uint32_t place = 3;
+	for (uint32_t i = 0; i < OPS; i++) {
+		const struct fx_op *d = &ops_def[i];
+		bool item = i == OPS - 1;
+		char path[64];
+		snprintf(path, sizeof(path), "/t/v1/%s%s", d->name, item ? "/{id}" : "");
+		w->ops[i] = (struct ct_op){
+			.id = put(w, d->name), .method = put(w, d->method), .path = put(w, path), .flags = d->flags, .body = d->body,
+			.body_media = put(w, d->body == CT_BODY_JSON ? "application/json" : d->body == CT_BODY_STREAM ? "application/octet-stream" : ""),
+			.body_schema = d->body == CT_BODY_JSON ? S_OBJ : CT_NONE, .params = d->first_param, .param_count = d->param_count,
+		};
+		w->index[i] = i;
+		w->handlers[i] = d->handler;
+	}
+	/* "items" sorts after "flood" */
+	for (uint32_t i = 0; i < OPS - 1; i++) {
+		if (strcmp(ops_def[i].name, "items") > 0 && place == 3 + i)
+			w->nodes[place++] = (struct ct_node){ .segment = put(w, "items"), .children = OPS + 3, .child_count = 1 };
+		w->nodes[place++] = (struct ct_node){ .segment = put(w, ops_def[i].name), .ops = i, .op_count = 1 };
+	}
+	w->nodes[OPS + 3] = (struct ct_node){ .ops = OPS - 1, .op_count = 1 };
+}
+
+static void error_body(const struct err *e, struct buf *out)
+{
+	struct jw j;
+	jw_init(&j, out);
+	jw_obj(&j);
+	jw_kstr(&j, "test_error", err_name(e->code));
+	jw_kstr(&j, "message", e->msg);
+	jw_obj_end(&j);
+}
+
+static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
+{
+	(void)arg;
+	if (!key || strcmp(key, FX_KEY) != 0)
+		return err_set(err, ERR_UNAUTHORIZED, "a valid key is needed");
+	*account = 7;
+	return 0;
+}
+
+static void make_contract(struct world *w)
+{
+	w->pool_len = 1;
+	make_schemas(w);
+	make_ops(w);
+	w->contract = (struct contract){
+		.name = "test", .title = "test", .version = "1", .base_path = "/t/v1", .pool = w->pool, .schemas = w->schemas, .fields = w->fields,
+		.params = w->params, .ops = w->ops, .nodes = w->nodes, .index_pool = w->index, .schema_count = ARRAY_LEN(w->schemas), .op_count = OPS,
+		.node_count = ARRAY_LEN(w->nodes),
+	};
+	w->dialect = (struct http_dialect){ &w->contract, w->handlers, error_body };
+}
+
+/* ---- handlers ---- */
+
+static void note_max(atomic_size_t *max, size_t n)
+{
+	if (n > atomic_load(max))
+		atomic_store(max, n);
+}
+
+static void count_done(struct http_req *r, bool delivered)
+{
+	struct fx *f = http_app(r);
+	atomic_fetch_add(delivered ? &f->done_true : &f->done_false, 1);
+}
+
+static void h_ping(struct http_req *r)
+{
+	struct buf b = BUF_INIT;
+	const char *limit = http_query(r, "limit"), *list = http_query(r, "list");
+	buf_fmt(&b, "{\"account\":%lld,\"limit\":\"%s\",\"list\":\"%s\"}", (long long)http_account(r), limit ? limit : "", list ? list : "");
+	http_add_header(r, "X-Test", "yes");
+	http_reply_json(r, 200, &b);
+}
+
+static void h_item(struct http_req *r)
+{
+	struct buf b = BUF_INIT;
+	buf_str(&b, http_param(r, "id"));
+	http_reply(r, 200, "text/plain", &b);
+}
+
+static void h_echo(struct http_req *r)
+{
+	struct buf b = BUF_INIT;
+	struct jw j;
+	jw_init(&j, &b);
+	jw_js(&j, http_body(r));
+	http_reply_json(r, 201, &b);
+}
+
+struct later {
+	uv_timer_t timer;
+	struct http_req *r; /* NULL when it is over */
+};
+
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void later_done(struct http_req *r, bool delivered)
+{
+	struct later *l = http_user(r);
+	count_done(r, delivered);
+	l->r = NULL;
+}
+
+static void on_later(uv_timer_t *timer)
+{
+	struct later *l = timer->data;
+	if (l->r)
+		http_reply_empty(l->r, 204);
+	uv_close((uv_handle_t *)timer, free_handle);
+}
+
+static void h_later(struct http_req *r)
+{
+	struct world *w = http_app(r);
+	struct later *l = mem_zalloc(sizeof(*l));
+	l->r = r;
+	uv_timer_init(&w->loop, &l->timer);
+	l->timer.data = l;
+	http_set_user(r, l);
+	http_on_done(r, later_done);
+	uv_timer_start(&l->timer, on_later, 20, 0);
+}
+
+static void h_never(struct http_req *r)
+{
+	http_on_done(r, count_done);
+}
+
+struct pour {
+	size_t left;
+	unsigned char next;
+	bool abort;
+};
+
+static void pour_on(struct http_req *r)
+{
+	struct fx *f = http_app(r);
+	struct pour *p = http_user(r);
+	char block[20000];
+	size_t queued = 0;
+	while (p->left > 0 && queued <= HTTP_HIGH) {
+		size_t n = p->left < sizeof(block) ? p->left : sizeof(block);
+		for (size_t i = 0; i < n; i++)
+			block[i] = (char)p->next++;
+		p->left -= n;
+		queued = http_stream_write(r, block, n);
+		note_max(&f->max_queued, queued);
+	}
+	if (p->left == 0 && p->abort)
+		http_stream_abort(r);
+	else if (p->left == 0)
+		http_stream_end(r);
+}
+
+static void pour_done(struct http_req *r, bool delivered)
+{
+	count_done(r, delivered);
+	free(http_user(r));
+}
+
+static void h_stream(struct http_req *r)
+{
+	struct pour *p = mem_zalloc(sizeof(*p));
+	const char *mode = http_query(r, "mode");
+	p->left = (size_t)http_query_int(r, "n", 1000);
+	p->abort = mode && strcmp(mode, "abort") == 0;
+	int64_t length = mode && strcmp(mode, "length") == 0 ? (int64_t)p->left : -1;
+	http_set_user(r, p);
+	http_on_done(r, pour_done);
+	http_stream_begin(r, 200, "application/octet-stream", length, pour_on);
+	pour_on(r);
+}
+
+/* Takes an upload in gulps with a rest in between. */
+struct gulp {
+	uv_timer_t timer;
+	struct http_req *r;
+	size_t total, since;
+	bool refuse;
+};
+
+static void gulp_done(struct http_req *r, bool delivered)
+{
+	struct gulp *g = http_user(r);
+	count_done(r, delivered);
+	uv_close((uv_handle_t *)&g->timer, free_handle);
+}
+
+static void on_rested(uv_timer_t *timer)
+{
+	struct gulp *g = timer->data;
+	g->since = 0;
+	http_body_resume(g->r);
+}
+
+static size_t gulp_data(struct http_req *r, const void *data, size_t n)
+{
+	struct gulp *g = http_user(r);
+	(void)data;
+	if (g->since > 4000000) {
+		uv_timer_start(&g->timer, on_rested, 5, 0);
+		return 0;
+	}
+	size_t k = n > 30000 ? 30000 : n;
+	if (k < n)
+		http_body_resume(r); /* also legal from inside */
+	g->total += k;
+	g->since += k;
+	if (g->refuse && g->total > FX_REFUSE_AT) {
+		struct err e;
+		err_clear(&e);
+		err_set(&e, ERR_NO_SPACE, "no room");
+		http_reply_err(r, &e);
+	}
+	return k;
+}
+
+static void gulp_end(struct http_req *r)
+{
+	struct gulp *g = http_user(r);
+	struct fx *f = http_app(r);
+	atomic_store(&f->uploaded, g->total);
+	struct buf b = BUF_INIT;
+	buf_fmt(&b, "%zu", g->total);
+	http_reply(r, 200, "text/plain", &b);
+}
+
+static void h_upload(struct http_req *r)
+{
+	struct world *w = http_app(r);
+	struct gulp *g = mem_zalloc(sizeof(*g));
+	g->r = r;
+	g->refuse = http_query_int(r, "refuse", 0) != 0;
+	uv_timer_init(&w->loop, &g->timer);
+	g->timer.data = g;
+	http_set_user(r, g);
+	http_on_done(r, gulp_done);
+	http_body_sink(r, gulp_data, gulp_end);
+}
+
+struct chat {
+	struct fx *f;
+	size_t left;
+	bool closed;
+};
+
+static void chat_message(void *arg, struct ws *ws, bool text, const uint8_t *data, size_t n)
+{
+	struct chat *c = arg;
+	if (c->closed)
+		atomic_fetch_add(&c->f->after_close, 1);
+	if (text && n == 3 && memcmp(data, "bye", 3) == 0) {
+		ws_close(ws, 4000, "as you wish");
+		ws_send(ws, true, "late", 4);
+		c->closed = true;
+		return;
+	}
+	ws_send(ws, text, data, n);
+}
+
+static void chat_close(void *arg, struct ws *ws)
+{
+	struct chat *c = arg;
+	atomic_store(&c->f->ws_sent, ws_sent(ws));
+	atomic_fetch_add(&c->f->ws_closed, 1);
+	free(c);
+}
+
+static void h_ws(struct http_req *r)
+{
+	static const struct ws_ops ops = { chat_message, NULL, chat_close };
+	struct chat *c = mem_zalloc(sizeof(*c));
+	c->f = http_app(r);
+	http_on_done(r, count_done);
+	if (!http_upgrade(r, &ops, c))
+		free(c);
+}
+
+static void flood_on(void *arg, struct ws *ws)
+{
+	struct chat *c = arg;
+	static const char block[32768];
+	while (c->left > 0) {
+		size_t n = c->left < sizeof(block) ? c->left : sizeof(block);
+		c->left -= n;
+		size_t queued = ws_send_channel(ws, 1, block, n);
+		note_max(&c->f->max_queued, queued);
+		if (queued > HTTP_HIGH)
+			return;
+	}
+	if (!c->closed) {
+		c->closed = true;
+		ws_close(ws, 1000, "done");
+	}
+}
+
+static void h_flood(struct http_req *r)
+{
+	static const struct ws_ops ops = { NULL, flood_on, chat_close };
+	struct chat *c = mem_zalloc(sizeof(*c));
+	c->f = http_app(r);
+	c->left = (size_t)http_query_int(r, "n", 1000);
+	struct ws *ws = http_upgrade(r, &ops, c);
+	if (ws)
+		flood_on(c, ws);
+	else
+		free(c);
+}
+
+/* ---- the thread ---- */
+
+static void on_closed(void *arg)
+{
+	struct fx *f = arg;
+	atomic_store(&f->closed, 1);
+}
+
+static void on_stop(uv_async_t *async)
+{
+	struct world *w = async->data;
+	http_server_close(w->fx.server, on_closed, &w->fx);
+	uv_close((uv_handle_t *)async, NULL);
+}
+
+static void *run(void *arg)
+{
+	struct world *w = arg;
+	uv_run(&w->loop, UV_RUN_DEFAULT);
+	return NULL;
+}
+
+struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit)
+{
+	struct world *w = mem_zalloc(sizeof(*w));
+	struct err e = ERR_INIT;
+	make_contract(w);
+	snprintf(w->fx.dir, sizeof(w->fx.dir), "/tmp/sbx-http-XXXXXX");
+	assert_non_null(mkdtemp(w->fx.dir));
+	snprintf(w->fx.sock, sizeof(w->fx.sock), "%s/sock", w->fx.dir);
+	assert_int_equal(uv_loop_init(&w->loop), 0);
+	uv_async_init(&w->loop, &w->stop, on_stop);
+	w->stop.data = w;
+	struct http_config config = { .dialects = &w->dialect, .dialect_count = 1, .authenticate = authenticate, .arg = w };
+	w->fx.server = http_server_new(&w->loop, &config, &e);
+	assert_non_null(w->fx.server);
+	w->fx.server->times.ping = ping;
+	w->fx.server->times.dead = dead;
+	w->fx.server->times.close = close_limit;
+	assert_int_equal(http_listen_unix(w->fx.server, w->fx.sock, &e), 0);
+	assert_int_equal(http_listen_tcp(w->fx.server, "127.0.0.1:0", &w->fx.port, &e), 0);
+	assert_int_equal(pthread_create(&w->thread, NULL, run, w), 0);
+	return &w->fx;
+}
+
+void fx_stop(struct fx *f)
+{
+	struct world *w = (struct world *)f;
+	uv_async_send(&w->stop);
+	pthread_join(w->thread, NULL);
+	assert_int_equal(atomic_load(&f->closed), 1);
+	assert_int_equal(uv_loop_close(&w->loop), 0);
+	assert_int_equal(access(f->sock, F_OK), -1);
+	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);
+	free(w);
+}
+
+/* ---- clients ---- */
+
+static int with_timeout(int fd)
+{
+	struct timeval limit = { .tv_sec = 5 };
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+	return fd;
+}
+
+int fx_unix(struct fx *f)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	memcpy(a.sun_path, f->sock, strlen(f->sock) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return with_timeout(fd);
+}
+
+int fx_tcp(struct fx *f)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return with_timeout(fd);
+}
+
+void fx_send(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+	while (n > 0) {
+		ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+		if (k <= 0)
+			return; /* the server had enough; the answer tells why */
+		p += k;
+		n -= (size_t)k;
+	}
+}
+
+void fx_puts(int fd, const char *text)
+{
+	fx_send(fd, text, strlen(text));
+}
+
+static bool read_exact(int fd, void *out, size_t n)
+{
+	char *p = out;
+	while (n > 0) {
+		ssize_t k = recv(fd, p, n, 0);
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static bool read_line(int fd, char *out, size_t size)
+{
+	size_t n = 0;
+	while (n + 1 < size && read_exact(fd, out + n, 1)) {
+		if (out[n++] == '\n') {
+			out[n] = '\0';
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool read_body(int fd, struct buf *out, size_t n)
+{
+	char *p = buf_reserve(out, n);
+	if (!p || !read_exact(fd, p, n))
+		return false;
+	buf_commit(out, n);
+	return true;
+}
+
+static bool read_chunks(int fd, struct buf *out)
+{
+	char line[64];
+	while (read_line(fd, line, sizeof(line))) {
+		size_t n = strtoul(line, NULL, 16);
+		if (n > 0 && !read_body(fd, out, n))
+			return false;
+		if (!read_line(fd, line, sizeof(line)))
+			return false;
+		if (n == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *fx_header(const struct fx_reply *r, const char *name)
+{
+	static char value[512];
+	size_t n = strlen(name);
+	for (const char *p = strchr(r->head, '\n'); p && p[1]; p = strchr(p + 1, '\n')) {
+		if (strncasecmp(p + 1, name, n) == 0 && p[1 + n] == ':') {
+			p += n + 2;
+			p += strspn(p, " ");
+			snprintf(value, sizeof(value), "%.*s", (int)strcspn(p, "\r\n"), p);
+			return value;
+		}
+	}
+	return NULL;
+}
+
+void fx_read(int fd, struct fx_reply *out, bool no_body)
+{
+	size_t n = 0;
+	out->status = 0;
+	out->broken = false;
+	buf_init(&out->body);
+	do {
+		if (!read_line(fd, out->head + n, sizeof(out->head) - n)) {
+			out->broken = true;
+			return;
+		}
+		n += strlen(out->head + n);
+	} while (n < 4 || strcmp(out->head + n - 4, "\r\n\r\n") != 0);
+	assert_int_equal(sscanf(out->head, "HTTP/1.1 %d", &out->status), 1);
+	const char *length = fx_header(out, "Content-Length");
+	if (no_body || out->status == 204 || out->status < 200)
+		return;
+	if (length)
+		out->broken = !read_body(fd, &out->body, strtoul(length, NULL, 10));
+	else if (fx_header(out, "Transfer-Encoding"))
+		out->broken = !read_chunks(fd, &out->body);
+}
+
+void fx_ask(int fd, const char *request, struct fx_reply *out)
+{
+	fx_puts(fd, request);
+	fx_read(fd, out, strncmp(request, "HEAD", 4) == 0);
+}
+
+bool fx_eof(int fd)
+{
+	char c[256];
+	ssize_t n;
+	do {
+		n = recv(fd, c, sizeof(c), 0);
+	} while (n > 0);
+	return n == 0 || errno == ECONNRESET;
+}
+
+bool fx_wait(atomic_int *counter, int value)
+{
+	for (int i = 0; i < 3000 && atomic_load(counter) < value; i++)
+		usleep(1000);
+	return atomic_load(counter) == value;
+}
+
+/* ---- WebSocket ---- */
+
+int fx_ws(struct fx *f, const char *op, const void *extra, size_t extra_len)
+{
+	int fd = fx_unix(f);
+	struct fx_reply r;
+	auto_buf b = BUF_INIT;
+	buf_fmt(&b, "GET /t/v1/%s HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", op);
+	buf_str(&b, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	buf_add(&b, extra, extra_len);
+	fx_send(fd, b.p, b.len);
+	fx_read(fd, &r, true);
+	assert_int_equal(r.status, 101);
+	/* the example of RFC 6455 1.3 */
+	assert_string_equal(fx_header(&r, "Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+	return fd;
+}
+
+size_t fx_frame(uint8_t *out, bool fin, int opcode, const void *data, size_t n)
+{
+	static const uint8_t mask[4] = { 0x12, 0x34, 0x56, 0x78 };
+	size_t at = 2;
+	out[0] = (uint8_t)((fin ? 0x80 : 0) | opcode);
+	if (n < 126) {
+		out[1] = (uint8_t)(0x80 | n);
+	} else if (n < 65536) {
+		out[1] = 0x80 | 126;
+		out[2] = (uint8_t)(n >> 8);
+		out[3] = (uint8_t)n;
+		at = 4;
+	} else {
+		out[1] = 0x80 | 127;
+		for (int i = 0; i < 8; i++)
+			out[2 + i] = (uint8_t)((uint64_t)n >> (56 - 8 * i));
+		at = 10;
+	}
+	memcpy(out + at, mask, 4);
+	at += 4;
+	for (size_t i = 0; i < n; i++)
+		out[at + i] = ((const uint8_t *)data)[i] ^ mask[i % 4];
+	return at + n;
+}
+
+void fx_ws_send(int fd, bool fin, int opcode, const void *data, size_t n)
+{
+	auto_free uint8_t *frame = mem_array(n + 14, 1);
+	fx_send(fd, frame, fx_frame(frame, fin, opcode, data, n));
+}
+
+int fx_ws_read(int fd, struct buf *out)
+{
+	uint8_t h[10];
+	buf_clear(out);
+	if (!read_exact(fd, h, 2))
+		return -1;
+	assert_int_equal(h[1] & 0x80, 0); /* a server does not mask */
+	uint64_t n = h[1];
+	size_t more = n == 126 ? 2 : n == 127 ? 8 : 0;
+	if (more > 0) {
+		if (!read_exact(fd, h + 2, more))
+			return -1;
+		n = 0;
+		for (size_t i = 0; i < more; i++)
+			n = n << 8 | h[2 + i];
+	}
+	if (!read_body(fd, out, n))
+		return -1;
+	return h[0] & 0x0f;
+}
+
+void fx_ws_expect_close(int fd, int code)
+{
+	auto_buf b = BUF_INIT;
+	int op;
+	do {
+		op = fx_ws_read(fd, &b);
+	} while (op == 9);
+	assert_int_equal(op, 8);
+	assert_true(b.len >= 2);
+	assert_int_equal((uint8_t)b.p[0] << 8 | (uint8_t)b.p[1], code);
+}
