@@ -28,6 +28,7 @@ struct create_options {
 
 /* Create and wait. The sandbox object; NULL with err, or NULL with *interrupted = 128 + signal when a signal came on sig_fd
  * (then nothing is left behind). Free with js_free. */
-js *create_sandbox(struct cli *cli, struct client *c, const struct create_options *o, int sig_fd, int *interrupted, struct err *err);
+js *create_sandbox(
+	struct cli *cli, struct client *c, const struct create_options *o, int sig_fd, int *interrupted, struct err *err);
 
 #endif

@@ -19,6 +19,7 @@
 #define WINDOW_START ((int64_t)256 * 1024)
 #define STDIN_SIZE ((size_t)64 * 1024)
 #define IMPATIENT_MS 2000
+#define START_MAX ((size_t)1 << 20) /* longest message that the daemon takes */
 
 enum { CH_STDIN, CH_STDOUT, CH_STDERR };
 
@@ -168,7 +169,8 @@ static int start_message(const struct session_config *c, struct buf *out, struct
 		jw_kint(&w, "rows", rows);
 	}
 	jw_obj_end(&w);
-	return buf_failed(out) ? err_set(err, ERR_LIMIT, "the command is too long") : 0;
+	bool fits = !buf_failed(out) && out->len <= START_MAX;
+	return fits ? 0 : err_set(err, ERR_TOO_LARGE, "the command and its environment are too long");
 }
 
 /* ---- messages in ---- */
@@ -520,11 +522,4 @@ int session_code(struct cli *cli, const struct session_result *result, const str
 	if (result->timed_out)
 		cli_warn(cli, "the command ran longer than %.15g s and was killed", config->timeout.v);
 	return result->code;
-}
-
-int session_failed(const struct session_result *result, struct err *err)
-{
-	(void)result;
-	(void)err;
-	return -1;
 }

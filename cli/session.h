@@ -43,8 +43,6 @@ int session_run(struct client *c, const struct session_config *config, struct se
 struct cli;
 /* The exit code of a session that ended; a timeout is said on standard error. */
 int session_code(struct cli *cli, const struct session_result *result, const struct session_config *config);
-/* The exit code of one that failed: -1 (err is to be printed). */
-int session_failed(const struct session_result *result, struct err *err);
 
 /* Members "env" of a request: later values win; a name alone takes its value from our environment. */
 int session_env(struct jw *w, const struct opt_list *env, const char *term, struct err *err);

@@ -97,17 +97,17 @@ $(HEAD): build/lint/%.head: %.h | $(GENH)
 lint-cppcheck: | $(GENH)
 	@mkdir -p build/lint/cppcheck
 	$(call say,CHECK,cppcheck)cppcheck -j$(JOBS) --std=c11 --quiet --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --cppcheck-build-dir=build/lint/cppcheck --suppress=missingInclude -D_GNU_SOURCE -D__x86_64__ -I. -I$(GEN) \
+	  --error-exitcode=1 --cppcheck-build-dir=build/lint/cppcheck --suppress=missingInclude --include=/usr/include/x86_64-linux-gnu/sys/queue.h -D_GNU_SOURCE -D__x86_64__ -I. -I$(GEN) \
 	  --template='{file}:{line}: {severity}: {message} [{id}]' $(LINT_C)
 
 lint-shell:
-	$(call say,SHELL,$(words $(LINT_SH)) scripts)shellcheck -x $(LINT_SH)
+	$(call say,SHELL,scripts)shellcheck -x $(LINT_SH)
 
 lint-layers:
 	$(call say,LAYER,includes)tests/lint/layers.py
 
 lint-rules:
-	$(call say,RULES,house rules)tests/lint/rules.py
+	$(call say,RULES,house-rules)tests/lint/rules.py
 
 .PHONY: format
 format: ## Format all C sources in place

@@ -11,16 +11,34 @@ struct options {
 };
 
 static const struct opt options[] = {
-	{ .kind = OPT_BOOL, .letter = 'i', .name = "stdin", .help = "pass standard input", .off = offsetof(struct options, use_stdin) },
-	{ .kind = OPT_BOOL, .letter = 't', .name = "tty", .help = "give the command a terminal", .off = offsetof(struct options, tty) },
+	{ .kind = OPT_BOOL,
+		.letter = 'i',
+		.name = "stdin",
+		.help = "pass standard input",
+		.off = offsetof(struct options, use_stdin) },
+	{ .kind = OPT_BOOL,
+		.letter = 't',
+		.name = "tty",
+		.help = "give the command a terminal",
+		.off = offsetof(struct options, tty) },
 	{ .kind = OPT_ENV,
 		.letter = 'e',
 		.name = "env",
 		.arg = "K=V",
 		.help = "environment, repeatable; K alone takes our value",
 		.off = offsetof(struct options, env) },
-	{ .kind = OPT_STR, .letter = 'w', .name = "workdir", .arg = "DIR", .help = "folder to run in", .off = offsetof(struct options, cwd) },
-	{ .kind = OPT_STR, .letter = 'u', .name = "user", .arg = "USER", .help = "name, number or name:group", .off = offsetof(struct options, user) },
+	{ .kind = OPT_STR,
+		.letter = 'w',
+		.name = "workdir",
+		.arg = "DIR",
+		.help = "folder to run in",
+		.off = offsetof(struct options, cwd) },
+	{ .kind = OPT_STR,
+		.letter = 'u',
+		.name = "user",
+		.arg = "USER",
+		.help = "name, number or name:group",
+		.off = offsetof(struct options, user) },
 	{ .kind = OPT_NUM,
 		.name = "timeout",
 		.arg = "S",
@@ -56,16 +74,19 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	struct session_result result;
 	int rc = session_run(&c, &config, &result, err);
 	client_close(&c);
-	return rc ? session_failed(&result, err) : session_code(cli, &result, &config);
+	return rc ? -1 : session_code(cli, &result, &config);
 }
 
 const struct command cmd_exec = {
 	.name = "exec",
 	.summary = "Run a command in a sandbox",
 	.usage = "[options] SANDBOX [--] COMMAND [ARG...]",
-	.about = "Both outputs come separately and the exit code is the command's own (128+n after signal n, 124 after the timeout,\n"
-		 "127 or 126 when the command is missing or cannot be run). Ctrl-C goes to the command; three within two seconds end us.",
-	.example = "  sbx exec demo -- ls -l /\n  tar c src | sbx exec -i demo -- tar x -C /tmp\n  sbx exec -it demo -- vi /etc/hosts",
+	.about = "Both outputs come separately and the exit code is the command's own (128+n after signal n, 124 after the "
+		 "timeout,\n"
+		 "127 or 126 when the command is missing or cannot be run). Ctrl-C goes to the command; three within two seconds "
+		 "end us.",
+	.example =
+		"  sbx exec demo -- ls -l /\n  tar c src | sbx exec -i demo -- tar x -C /tmp\n  sbx exec -it demo -- vi /etc/hosts",
 	.options = options,
 	.options_size = sizeof(struct options),
 	.min_args = 2,

@@ -24,22 +24,36 @@ static const struct opt options[] = {
 		.arg = "CHAR",
 		.help = "escape character, ^X or none (default ~)",
 		.off = offsetof(struct options, escape) },
-	{ .kind = OPT_BOOL, .letter = 'l', .name = "list", .help = "list the sessions of the sandbox", .off = offsetof(struct options, list) },
+	{ .kind = OPT_BOOL,
+		.letter = 'l',
+		.name = "list",
+		.help = "list the sessions of the sandbox",
+		.off = offsetof(struct options, list) },
 	{ .kind = OPT_ENV,
 		.letter = 'e',
 		.name = "env",
 		.arg = "K=V",
 		.help = "environment, repeatable; K alone takes our value",
 		.off = offsetof(struct options, env) },
-	{ .kind = OPT_STR, .letter = 'w', .name = "workdir", .arg = "DIR", .help = "folder to run in", .off = offsetof(struct options, cwd) },
-	{ .kind = OPT_STR, .letter = 'u', .name = "user", .arg = "USER", .help = "name, number or name:group", .off = offsetof(struct options, user) },
+	{ .kind = OPT_STR,
+		.letter = 'w',
+		.name = "workdir",
+		.arg = "DIR",
+		.help = "folder to run in",
+		.off = offsetof(struct options, cwd) },
+	{ .kind = OPT_STR,
+		.letter = 'u',
+		.name = "user",
+		.arg = "USER",
+		.help = "name, number or name:group",
+		.off = offsetof(struct options, user) },
 	{ .kind = OPT_END },
 };
 
 static void session_row(struct table *t, const js *s)
 {
 	auto_buf command = BUF_INIT, clients = BUF_INIT, size = BUF_INIT, state = BUF_INIT;
-	js_each(word, js_get(s, "command"))
+	js_each (word, js_get(s, "command"))
 		buf_fmt(&command, "%s%s", word == js_first(js_get(s, "command")) ? "" : " ", js_str(word, ""));
 	buf_fmt(&clients, "%.0f", js_num(js_get(s, "clients"), 0));
 	buf_fmt(&size, "%.0fx%.0f", js_num(js_get(s, "cols"), 0), js_num(js_get(s, "rows"), 0));
@@ -71,7 +85,7 @@ static int list_sessions(struct cli *cli, struct client *c, const char *sandbox,
 	}
 	struct table t;
 	table_init(&t, headers, ARRAY_LEN(headers));
-	js_each(s, sessions)
+	js_each (s, sessions)
 		session_row(&t, s);
 	table_print(&t, &cli->out);
 	table_free(&t);
@@ -82,9 +96,10 @@ static int open_terminal(struct cli *cli, struct client *c, struct session_confi
 {
 	struct session_result result;
 	if (session_run(c, config, &result, err))
-		return session_failed(&result, err);
+		return -1;
 	if (result.end == SESSION_DETACHED)
-		cli_warn(cli, "detached from session '%s'; 'sbx pty %s --session %s' comes back", result.name, config->sandbox, result.name);
+		cli_warn(cli, "detached from session '%s'; 'sbx pty %s --session %s' comes back", result.name, config->sandbox,
+			result.name);
 	return session_code(cli, &result, config);
 }
 
@@ -120,7 +135,8 @@ const struct command cmd_pty = {
 	.name = "pty",
 	.summary = "Open a terminal in a sandbox, or come back to one",
 	.usage = "[options] SANDBOX [--] [COMMAND [ARG...]]",
-	.about = "Runs a login shell unless a command is given. Typed after a newline, ~. detaches (the session goes on), ~~ sends one ~,\n"
+	.about = "Runs a login shell unless a command is given. Typed after a newline, ~. detaches (the session goes on), ~~ sends "
+		 "one ~,\n"
 		 "~? shows help. Coming back replays what was missed.",
 	.example = "  sbx pty demo\n  sbx pty demo --session work -- top\n  sbx pty --list demo",
 	.options = options,

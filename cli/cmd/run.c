@@ -13,10 +13,28 @@ struct options {
 
 static const struct opt options[] = {
 	CREATE_OPTIONS(struct options, create),
-	{ .kind = OPT_BOOL, .letter = 'i', .name = "stdin", .help = "pass standard input", .off = offsetof(struct options, use_stdin) },
-	{ .kind = OPT_BOOL, .letter = 't', .name = "tty", .help = "give the command a terminal", .off = offsetof(struct options, tty) },
-	{ .kind = OPT_STR, .letter = 'w', .name = "workdir", .arg = "DIR", .help = "folder to run in", .off = offsetof(struct options, cwd) },
-	{ .kind = OPT_STR, .letter = 'u', .name = "user", .arg = "USER", .help = "name, number or name:group", .off = offsetof(struct options, user) },
+	{ .kind = OPT_BOOL,
+		.letter = 'i',
+		.name = "stdin",
+		.help = "pass standard input",
+		.off = offsetof(struct options, use_stdin) },
+	{ .kind = OPT_BOOL,
+		.letter = 't',
+		.name = "tty",
+		.help = "give the command a terminal",
+		.off = offsetof(struct options, tty) },
+	{ .kind = OPT_STR,
+		.letter = 'w',
+		.name = "workdir",
+		.arg = "DIR",
+		.help = "folder to run in",
+		.off = offsetof(struct options, cwd) },
+	{ .kind = OPT_STR,
+		.letter = 'u',
+		.name = "user",
+		.arg = "USER",
+		.help = "name, number or name:group",
+		.off = offsetof(struct options, user) },
 	{ .kind = OPT_NUM,
 		.name = "exec-timeout",
 		.arg = "S",
@@ -49,7 +67,7 @@ static int run_in(struct cli *cli, struct client *c, const struct options *o, st
 	config->escape.ch = ESCAPE_NONE;
 	struct session_result result;
 	int rc = session_run(c, config, &result, err);
-	return rc ? session_failed(&result, err) : session_code(cli, &result, config);
+	return rc ? -1 : session_code(cli, &result, config);
 }
 
 static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)

@@ -32,16 +32,15 @@ static void cell(struct buf *out, const js *v)
 
 static void joined(struct buf *out, const js *v)
 {
-	js_each(item, v)
-		{
-			if (item != js_first(v))
-				buf_str(out, js_type(v) == JS_OBJECT ? ", " : " ");
-			if (js_type(v) == JS_OBJECT) {
-				text_safe(out, js_key(item));
-				buf_ch(out, '=');
-			}
-			cell(out, item);
+	js_each (item, v) {
+		if (item != js_first(v))
+			buf_str(out, js_type(v) == JS_OBJECT ? ", " : " ");
+		if (js_type(v) == JS_OBJECT) {
+			text_safe(out, js_key(item));
+			buf_ch(out, '=');
 		}
+		cell(out, item);
+	}
 }
 
 static bool is_empty(const js *v)
@@ -53,20 +52,21 @@ static bool is_empty(const js *v)
 void render_block(struct buf *out, const js *v)
 {
 	size_t width = 0;
-	js_each(item, v) if (!is_empty(item) && strlen(js_key(item)) > width) width = strlen(js_key(item));
-	js_each(item, v)
-		{
-			if (is_empty(item))
-				continue;
-			size_t start = out->len;
-			label(out, js_key(item));
-			buf_ch(out, ':');
-			size_t used = out->len - start;
-			buf_fmt(out, "%*s", used < width + 3 ? (int)(width + 3 - used) : 1, "");
-			if (js_type(item) == JS_OBJECT || js_type(item) == JS_ARRAY)
-				joined(out, item);
-			else
-				cell(out, item);
-			buf_ch(out, '\n');
-		}
+	js_each (item, v)
+		if (!is_empty(item) && strlen(js_key(item)) > width)
+			width = strlen(js_key(item));
+	js_each (item, v) {
+		if (is_empty(item))
+			continue;
+		size_t start = out->len;
+		label(out, js_key(item));
+		buf_ch(out, ':');
+		size_t used = out->len - start;
+		buf_fmt(out, "%*s", used < width + 3 ? (int)(width + 3 - used) : 1, "");
+		if (js_type(item) == JS_OBJECT || js_type(item) == JS_ARRAY)
+			joined(out, item);
+		else
+			cell(out, item);
+		buf_ch(out, '\n');
+	}
 }

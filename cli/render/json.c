@@ -25,19 +25,18 @@ static void value(struct buf *out, const js *v, unsigned depth) /* NOLINT(misc-n
 		return;
 	}
 	buf_ch(out, type == JS_OBJECT ? '{' : '[');
-	js_each(item, v)
-		{
-			if (item != js_first(v))
-				buf_ch(out, ',');
-			newline(out, depth + 1);
-			if (type == JS_OBJECT) {
-				struct jw w;
-				jw_init(&w, out);
-				jw_str(&w, js_key(item));
-				buf_str(out, ": ");
-			}
-			value(out, item, depth + 1);
+	js_each (item, v) {
+		if (item != js_first(v))
+			buf_ch(out, ',');
+		newline(out, depth + 1);
+		if (type == JS_OBJECT) {
+			struct jw w;
+			jw_init(&w, out);
+			jw_str(&w, js_key(item));
+			buf_str(out, ": ");
 		}
+		value(out, item, depth + 1);
+	}
 	newline(out, depth);
 	buf_ch(out, type == JS_OBJECT ? '}' : ']');
 }

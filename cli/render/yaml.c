@@ -91,19 +91,18 @@ static void nested(struct buf *out, const js *v, unsigned depth, bool in_list) /
 
 static void members(struct buf *out, const js *v, unsigned depth, bool first_inline) /* NOLINT(misc-no-recursion) */
 {
-	js_each(item, v)
-		{
-			if (item != js_first(v) || !first_inline)
-				buf_fmt(out, "%*s", (int)depth * 2, "");
-			if (js_type(v) == JS_OBJECT) {
-				text(out, js_key(item));
-				buf_ch(out, ':');
-				nested(out, item, depth, false);
-			} else {
-				buf_ch(out, '-');
-				nested(out, item, depth, true);
-			}
+	js_each (item, v) {
+		if (item != js_first(v) || !first_inline)
+			buf_fmt(out, "%*s", (int)depth * 2, "");
+		if (js_type(v) == JS_OBJECT) {
+			text(out, js_key(item));
+			buf_ch(out, ':');
+			nested(out, item, depth, false);
+		} else {
+			buf_ch(out, '-');
+			nested(out, item, depth, true);
 		}
+	}
 }
 
 void render_yaml(struct buf *out, const js *v)

@@ -120,6 +120,8 @@ static struct MHD_Response *make_response(struct http_req *r)
 	struct answer *a = &r->a;
 	if (a->ws)
 		return MHD_create_response_for_upgrade(ws_upgraded, r);
+	if (a->stream && r->head)
+		r->must_close = a->length < 0; /* MHD would send the end of the chunks that HEAD has not */
 	if (a->stream) {
 		uint64_t size = a->length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)a->length;
 		return MHD_create_response_from_callback(size, STREAM_BLOCK, on_read, r, NULL);
@@ -141,6 +143,8 @@ enum MHD_Result answer_queue(struct http_req *r)
 		MHD_add_response_header(resp, "Content-Type", a->content_type);
 	for (size_t i = 0; i + 1 < a->header_count; i += 2)
 		MHD_add_response_header(resp, a->headers[i], a->headers[i + 1]);
+	if (r->must_close)
+		MHD_add_response_header(resp, "Connection", "close");
 	/* a reader of a stream may stop for as long as he likes (a pager): the kernel tells when he is gone */
 	if (a->stream)
 		MHD_set_connection_option(r->conn, MHD_CONNECTION_OPTION_TIMEOUT, 0u);

@@ -149,10 +149,10 @@ static int check_framing(struct http_req *r, struct err *err)
 		err_set(err, ERR_INVALID, "request has more than one length");
 	else if (h->encodings && strcasecmp(h->transfer_encoding, "chunked") != 0)
 		err_set(err, ERR_INVALID, "transfer encoding is not 'chunked'");
-	else if (h->hosts > 1)
-		err_set(err, ERR_INVALID, "request has more than one 'Host'");
-	else if (h->bad_name)
-		err_set(err, ERR_INVALID, "malformed header name");
+	else if (h->hosts > 1 || (h->hosts == 0 && r->http11))
+		err_set(err, ERR_INVALID, "request must have one 'Host'");
+	else if (h->bad_name || strchr(r->path, ' '))
+		err_set(err, ERR_INVALID, "malformed request");
 	else
 		return 0;
 	r->must_close = true; /* where the next request begins is anybody's guess */

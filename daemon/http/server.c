@@ -192,12 +192,12 @@ static struct MHD_Daemon *start_mhd(struct http_server *s)
 {
 	const unsigned flags =
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
-	/* one more than we accept, so that MHD itself never refuses */
+	/* one more than we accept, so that MHD itself never refuses; not strict, as what MHD then refuses (a missing Host, for which
+	 * it sends its header twice) check_framing refuses better */
 	return MHD_start_daemon(flags, 0, NULL, NULL, req_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, s,
 		MHD_OPTION_NOTIFY_COMPLETED, req_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
 		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s, MHD_OPTION_CONNECTION_LIMIT, HTTP_MAX_CONNECTIONS + 1,
-		MHD_OPTION_CONNECTION_TIMEOUT, HTTP_READ_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_TIMEOUT, HTTP_READ_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL, MHD_OPTION_END);
 }
 
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *config, struct err *err)

@@ -343,10 +343,12 @@ void ws_feed(struct ws *ws, const void *data, size_t n)
 		return;
 	ws->in = data;
 	ws->in_len = n;
-	if (wslay_event_recv(ws->ctx) != 0) {
+	/* wslay gives no close code for frames that it cannot even take apart; our callbacks do not fail */
+	int rc = wslay_event_recv(ws->ctx);
+	if (rc == WSLAY_ERR_NOMEM)
 		ws_break(ws);
-		return;
-	}
+	else if (rc != 0)
+		ws_close(ws, WSLAY_CODE_PROTOCOL_ERROR, NULL);
 	ws->in_len = 0;
 	ws->peer_closed = wslay_event_get_close_received(ws->ctx) != 0;
 	if (wslay_event_send(ws->ctx) != 0)

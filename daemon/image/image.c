@@ -12,6 +12,7 @@
 #include "daemon/image/hash.h"
 #include "daemon/image/kernel.h"
 #include "daemon/image/rootfs.h"
+#include "daemon/image/sparse.h"
 #include "shared/base/fs.h"
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
@@ -340,8 +341,8 @@ static int build_disk(struct build *b, const char *dir)
 	say(b, "disk", "ext4");
 	if (rootfs_disk(tree, &owners, b->tmp, disk, b->err))
 		return -1;
-	auto_fd int fd = open(disk, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
+	auto_fd int fd = open(disk, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || sparse_punch(fd, NULL) || fsync(fd))
 		return err_sys(b->err, errno, "cannot sync '%s'", disk);
 	return 0;
 }

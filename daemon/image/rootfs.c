@@ -161,10 +161,10 @@ int rootfs_tree(const char *dir, const char *busybox, const char *agent, struct 
 int rootfs_disk(const char *dir, const struct buf *owners, const char *tmp, const char *path, struct err *err)
 {
 	auto_free char *script = fs_join(tmp, "owners.debugfs");
-	/* A journal, though a small one: the disk may one day be started again after the guest was killed. Inode tables need
-	 * no zeroing in a new sparse file, which mke2fs knows, so that the guest has no background work. */
+	/* A journal, though a small one: the disk may one day be started again after the guest was killed. Inode tables are
+	 * zeroed here, so that the guest has no such work in the background; sparse_punch gives the space back. */
 	const char *const format[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", "size=8", "-L", "sbx", "-O",
-		"^resize_inode", "-E", "root_owner=0:0", "-d", dir, path, DISK_SIZE, NULL };
+		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, DISK_SIZE, NULL };
 	/* mke2fs keeps the owners of the tree, and that is whoever builds */
 	const char *const chown[] = { "debugfs", "-w", "-f", script, path, NULL };
 	struct run run = { .argv = format, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
@@ -177,22 +177,24 @@ int rootfs_disk(const char *dir, const struct buf *owners, const char *tmp, cons
 	return run_capture(&run, NULL, err);
 }
 
-/* A 64-bit ELF without an interpreter: it runs with no libraries around it. */
-static bool is_static(const struct buf *b)
+/* A 64-bit ELF without an interpreter: it runs with no libraries around it. Only its first page is read, since this is
+ * on the path of every create. */
+static bool is_static(const char *path)
 {
+	char page[4096];
 	Elf64_Ehdr h;
 	Elf64_Phdr p;
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, page, sizeof(page));
 
-	if (b->len < sizeof(h))
+	if (n < (ssize_t)sizeof(h))
 		return false;
-	memcpy(&h, b->p, sizeof(h));
-	if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_phentsize != sizeof(p))
+	memcpy(&h, page, sizeof(h));
+	if (memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 || h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_phentsize != sizeof(p) ||
+		h.e_phoff > (size_t)n || h.e_phnum > ((size_t)n - h.e_phoff) / sizeof(p))
 		return false;
 	for (unsigned i = 0; i < h.e_phnum; i++) {
-		size_t at = h.e_phoff + i * sizeof(p);
-		if (h.e_phoff > b->len || at > b->len - sizeof(p))
-			return false;
-		memcpy(&p, b->p + at, sizeof(p));
+		memcpy(&p, page + h.e_phoff + i * sizeof(p), sizeof(p));
 		if (p.p_type == PT_INTERP)
 			return false;
 	}
@@ -204,8 +206,7 @@ char *rootfs_busybox(struct err *err)
 	static const char *const places[] = { "/bin/busybox", "/usr/bin/busybox" };
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		auto_buf b = BUF_INIT;
-		if (fs_exists(places[i]) && !fs_read(places[i], FILE_MAX, &b, NULL) && is_static(&b))
+		if (is_static(places[i]))
 			return mem_strdup(places[i]);
 	}
 	err_set(err, ERR_NOT_FOUND, "no static busybox on this machine");

@@ -53,7 +53,7 @@ static int type_list(const struct ct_check *v, const struct ct_schema *s)
 
 int ct_check_choice(struct ct_check *v, const struct ct_schema *s, const js *value, const struct ct_scope *scope)
 {
-	struct ct_scope here = {.s = s, .up = scope};
+	struct ct_scope here = { .s = s, .up = scope };
 	struct err *outer = v->err;
 	struct err best = ERR_INIT;
 	int best_rank = WRONG;

@@ -28,7 +28,7 @@ static bool skip(const char **s, char c)
 
 static bool date_part(const char **s)
 {
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	int year = digits(s, 4);
 	if (year < 0 || !skip(s, '-'))
 		return false;
@@ -160,14 +160,14 @@ static const struct {
 	bool (*ok)(const char *s);
 	const char *phrase;
 } formats[] = {
-	[CT_FMT_DATE_TIME] = {is_date_time, "a time like 2026-01-31T12:00:00Z"},
-	[CT_FMT_DATE] = {is_date, "a date like 2026-01-31"},
-	[CT_FMT_UUID] = {is_uuid, "a UUID"},
-	[CT_FMT_EMAIL] = {is_email, "an email address"},
-	[CT_FMT_URI] = {is_uri, "a URL"},
-	[CT_FMT_BYTE] = {is_base64, "base64"},
-	[CT_FMT_HOSTNAME] = {is_hostname, "a host name"},
-	[CT_FMT_IPV4] = {is_ipv4, "an IPv4 address"},
+	[CT_FMT_DATE_TIME] = { is_date_time, "a time like 2026-01-31T12:00:00Z" },
+	[CT_FMT_DATE] = { is_date, "a date like 2026-01-31" },
+	[CT_FMT_UUID] = { is_uuid, "a UUID" },
+	[CT_FMT_EMAIL] = { is_email, "an email address" },
+	[CT_FMT_URI] = { is_uri, "a URL" },
+	[CT_FMT_BYTE] = { is_base64, "base64" },
+	[CT_FMT_HOSTNAME] = { is_hostname, "a host name" },
+	[CT_FMT_IPV4] = { is_ipv4, "an IPv4 address" },
 };
 
 bool ct_format_ok(enum ct_format format, const char *s)

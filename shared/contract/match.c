@@ -15,9 +15,9 @@ struct walk {
 	const char *method;
 	const char *raw[CT_DEPTH_MAX]; /* where segment i begins in the request's own path */
 	char *text[CT_DEPTH_MAX];      /* segment i, decoded */
-	unsigned count;                /* segments, as many as fit */
-	bool more;                     /* there are even more: only a rest parameter can take them */
-	struct buf allowed;            /* methods of the paths that fit */
+	unsigned count;		       /* segments, as many as fit */
+	bool more;		       /* there are even more: only a rest parameter can take them */
+	struct buf allowed;	       /* methods of the paths that fit */
 };
 
 /* The operation of a node with the method, CT_NONE; the methods it has are noted. */
@@ -137,10 +137,10 @@ static int not_matched(const struct walk *w, const char *path, struct err *err)
 
 int ct_match(const struct contract *c, const char *method, const char *path, struct ct_match *out, struct err *err)
 {
-	struct walk w = {.c = c, .method = method};
+	struct walk w = { .c = c, .method = method };
 	size_t len = strlen(path);
 
-	*out = (struct ct_match){.op = CT_NONE};
+	*out = (struct ct_match){ .op = CT_NONE };
 	if (*path != '/')
 		return err_set(err, ERR_NOT_FOUND, "no such path '%.200s'", path);
 	auto_free char *copy = mem_try(len + 1);

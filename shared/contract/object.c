@@ -74,7 +74,7 @@ static void push_name(struct buf *path, const char *name)
 {
 	if (path->len > 0)
 		buf_ch(path, '.');
-	for (size_t i = 0; name[i] && i < 64; i++)
+	for (size_t i = 0; i < 64 && name[i]; i++)
 		buf_ch(path, (unsigned char)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i]);
 }
 
@@ -128,7 +128,7 @@ int ct_check_object(struct ct_check *v, const struct ct_schema *s, const js *val
 		return ct_check_fail(v, n == 0 ? "must not be empty" : "must have at least %u members", s->min_len);
 	if (n > s->max_len)
 		return ct_check_fail(v, "must have at most %u members", s->max_len);
-	js_each(m, value) {
+	js_each (m, value) {
 		if (check_member(v, s, m, scope) != 0)
 			return -1;
 	}

@@ -67,8 +67,8 @@ static void text_json(const struct contract *c, uint32_t schema, const char *tex
 	const struct ct_schema *s = schema == CT_NONE ? NULL : &c->schemas[schema];
 	uint8_t type = s ? s->type : CT_ANY;
 	bool raw = ((type == CT_INTEGER || type == CT_NUMBER) && is_json_number(text)) ||
-		   (type == CT_BOOLEAN && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) ||
-		   (type == CT_OBJECT && *text == '{' && is_json(text));
+		(type == CT_BOOLEAN && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) ||
+		(type == CT_OBJECT && *text == '{' && is_json(text));
 
 	if (raw) {
 		buf_str(out, text);
@@ -110,7 +110,7 @@ static bool is_utf8(const char *s)
 
 int ct_validate_text(const struct contract *c, const struct ct_param *p, const char *text, struct err *err)
 {
-	struct ct_check v = {.c = c, .err = err, .path = BUF_INIT};
+	struct ct_check v = { .c = c, .err = err, .path = BUF_INIT };
 	auto_buf json = BUF_INIT;
 	const struct ct_schema *s = &c->schemas[p->schema];
 	uint32_t schema = s->type == CT_ARRAY && p->explode ? s->items : p->schema;

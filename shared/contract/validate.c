@@ -7,7 +7,7 @@
 #include "shared/contract/internal.h"
 
 #define DEPTH_MAX 256
-#define WORK_MAX 2000000 /* nested alternatives multiply: a hostile value must not */
+#define WORK_MAX 400000 /* nested alternatives multiply: a hostile value must not */
 
 int ct_check_fail(const struct ct_check *v, const char *fmt, ...)
 {
@@ -26,7 +26,8 @@ int ct_check_fail(const struct ct_check *v, const char *fmt, ...)
 
 const char *ct_type_phrase(uint8_t type)
 {
-	static const char *const phrases[] = {"anything", "null", "a boolean", "an integer", "a number", "a string", "an array", "an object"};
+	static const char *const phrases[] = { "anything", "null", "a boolean", "an integer", "a number", "a string", "an array",
+		"an object" };
 
 	return type < ARRAY_LEN(phrases) ? phrases[type] : phrases[0];
 }
@@ -40,12 +41,12 @@ static bool is_integer(const js *value)
 
 bool ct_type_fits(const struct ct_schema *s, const js *value)
 {
-	static const uint8_t types[] = {[JS_NULL] = CT_NULL,
+	static const uint8_t types[] = { [JS_NULL] = CT_NULL,
 		[JS_BOOL] = CT_BOOLEAN,
 		[JS_NUMBER] = CT_NUMBER,
 		[JS_STRING] = CT_STRING,
 		[JS_ARRAY] = CT_ARRAY,
-		[JS_OBJECT] = CT_OBJECT};
+		[JS_OBJECT] = CT_OBJECT };
 	uint8_t have = types[js_type(value)];
 
 	if (s->type == CT_ANY || s->type == have || (have == CT_NULL && (s->flags & CT_NULLABLE)))
@@ -150,7 +151,7 @@ int ct_check_value(struct ct_check *v, uint32_t schema, const js *value, const s
 
 int ct_validate(const struct contract *c, uint32_t schema, const js *value, struct err *err)
 {
-	struct ct_check v = {.c = c, .err = err, .path = BUF_INIT};
+	struct ct_check v = { .c = c, .err = err, .path = BUF_INIT };
 
 	if (schema == CT_NONE)
 		return 0;

@@ -7,15 +7,15 @@
 #define HOPS_MAX 32
 #define WORK_MAX 200000
 
-static const char *const schema_keys[] = {"$ref", "allOf", "oneOf", "anyOf", "type", "format", "title", "description", "default",
-	"enum", "const", "nullable", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength",
-	"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "properties", "required", "additionalProperties",
-	"propertyNames", "items", "readOnly", "writeOnly", "deprecated", "example", "examples", "externalDocs", "discriminator", "xml",
-	"contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", NULL};
+static const char *const schema_keys[] = { "$ref", "allOf", "oneOf", "anyOf", "type", "format", "title", "description", "default",
+	"enum", "const", "nullable", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
+	"maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "properties", "required",
+	"additionalProperties", "propertyNames", "items", "readOnly", "writeOnly", "deprecated", "example", "examples",
+	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", NULL };
 
 void draft_init(struct draft *d)
 {
-	*d = (struct draft){.s = {.items = CT_NONE, .max_len = UINT32_MAX}};
+	*d = (struct draft){ .s = { .items = CT_NONE, .max_len = UINT32_MAX } };
 }
 
 void draft_free(struct draft *d)
@@ -33,7 +33,7 @@ static int read_properties(struct model *m, struct yt_node *node, struct draft *
 	if (model_member(m, node, "properties", YT_MAP, &props) != 0)
 		return -1;
 	for (struct yt_node *p = props ? props->first : NULL; p; p = p->next) {
-		struct ct_field f = {.name = model_str(m, p->key)};
+		struct ct_field f = { .name = model_str(m, p->key) };
 		if (f.name == 0)
 			return yt_error(m->doc, p, m->err, "a property needs a name");
 		if (model_schema(m, p, &f.schema) != 0)
@@ -59,7 +59,7 @@ static int read_required(struct model *m, struct yt_node *node, struct draft *d)
 		const char *name = yt_scalar(r);
 		if (!name || *name == '\0')
 			return yt_error(m->doc, r, m->err, "must be the name of a property");
-		vec_add(&d->required, ((struct draft_required){.name = model_str(m, name), .at = r}));
+		vec_add(&d->required, ((struct draft_required){ .name = model_str(m, name), .at = r }));
 	}
 	return 0;
 }
@@ -112,7 +112,7 @@ struct alternatives {
 
 static struct alternatives survey(const struct yt_node *list)
 {
-	struct alternatives a = {0};
+	struct alternatives a = { 0 };
 
 	for (struct yt_node *n = list->first; n; n = n->next) {
 		if (is_null_schema(n)) {

@@ -12,8 +12,8 @@ struct draft_required {
 };
 
 struct draft {
-	struct ct_schema s;     /* type, ranges and counts are not set yet */
-	unsigned types;         /* set of 1 << CT_...; 0 = not said */
+	struct ct_schema s; /* type, ranges and counts are not set yet */
+	unsigned types;	    /* set of 1 << CT_...; 0 = not said */
 	bool has_enum;
 	vec(struct ct_field) fields;
 	vec(ct_str) enums;

@@ -7,27 +7,27 @@
 
 #include "shared/base/mem.h"
 
-static const char *const type_names[] = {"any", "null", "boolean", "integer", "number", "string", "array", "object"};
+static const char *const type_names[] = { "any", "null", "boolean", "integer", "number", "string", "array", "object" };
 
 static const struct {
 	const char *name;
 	enum ct_format format;
 } formats[] = {
-	{"int32", CT_FMT_INT32},
-	{"int64", CT_FMT_INT64},
-	{"float", CT_FMT_FLOAT},
-	{"double", CT_FMT_DOUBLE},
-	{"date-time", CT_FMT_DATE_TIME},
-	{"date", CT_FMT_DATE},
-	{"uuid", CT_FMT_UUID},
-	{"email", CT_FMT_EMAIL},
-	{"uri", CT_FMT_URI},
-	{"url", CT_FMT_URI},
-	{"byte", CT_FMT_BYTE},
-	{"binary", CT_FMT_BINARY},
-	{"password", CT_FMT_PASSWORD},
-	{"hostname", CT_FMT_HOSTNAME},
-	{"ipv4", CT_FMT_IPV4},
+	{ "int32", CT_FMT_INT32 },
+	{ "int64", CT_FMT_INT64 },
+	{ "float", CT_FMT_FLOAT },
+	{ "double", CT_FMT_DOUBLE },
+	{ "date-time", CT_FMT_DATE_TIME },
+	{ "date", CT_FMT_DATE },
+	{ "uuid", CT_FMT_UUID },
+	{ "email", CT_FMT_EMAIL },
+	{ "uri", CT_FMT_URI },
+	{ "url", CT_FMT_URI },
+	{ "byte", CT_FMT_BYTE },
+	{ "binary", CT_FMT_BINARY },
+	{ "password", CT_FMT_PASSWORD },
+	{ "hostname", CT_FMT_HOSTNAME },
+	{ "ipv4", CT_FMT_IPV4 },
 };
 
 static int add_type(struct model *m, const struct yt_node *at, struct draft *d, unsigned *types)
@@ -92,8 +92,8 @@ static bool fits_type(const struct yt_node *value, const struct draft *d)
 
 static const char *misfit(const struct yt_node *value, const struct draft *d)
 {
-	return d->types & (1u << CT_STRING) && value->text ? "does not fit the type of the schema: put it in quotes" :
-							     "does not fit the type of the schema";
+	return d->types & (1u << CT_STRING) && value->text ? "does not fit the type of the schema: put it in quotes"
+							   : "does not fit the type of the schema";
 }
 
 static int json_text(struct model *m, const struct yt_node *value, const struct draft *d, ct_str *out)
@@ -110,7 +110,7 @@ static int json_text(struct model *m, const struct yt_node *value, const struct 
 static int read_enum(struct model *m, const struct yt_node *node, struct draft *d)
 {
 	const struct yt_node *list = yt_get(node, "enum");
-	vec(ct_str) kept = {0};
+	vec(ct_str) kept = { 0 };
 	int rc = 0;
 
 	if (!list)
@@ -170,10 +170,10 @@ static int read_bound(struct model *m, const struct yt_node *node, struct draft 
 	const struct yt_node *excl = yt_get(node, upper ? "exclusiveMaximum" : "exclusiveMinimum");
 	unsigned has = upper ? CT_HAS_MAX : CT_HAS_MIN, strict = upper ? CT_EXCL_MAX : CT_EXCL_MIN;
 	double *slot = upper ? &d->s.max : &d->s.min;
-	const struct yt_node *list[2] = {plain, excl && excl->kind != YT_BOOL ? excl : NULL};
+	const struct yt_node *list[2] = { plain, excl && excl->kind != YT_BOOL ? excl : NULL };
 
 	for (int i = 0; i < 2; i++) {
-		double v;
+		double v = 0;
 		if (!list[i])
 			continue;
 		if (read_double(m, list[i], &v) != 0)
@@ -190,13 +190,13 @@ static int read_bound(struct model *m, const struct yt_node *node, struct draft 
 
 static int read_lengths(struct model *m, const struct yt_node *node, struct draft *d)
 {
-	static const char *const keys[][2] = {
-		{"minLength", "maxLength"}, {"minItems", "maxItems"}, {"minProperties", "maxProperties"}};
+	static const char *const keys[][2] = { { "minLength", "maxLength" }, { "minItems", "maxItems" },
+		{ "minProperties", "maxProperties" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		for (int upper = 0; upper < 2; upper++) {
 			const struct yt_node *at = yt_get(node, keys[i][upper]);
-			double v;
+			double v = 0;
 			if (!at)
 				continue;
 			if (read_double(m, at, &v) != 0)
@@ -241,12 +241,12 @@ static int read_flags(struct model *m, const struct yt_node *node, struct draft 
 		const char *key;
 		unsigned flag;
 	} flags[] = {
-		{"nullable", CT_NULLABLE},
-		{"uniqueItems", CT_UNIQUE},
-		{"readOnly", CT_READ_ONLY},
-		{"writeOnly", CT_WRITE_ONLY},
-		{"deprecated", CT_DEPRECATED},
-		{"x-sbx-secret", CT_SECRET},
+		{ "nullable", CT_NULLABLE },
+		{ "uniqueItems", CT_UNIQUE },
+		{ "readOnly", CT_READ_ONLY },
+		{ "writeOnly", CT_WRITE_ONLY },
+		{ "deprecated", CT_DEPRECATED },
+		{ "x-sbx-secret", CT_SECRET },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {

@@ -317,9 +317,10 @@ void emit_source(const struct model *m, const char *header, struct buf *out)
 	emit_text(out, "title", model_s(m, m->title));
 	emit_text(out, "version", model_s(m, m->version));
 	emit_text(out, "base_path", model_s(m, m->base_path));
-	buf_str(out, "\t.pool = pool,\n\t.schemas = schemas,\n\t.fields = fields,\n\t.params = params,\n"
-		     "\t.responses = responses,\n\t.schemes = schemes,\n\t.ops = ops,\n\t.nodes = nodes,\n"
-		     "\t.index_pool = index_pool,\n\t.enum_pool = enum_pool,\n");
+	buf_str(out,
+		"\t.pool = pool,\n\t.schemas = schemas,\n\t.fields = fields,\n\t.params = params,\n"
+		"\t.responses = responses,\n\t.schemes = schemes,\n\t.ops = ops,\n\t.nodes = nodes,\n"
+		"\t.index_pool = index_pool,\n\t.enum_pool = enum_pool,\n");
 	buf_fmt(out, "\t.schema_count = %u,\n\t.op_count = %u,\n\t.node_count = %u,\n", m->schemas.n, m->ops.n, m->nodes.n);
 	buf_fmt(out, "\t.unknown_fields_ok = %s,\n};\n", m->unknown_fields_ok ? "true" : "false");
 	names_free(&n);

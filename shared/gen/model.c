@@ -131,8 +131,8 @@ static int read_base(struct model *m, struct yt_node *root)
 
 static int read_root(struct model *m, struct yt_node *root)
 {
-	static const char *const keys[] = {"openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
-		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", NULL};
+	static const char *const keys[] = { "openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
+		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", NULL };
 
 	if (model_check_keys(m, root, keys, "the document") != 0)
 		return -1;
@@ -152,23 +152,23 @@ static int read_root(struct model *m, struct yt_node *root)
 
 static int read_schemes(struct model *m)
 {
-	static const char *const places[] = {"path", "query", "header", "cookie"};
+	static const char *const places[] = { "path", "query", "header", "cookie" };
 	struct yt_node *all = yt_get(yt_get(yt_root(m->doc), "components"), "securitySchemes");
 
 	for (struct yt_node *c = all ? all->first : NULL; c; c = c->next) {
 		struct yt_node *n = c;
 		if (model_deref(m, &n, "securitySchemes") != 0)
 			return -1;
-		struct ct_scheme s = {.id = model_str(m, c->key), .kind = CT_SCHEME_OTHER, .in = CT_IN_HEADER};
+		struct ct_scheme s = { .id = model_str(m, c->key), .kind = CT_SCHEME_OTHER, .in = CT_IN_HEADER };
 		const char *type = yt_str(yt_get(n, "type"));
 		const char *scheme = yt_str(yt_get(n, "scheme"));
 		const char *in = yt_str(yt_get(n, "in"));
 		if (!type)
 			return yt_error(m->doc, n, m->err, "'type' is required");
 		if (strcmp(type, "http") == 0 && scheme)
-			s.kind = strcmp(scheme, "bearer") == 0 ? CT_SCHEME_BEARER :
-				 strcmp(scheme, "basic") == 0  ? CT_SCHEME_BASIC :
-								 CT_SCHEME_OTHER;
+			s.kind = strcmp(scheme, "bearer") == 0 ? CT_SCHEME_BEARER
+				: strcmp(scheme, "basic") == 0 ? CT_SCHEME_BASIC
+							       : CT_SCHEME_OTHER;
 		if (strcmp(type, "apiKey") == 0) {
 			s.kind = CT_SCHEME_KEY;
 			s.name = model_text(m, n, "name");

@@ -16,11 +16,11 @@
 struct model {
 	struct yt_doc *doc;
 	struct err *err;
-	char *name;                  /* "mcp-v8" */
+	char *name; /* "mcp-v8" */
 	ct_str title, version, base_path;
 	bool unknown_fields_ok;
-	struct cons pool;            /* strings with their NUL */
-	struct cons known_schemas;   /* description of an inline schema -> its index */
+	struct cons pool;	       /* strings with their NUL */
+	struct cons known_schemas;     /* description of an inline schema -> its index */
 	vec(struct ct_schema) schemas; /* first the components, in their order */
 	vec(struct ct_field) fields;
 	vec(struct ct_param) params;
@@ -31,8 +31,8 @@ struct model {
 	vec(uint32_t) index_pool;
 	vec(ct_str) enum_pool;
 	bool strict;
-	struct buf warnings;         /* one a line: faults in the document that did not stop us */
-	unsigned depth, work;        /* bounds on what a malicious document can cost */
+	struct buf warnings;  /* one a line: faults in the document that did not stop us */
+	unsigned depth, work; /* bounds on what a malicious document can cost */
 };
 
 /* Build the model; doc must outlive the call only. NULL with INVALID, "file:line: key: message". Free with model_free.

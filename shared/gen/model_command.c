@@ -21,7 +21,7 @@ struct path_end {
 
 static struct path_end path_end(const char *path)
 {
-	struct path_end e = {.last = "", .plain = ""};
+	struct path_end e = { .last = "", .plain = "" };
 
 	while (*path) {
 		const char *end = strchrnul(++path, '/');
@@ -51,8 +51,8 @@ static const char *crud_verb(const char *method, bool one)
 {
 	static const struct {
 		const char *method, *one, *many;
-	} verbs[] = {{"GET", "inspect", "list"}, {"POST", "create", "create"}, {"PUT", "set", "set"}, {"PATCH", "update", "update"},
-		{"DELETE", "delete", "clear"}, {"HEAD", "check", "check"}};
+	} verbs[] = { { "GET", "inspect", "list" }, { "POST", "create", "create" }, { "PUT", "set", "set" },
+		{ "PATCH", "update", "update" }, { "DELETE", "delete", "clear" }, { "HEAD", "check", "check" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		if (strcmp(method, verbs[i].method) == 0)
@@ -112,8 +112,9 @@ int model_commands(struct model *m)
 		name_kebab(model_s(m, op->id), &id);
 		op->verb = model_str(m, id.p);
 		if (taken(m, op))
-			return err_set(m->err, ERR_INVALID, "%s:1: operationId: '%s' gives no command of its own: add x-sbx-command",
-				yt_file(m->doc), model_s(m, op->id));
+			return err_set(m->err, ERR_INVALID,
+				"%s:1: operationId: '%s' gives no command of its own: add x-sbx-command", yt_file(m->doc),
+				model_s(m, op->id));
 	}
 	return 0;
 }

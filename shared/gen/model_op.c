@@ -7,7 +7,7 @@
 #include "shared/base/util.h"
 #include "shared/gen/model.h"
 
-static const char *const methods[] = {"get", "put", "post", "delete", "patch", "head", "options", "trace"};
+static const char *const methods[] = { "get", "put", "post", "delete", "patch", "head", "options", "trace" };
 
 static bool is_method(const char *s)
 {
@@ -22,7 +22,7 @@ static bool is_method(const char *s)
 
 static int param_place(struct model *m, const struct yt_node *n, struct ct_param *p)
 {
-	static const char *const places[] = {"path", "query", "header", "cookie"};
+	static const char *const places[] = { "path", "query", "header", "cookie" };
 	const char *in = yt_str(yt_get(n, "in"));
 
 	for (uint8_t i = 0; in && i < ARRAY_LEN(places); i++) {
@@ -36,12 +36,12 @@ static int param_place(struct model *m, const struct yt_node *n, struct ct_param
 
 static int read_param(struct model *m, struct yt_node *n, struct ct_param *p)
 {
-	static const char *const keys[] = {"name", "in", "description", "required", "deprecated", "allowEmptyValue", "style", "explode",
-		"allowReserved", "schema", "content", "example", "examples", "x-sbx-rest", NULL};
+	static const char *const keys[] = { "name", "in", "description", "required", "deprecated", "allowEmptyValue", "style",
+		"explode", "allowReserved", "schema", "content", "example", "examples", "x-sbx-rest", NULL };
 
 	if (model_deref(m, &n, "parameters") != 0 || model_check_keys(m, n, keys, "a parameter") != 0)
 		return -1;
-	*p = (struct ct_param){.name = model_text(m, n, "name"), .description = model_text(m, n, "description")};
+	*p = (struct ct_param){ .name = model_text(m, n, "name"), .description = model_text(m, n, "description") };
 	if (p->name == 0)
 		return yt_error(m->doc, n, m->err, "a parameter needs a name");
 	if (param_place(m, n, p) != 0)
@@ -148,7 +148,7 @@ static struct yt_node *pick_media(const struct yt_node *content)
 
 static int media_schema(struct model *m, struct yt_node *media, uint32_t *index)
 {
-	static const char *const keys[] = {"schema", "example", "examples", "encoding", NULL};
+	static const char *const keys[] = { "schema", "example", "examples", "encoding", NULL };
 	struct yt_node *schema = yt_get(media, "schema");
 
 	*index = CT_NONE;
@@ -159,7 +159,7 @@ static int media_schema(struct model *m, struct yt_node *media, uint32_t *index)
 
 static int read_body(struct model *m, struct yt_node *op_node, struct ct_op *op)
 {
-	static const char *const keys[] = {"description", "content", "required", NULL};
+	static const char *const keys[] = { "description", "content", "required", NULL };
 	struct yt_node *n = yt_get(op_node, "requestBody");
 	struct yt_node *content;
 
@@ -208,8 +208,8 @@ static bool parse_status(const char *s, uint16_t *out)
 
 static int read_response(struct model *m, struct yt_node *node, struct ct_op *op)
 {
-	static const char *const keys[] = {"description", "headers", "content", "links", NULL};
-	struct ct_response r = {.schema = CT_NONE};
+	static const char *const keys[] = { "description", "headers", "content", "links", NULL };
+	struct ct_response r = { .schema = CT_NONE };
 	struct yt_node *n = node;
 	struct yt_node *content;
 
@@ -315,8 +315,8 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 	static const struct {
 		const char *key;
 		unsigned flag;
-	} flags[] = {{"x-sbx-websocket", CT_OP_WEBSOCKET}, {"x-sbx-stream", CT_OP_STREAM}, {"x-sbx-local", CT_OP_LOCAL},
-		{"deprecated", CT_OP_DEPRECATED}};
+	} flags[] = { { "x-sbx-websocket", CT_OP_WEBSOCKET }, { "x-sbx-stream", CT_OP_STREAM }, { "x-sbx-local", CT_OP_LOCAL },
+		{ "deprecated", CT_OP_DEPRECATED } };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		const struct yt_node *at = yt_get(node, flags[i].key);
@@ -343,12 +343,13 @@ static int check_id(struct model *m, const struct yt_node *node, const struct ct
 
 static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
-	static const char *const keys[] = {"tags", "summary", "description", "externalDocs", "operationId", "parameters", "requestBody",
-		"responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket", "x-sbx-stream",
-		"x-sbx-local", NULL};
-	struct ct_op op = {.id = model_text(m, node, "operationId"), .params = m->params.n};
+	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
+		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
+		"x-sbx-stream", "x-sbx-local", NULL };
+	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
-	auto_free char *path = mem_printf("%s%s", model_s(m, m->base_path), item->key);
+	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */
+	auto_free char *path = mem_printf("%s%s", model_s(m, m->base_path), is_root ? "" : item->key);
 
 	if (model_check_keys(m, node, keys, "an operation") != 0)
 		return -1;
@@ -389,7 +390,7 @@ int model_ops(struct model *m)
 				if (read_op(m, item, n) != 0)
 					return -1;
 			} else if (strcmp(n->key, "parameters") != 0 && strcmp(n->key, "summary") != 0 &&
-				   strcmp(n->key, "description") != 0 && strcmp(n->key, "servers") != 0 && !str_starts(n->key, "x-")) {
+				strcmp(n->key, "description") != 0 && strcmp(n->key, "servers") != 0 && !str_starts(n->key, "x-")) {
 				return yt_error(m->doc, n, m->err, "not a method");
 			}
 		}

@@ -82,7 +82,7 @@ static int apply_required(struct model *m, struct draft *d)
 		draft_init(&anything);
 		if (any == CT_NONE && store(m, &anything, &any) != 0)
 			return -1;
-		vec_add(&d->fields, ((struct ct_field){.name = name, .schema = any, .required = true}));
+		vec_add(&d->fields, ((struct ct_field){ .name = name, .schema = any, .required = true }));
 	}
 	return 0;
 }
@@ -168,7 +168,7 @@ int model_components(struct model *m)
 		return -1;
 	for (struct yt_node *c = all ? all->first : NULL; c; c = c->next) {
 		c->mark = MARK_INDEX + m->schemas.n;
-		vec_add(&m->schemas, ((struct ct_schema){.items = CT_NONE, .max_len = UINT32_MAX}));
+		vec_add(&m->schemas, ((struct ct_schema){ .items = CT_NONE, .max_len = UINT32_MAX }));
 	}
 	for (struct yt_node *c = all ? all->first : NULL; c; c = c->next) {
 		uint32_t slot = c->mark - MARK_INDEX;
@@ -188,7 +188,7 @@ int model_schema(struct model *m, struct yt_node *n, uint32_t *index)
 	}
 	if (n->mark == MARK_BUSY) {
 		n->mark = MARK_INDEX + m->schemas.n;
-		vec_add(&m->schemas, ((struct ct_schema){.items = CT_NONE, .max_len = UINT32_MAX}));
+		vec_add(&m->schemas, ((struct ct_schema){ .items = CT_NONE, .max_len = UINT32_MAX }));
 	}
 	if (n->mark >= MARK_INDEX) {
 		*index = n->mark - MARK_INDEX;

@@ -44,7 +44,7 @@ static struct branch *descend(struct branch *at, ct_str segment, int kind)
 	struct branch *fresh = mem_zalloc(sizeof *fresh);
 	fresh->segment = segment;
 	fresh->kind = kind;
-	vec_add(&at->children, fresh);
+	vec_add(&at->children, fresh); // NOLINT(bugprone-sizeof-expression): an array of pointers
 	return fresh;
 }
 
@@ -95,20 +95,20 @@ static void sort_children(const struct model *m, struct branch *b)
 
 static void lay_out(struct model *m, struct branch *root)
 {
-	vec(struct branch *) queue = {0};
+	vec(struct branch *) queue = { 0 };
 
-	vec_add(&queue, root);
+	vec_add(&queue, root); // NOLINT(bugprone-sizeof-expression): an array of pointers
 	for (uint32_t i = 0; i < queue.n; i++) {
 		struct branch *b = queue.p[i];
 		sort_children(m, b);
-		struct ct_node n = {.segment = b->segment,
+		struct ct_node n = { .segment = b->segment,
 			.children = queue.n,
 			.child_count = b->children.n,
 			.ops = m->index_pool.n,
 			.op_count = b->ops.n,
-			.rest = b->kind == REST};
+			.rest = b->kind == REST };
 		vec_join(&m->index_pool, &b->ops);
-		vec_join(&queue, &b->children);
+		vec_join(&queue, &b->children); // NOLINT(bugprone-sizeof-expression): an array of pointers
 		vec_add(&m->nodes, n);
 	}
 	vec_free(&queue);

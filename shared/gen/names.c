@@ -72,7 +72,7 @@ static void cut(struct buf *b, size_t n)
 
 void name_singular(struct buf *b)
 {
-	static const char *const es[] = {"sses", "xes", "ches", "shes", "zes"};
+	static const char *const es[] = { "sses", "xes", "ches", "shes", "zes" };
 
 	if (b->len < 3 || !str_ends(b->p, "s") || str_ends(b->p, "ss") || str_ends(b->p, "us") || str_ends(b->p, "is"))
 		return;

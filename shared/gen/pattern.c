@@ -104,7 +104,7 @@ int pattern_translate(const char *pattern, struct buf *out, struct err *err)
 	const char *p = pattern;
 	int rc = 0;
 
-	for (; *p && rc == 0; p++) {
+	for (; rc == 0 && *p; p++) {
 		if (*p == '\\') {
 			rc = escape(&p, out, err);
 		} else if (*p == '[') {

@@ -15,7 +15,7 @@ void *vec_room(void *p, uint32_t n, uint32_t *cap, size_t size)
 
 void cons_init(struct cons *c)
 {
-	*c = (struct cons){.slot_count = 256};
+	*c = (struct cons){ .slot_count = 256 };
 	buf_init(&c->bytes);
 	c->slots = mem_array(c->slot_count, sizeof *c->slots);
 }
@@ -69,7 +69,7 @@ struct cons_entry *cons_add(struct cons *c, const void *data, size_t n, bool *fr
 			return e;
 		}
 	}
-	vec_add(&c->entries, ((struct cons_entry){.off = (uint32_t)c->bytes.len, .len = (uint32_t)n, .hash = hash}));
+	vec_add(&c->entries, ((struct cons_entry){ .off = (uint32_t)c->bytes.len, .len = (uint32_t)n, .hash = hash }));
 	buf_add(&c->bytes, data, n);
 	if (c->entries.n * 2 > c->slot_count)
 		grow(c);

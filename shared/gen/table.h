@@ -11,29 +11,29 @@
 #include "shared/base/buf.h"
 
 /* A growing array: `vec(struct ct_field) fields;` */
-#define vec(type)                \
-	struct {                 \
-		type *p;         \
-		uint32_t n, cap; \
+#define vec(type)                                                                                                                  \
+	struct {                                                                                                                   \
+		type *p;                                                                                                           \
+		uint32_t n, cap;                                                                                                   \
 	}
 /* Append a value; evaluates v once. */
-#define vec_add(v, value)                                                                                 \
-	do {                                                                                              \
-		__typeof__(*(v)->p) vec_item_ = (value);                                                  \
-		(v)->p = vec_room((v)->p, (v)->n, &(v)->cap, sizeof vec_item_);                           \
-		(v)->p[(v)->n++] = vec_item_;                                                             \
+#define vec_add(v, value)                                                                                                          \
+	do {                                                                                                                       \
+		__typeof__(*(v)->p) vec_item_ = (value);                                                                           \
+		(v)->p = vec_room((v)->p, (v)->n, &(v)->cap, sizeof vec_item_);                                                    \
+		(v)->p[(v)->n++] = vec_item_;                                                                                      \
 	} while (0)
 /* Append all of another array of the same type. */
-#define vec_join(v, other)                                                   \
-	do {                                                                 \
-		for (uint32_t vec_i_ = 0; vec_i_ < (other)->n; vec_i_++)     \
-			vec_add(v, (other)->p[vec_i_]);                      \
+#define vec_join(v, other)                                                                                                         \
+	do {                                                                                                                       \
+		for (uint32_t vec_i_ = 0; vec_i_ < (other)->n; vec_i_++)                                                           \
+			vec_add(v, (other)->p[vec_i_]);                                                                            \
 	} while (0)
-#define vec_free(v)                               \
-	do {                                      \
-		free((v)->p);                     \
-		(v)->p = NULL;                    \
-		(v)->n = (v)->cap = 0;            \
+#define vec_free(v)                                                                                                                \
+	do {                                                                                                                       \
+		free((v)->p);                                                                                                      \
+		(v)->p = NULL;                                                                                                     \
+		(v)->n = (v)->cap = 0;                                                                                             \
 	} while (0)
 
 /* p with room for item n; used by vec_add. */

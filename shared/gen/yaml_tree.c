@@ -19,7 +19,7 @@ struct builder {
 	struct yt_limits limits;
 	struct err *err;
 	struct yt_node *open; /* innermost collection */
-	char *key;            /* key read, its value not yet */
+	char *key;	      /* key read, its value not yet */
 	unsigned key_line;
 	size_t nodes;
 	unsigned depth;
@@ -164,6 +164,8 @@ static int close_collection(struct builder *b)
 {
 	struct yt_node *done = b->open;
 
+	if (!done) /* libyaml pairs its events */
+		return err_set(b->err, ERR_INTERNAL, "libyaml closes what it did not open");
 	if (done->kind == YT_MAP && check_duplicates(b, done) != 0)
 		return -1;
 	b->open = done->parent;
@@ -261,7 +263,7 @@ struct yt_doc *yt_parse(const char *text, size_t n, const char *file, struct yt_
 		err_set(err, ERR_INTERNAL, "cannot initialize libyaml");
 		return NULL;
 	}
-	struct builder b = {.limits = limits, .err = err, .doc = mem_zalloc(sizeof(struct yt_doc))};
+	struct builder b = { .limits = limits, .err = err, .doc = mem_zalloc(sizeof(struct yt_doc)) };
 	b.doc->file = mem_strdup(file);
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
@@ -322,7 +324,7 @@ bool yt_bool(const struct yt_node *n, bool def)
 
 const char *yt_kind_name(enum yt_kind kind)
 {
-	static const char *const names[] = {"a mapping", "a sequence", "a string", "a number", "a boolean", "null"};
+	static const char *const names[] = { "a mapping", "a sequence", "a string", "a number", "a boolean", "null" };
 
 	return names[kind];
 }

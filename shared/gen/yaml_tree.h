@@ -31,7 +31,7 @@ struct yt_limits {
 	size_t bytes, nodes;
 	unsigned depth;
 };
-#define YT_LIMITS_DEFAULT ((struct yt_limits){.bytes = 8u << 20, .nodes = 400000, .depth = 48})
+#define YT_LIMITS_DEFAULT ((struct yt_limits){ .bytes = 8u << 20, .nodes = 400000, .depth = 48 })
 
 struct yt_doc;
 

@@ -16,7 +16,7 @@ e2e_up() {
 	export SBX_HOME=${E2E_HOME:-$(mktemp -d /tmp/sbx-e.XXXXXX)}
 	WORK=$(mktemp -d /tmp/sbx-w.XXXXXX)
 	export WORK
-	unset SBX_ACCEL SBX_LOG SBX_CONTEXT
+	unset SBX_LOG SBX_HOST SBX_API_KEY
 	timeout 300 sbx image build base >/dev/null 2>&1 3>&-
 }
 

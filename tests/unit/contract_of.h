@@ -18,7 +18,7 @@ struct built {
 /* 0, or -1 with err. */
 static inline int built_init(struct built *b, const char *text, struct err *err)
 {
-	*b = (struct built){0};
+	*b = (struct built){ 0 };
 	b->doc = yt_parse(text, strlen(text), "t.yaml", YT_LIMITS_DEFAULT, err);
 	b->model = b->doc ? model_build(b->doc, "t", true, err) : NULL;
 	if (b->model)

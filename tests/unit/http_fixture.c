@@ -244,11 +244,15 @@ static void h_later(struct http_req *r)
 	http_set_user(r, l);
 	http_on_done(r, later_done);
 	uv_timer_start(&l->timer, on_later, 20, 0);
+	struct fx *fx = http_app(r);
+	atomic_fetch_add(&fx->started, 1);
 }
 
 static void h_never(struct http_req *r)
 {
 	http_on_done(r, count_done);
+	struct fx *fx = http_app(r);
+	atomic_fetch_add(&fx->started, 1);
 }
 
 struct pour {
@@ -294,6 +298,8 @@ static void h_stream(struct http_req *r)
 	http_on_done(r, pour_done);
 	http_stream_begin(r, 200, "application/octet-stream", length, pour_on);
 	pour_on(r);
+	struct fx *fx = http_app(r);
+	atomic_fetch_add(&fx->started, 1);
 }
 
 /* Takes an upload in gulps with a rest in between. */
@@ -361,6 +367,8 @@ static void h_upload(struct http_req *r)
 	http_set_user(r, g);
 	http_on_done(r, gulp_done);
 	http_body_sink(r, gulp_data, gulp_end);
+	struct fx *fx = http_app(r);
+	atomic_fetch_add(&fx->started, 1);
 }
 
 struct chat {
@@ -454,20 +462,58 @@ static void *run(void *arg)
 	return NULL;
 }
 
-struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit)
+static struct world *make_world(void)
 {
 	struct world *w = mem_zalloc(sizeof(*w));
-	struct err e = ERR_INIT;
 	make_contract(w);
+	assert_int_equal(uv_loop_init(&w->loop), 0);
+	struct http_config config = { .dialects = &w->dialect, .dialect_count = 1, .authenticate = authenticate, .arg = w };
+	w->fx.server = http_server_new(&w->loop, &config, NULL);
+	assert_non_null(w->fx.server);
+	return w;
+}
+
+struct fx *fx_inline(void)
+{
+	return &make_world()->fx;
+}
+
+void fx_converse(struct fx *f, const void *data, size_t n)
+{
+	struct world *w = (struct world *)f;
+	int pair[2];
+	char answer[4096];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	f->server->accept_local = true;
+	assert_int_equal(MHD_add_connection(f->server->mhd, pair[1], (struct sockaddr *)&addr, sizeof(addr)), MHD_YES);
+	for (size_t at = 0; at < n;) {
+		ssize_t k = send(pair[0], (const char *)data + at, n - at, MSG_NOSIGNAL);
+		at += k > 0 ? (size_t)k : n - at;
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	}
+	for (int i = 0; i < 4; i++) {
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+		while (recv(pair[0], answer, sizeof(answer), 0) > 0)
+			;
+	}
+	close(pair[0]);
+	for (int i = 0; i < 1000 && f->server->connections > 0; i++)
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	assert_int_equal(f->server->connections, 0);
+	assert_null(f->server->reqs);
+	assert_null(f->server->sockets);
+}
+
+struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit)
+{
+	struct world *w = make_world();
+	struct err e = ERR_INIT;
 	snprintf(w->fx.dir, sizeof(w->fx.dir), "/tmp/sbx-http-XXXXXX");
 	assert_non_null(mkdtemp(w->fx.dir));
 	snprintf(w->fx.sock, sizeof(w->fx.sock), "%s/sock", w->fx.dir);
-	assert_int_equal(uv_loop_init(&w->loop), 0);
 	uv_async_init(&w->loop, &w->stop, on_stop);
 	w->stop.data = w;
-	struct http_config config = { .dialects = &w->dialect, .dialect_count = 1, .authenticate = authenticate, .arg = w };
-	w->fx.server = http_server_new(&w->loop, &config, &e);
-	assert_non_null(w->fx.server);
 	w->fx.server->times.ping = ping;
 	w->fx.server->times.dead = dead;
 	w->fx.server->times.close = close_limit;

@@ -20,16 +20,20 @@ struct fx {
 	int port;
 	struct http_server *server; /* of the loop's thread */
 	/* written by the handlers */
+	atomic_int started; /* requests whose handler keeps them */
 	atomic_int done_true, done_false, ws_closed, closed;
 	atomic_size_t max_queued, uploaded;
 	atomic_int after_close;   /* on_message calls after ws_close: must stay 0 */
 	atomic_uint_least64_t ws_sent;
-	atomic_bool dropped;      /* the kept request of "never" is over */
 };
 
 /* Start the server (timeouts of WebSockets in ms). The one fixture of the process. */
 struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit);
 void fx_stop(struct fx *f);
+/* For fuzzing: a server in the caller's thread that listens nowhere; one conversation with it: the client's bytes are sent,
+ * whatever the server says is dropped. */
+struct fx *fx_inline(void);
+void fx_converse(struct fx *f, const void *data, size_t n);
 
 /* Connected blocking sockets that give up reading after 5 s. */
 int fx_unix(struct fx *f);

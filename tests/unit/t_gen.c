@@ -1,4 +1,4 @@
-/* link: shared/gen/table.c shared/gen/yaml_tree.c shared/gen/model.c shared/gen/model_op.c shared/gen/model_schema.c shared/gen/model_trie.c shared/gen/model_command.c shared/gen/draft.c shared/gen/draft_value.c shared/gen/pattern.c shared/gen/names.c shared/gen/emit.c | -lyaml */
+/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,22 +58,24 @@ static void t_values(void **state)
 {
 	(void)state;
 	struct built b;
-	build(&b, SCHEMAS("    A:\n"
-			  "      type: object\n"
-			  "      required: [i]\n"
-			  "      additionalProperties: false\n"
-			  "      properties:\n"
-			  "        i: {type: integer, format: int32, minimum: 1, exclusiveMaximum: 10, default: 5, description: \"an int\\n\"}\n"
-			  "        n: {type: [string, 'null'], pattern: '^\\d+$', minLength: 2, maxLength: 9}\n"
-			  "        o: {type: number, nullable: true, minimum: 0, exclusiveMinimum: true}\n"
-			  "        e: {type: string, enum: [on, 'b'], default: on, deprecated: true}\n"
-			  "        l: {type: array, minItems: 1, uniqueItems: true, items: {type: string}}\n"
-			  "        m: {type: object, additionalProperties: {type: integer}}\n"
-			  "        f: {additionalProperties: true}\n"
-			  "        c: {const: 7}\n"
-			  "        p: {type: string, format: password}\n"
-			  "        s: {type: string, x-sbx-secret: true}\n"
-			  "        t: {type: [string, integer]}\n"));
+	build(&b,
+		SCHEMAS("    A:\n"
+			"      type: object\n"
+			"      required: [i]\n"
+			"      additionalProperties: false\n"
+			"      properties:\n"
+			"        i: {type: integer, format: int32, minimum: 1, exclusiveMaximum: 10, default: 5, description: \"an "
+			"int\\n\"}\n"
+			"        n: {type: [string, 'null'], pattern: '^\\d+$', minLength: 2, maxLength: 9}\n"
+			"        o: {type: number, nullable: true, minimum: 0, exclusiveMinimum: true}\n"
+			"        e: {type: string, enum: [on, 'b'], default: on, deprecated: true}\n"
+			"        l: {type: array, minItems: 1, uniqueItems: true, items: {type: string}}\n"
+			"        m: {type: object, additionalProperties: {type: integer}}\n"
+			"        f: {additionalProperties: true}\n"
+			"        c: {const: 7}\n"
+			"        p: {type: string, format: password}\n"
+			"        s: {type: string, x-sbx-secret: true}\n"
+			"        t: {type: [string, integer]}\n"));
 	bool required;
 	assert_true(schema(&b, "A")->flags & CT_CLOSED);
 	const struct ct_schema *i = field(&b, "A", "i", &required);
@@ -121,22 +123,25 @@ static void t_merge(void **state)
 	(void)state;
 	struct built b;
 	bool required;
-	build(&b, SCHEMAS("    Base: {type: object, required: [id], properties: {id: {type: string}, n: {type: integer, minimum: 1}}}\n"
-			  "    More:\n"
-			  "      allOf:\n"
-			  "        - $ref: '#/components/schemas/Base'\n"
-			  "        - {type: object, required: [x], properties: {x: {type: boolean}, n: {type: string}}}\n"
-			  "      required: [n]\n"
-			  "      description: more\n"
-			  "    Maybe: {oneOf: [{$ref: '#/components/schemas/Base'}, {type: 'null'}]}\n"
-			  "    Holder:\n"
-			  "      type: object\n"
-			  "      properties:\n"
-			  "        plain: {$ref: '#/components/schemas/Base'}\n"
-			  "        said: {$ref: '#/components/schemas/Base', description: said}\n"
-			  "        null30: {nullable: true, allOf: [{$ref: '#/components/schemas/Base'}]}\n"
-			  "    Enum: {oneOf: [{type: string, enum: [a]}, {type: string, enum: [b, c]}]}\n"
-			  "    Narrow: {allOf: [{type: integer, minimum: 1, maximum: 9}, {type: number, minimum: 3}, {enum: [4, 5]}], enum: [5, 6]}\n"));
+	build(&b,
+		SCHEMAS("    Base: {type: object, required: [id], properties: {id: {type: string}, n: {type: integer, minimum: "
+			"1}}}\n"
+			"    More:\n"
+			"      allOf:\n"
+			"        - $ref: '#/components/schemas/Base'\n"
+			"        - {type: object, required: [x], properties: {x: {type: boolean}, n: {type: string}}}\n"
+			"      required: [n]\n"
+			"      description: more\n"
+			"    Maybe: {oneOf: [{$ref: '#/components/schemas/Base'}, {type: 'null'}]}\n"
+			"    Holder:\n"
+			"      type: object\n"
+			"      properties:\n"
+			"        plain: {$ref: '#/components/schemas/Base'}\n"
+			"        said: {$ref: '#/components/schemas/Base', description: said}\n"
+			"        null30: {nullable: true, allOf: [{$ref: '#/components/schemas/Base'}]}\n"
+			"    Enum: {oneOf: [{type: string, enum: [a]}, {type: string, enum: [b, c]}]}\n"
+			"    Narrow: {allOf: [{type: integer, minimum: 1, maximum: 9}, {type: number, minimum: 3}, {enum: [4, "
+			"5]}], enum: [5, 6]}\n"));
 	assert_int_equal(schema(&b, "More")->field_count, 3);
 	assert_string_equal(ct_s(&b.c, schema(&b, "More")->description), "more");
 	field(&b, "More", "id", &required);
@@ -169,13 +174,14 @@ static void t_recursive(void **state)
 {
 	(void)state;
 	struct built b;
-	build(&b, SCHEMAS("    Tree:\n"
-			  "      type: object\n"
-			  "      properties:\n"
-			  "        kids: {type: array, items: {$ref: '#/components/schemas/Tree'}}\n"
-			  "        up: {oneOf: [{$ref: '#/components/schemas/Tree'}, {type: 'null'}], description: parent}\n"
-			  "        map: {type: object, additionalProperties: {$ref: '#/components/schemas/Tree'}}\n"
-			  "    Alias: {$ref: '#/components/schemas/Tree'}\n"));
+	build(&b,
+		SCHEMAS("    Tree:\n"
+			"      type: object\n"
+			"      properties:\n"
+			"        kids: {type: array, items: {$ref: '#/components/schemas/Tree'}}\n"
+			"        up: {oneOf: [{$ref: '#/components/schemas/Tree'}, {type: 'null'}], description: parent}\n"
+			"        map: {type: object, additionalProperties: {$ref: '#/components/schemas/Tree'}}\n"
+			"    Alias: {$ref: '#/components/schemas/Tree'}\n"));
 	uint32_t tree = component(&b.c, "Tree");
 	assert_int_equal(field(&b, "Tree", "kids", NULL)->items, tree);
 	const struct ct_schema *up = field(&b, "Tree", "up", NULL);
@@ -195,8 +201,10 @@ static void t_dedup(void **state)
 {
 	(void)state;
 	struct built b;
-	build(&b, SCHEMAS("    A: {type: object, properties: {a: {type: string}, b: {type: string}, c: {type: string, maxLength: 1}}}\n"
-			  "    B: {type: object, properties: {a: {type: string}}}\n"));
+	build(&b,
+		SCHEMAS("    A: {type: object, properties: {a: {type: string}, b: {type: string}, c: {type: string, maxLength: "
+			"1}}}\n"
+			"    B: {type: object, properties: {a: {type: string}}}\n"));
 	assert_ptr_equal(field(&b, "A", "a", NULL), field(&b, "A", "b", NULL));
 	assert_ptr_equal(field(&b, "A", "a", NULL), field(&b, "B", "a", NULL));
 	assert_ptr_not_equal(field(&b, "A", "a", NULL), field(&b, "A", "c", NULL));
@@ -217,7 +225,8 @@ static void t_schema_errors(void **state)
 		"t.yaml:10: required: 'b' is not among the properties");
 	refused(SCHEMAS("    A: {type: string, default: 1.10}\n"),
 		"t.yaml:6: default: a number does not fit the type of the schema: put it in quotes");
-	refused(SCHEMAS("    A: {type: boolean, default: yes}\n"), "t.yaml:6: default: a string does not fit the type of the schema");
+	refused(SCHEMAS("    A: {type: boolean, default: yes}\n"),
+		"t.yaml:6: default: a string does not fit the type of the schema");
 	refused(SCHEMAS("    A: {type: string, pattern: 'a(?=b)'}\n"),
 		"t.yaml:6: pattern: the pattern looks around or names a group, POSIX cannot");
 	refused(SCHEMAS("    A: {type: string, minLength: -1}\n"), "t.yaml:6: minLength: must be a whole number from 0");
@@ -228,37 +237,37 @@ static void t_schema_errors(void **state)
 	refused(SCHEMAS("    A: {type: string, enum: []}\n"), "t.yaml:6: enum: must be a list of values");
 }
 
-#define OPS_DOC                                                                                                             \
-	DOC_HEAD "servers: [{url: 'https://x.test/api/'}]\n"                                                                \
-		 "security: [{key: []}, {tok: [], org: []}]\n"                                                              \
-		 "paths:\n"                                                                                                 \
-		 "  /boxes:\n"                                                                                              \
-		 "    get: {operationId: listBoxes, tags: [Boxes], responses: {'200': {description: d}}}\n"                 \
-		 "    post:\n"                                                                                              \
-		 "      operationId: createVMs\n"                                                                           \
-		 "      x-sbx-command: box make\n"                                                                          \
-		 "      security: []\n"                                                                                     \
-		 "      requestBody:\n"                                                                                     \
-		 "        required: true\n"                                                                                 \
-		 "        content: {text/plain: {}, application/json: {schema: {type: object}}}\n"                          \
-		 "      responses: {'4XX': {$ref: '#/components/responses/E'}, default: {description: d}}\n"                \
-		 "  /boxes/{id}/files/{path}:\n"                                                                            \
-		 "    parameters:\n"                                                                                        \
-		 "      - {name: id, in: path, required: true, schema: {type: string}}\n"                                   \
-		 "      - {name: path, in: path, required: true, x-sbx-rest: true, schema: {type: string}}\n"               \
-		 "      - {name: q, in: query, schema: {type: string}}\n"                                                   \
-		 "    put:\n"                                                                                               \
-		 "      operationId: putFile\n"                                                                             \
-		 "      tags: [Boxes]\n"                                                                                    \
-		 "      x-sbx-local: true\n"                                                                                \
-		 "      parameters: [{name: q, in: query, required: true, schema: {type: integer}}]\n"                      \
-		 "      requestBody: {content: {application/x-tar: {}}}\n"                                                  \
-		 "    get: {operationId: pty-attach, tags: [Boxes], responses: {'101': {description: ws}}}\n"               \
-		 "components:\n"                                                                                            \
-		 "  responses: {E: {description: e, content: {application/json: {schema: {type: string}}}}}\n"              \
-		 "  securitySchemes:\n"                                                                                     \
-		 "    key: {type: apiKey, in: header, name: X-Key}\n"                                                       \
-		 "    tok: {type: http, scheme: bearer}\n"                                                                  \
+#define OPS_DOC                                                                                                                    \
+	DOC_HEAD "servers: [{url: 'https://x.test/api/'}]\n"                                                                       \
+		 "security: [{key: []}, {tok: [], org: []}]\n"                                                                     \
+		 "paths:\n"                                                                                                        \
+		 "  /boxes:\n"                                                                                                     \
+		 "    get: {operationId: listBoxes, tags: [Boxes], responses: {'200': {description: d}}}\n"                        \
+		 "    post:\n"                                                                                                     \
+		 "      operationId: createVMs\n"                                                                                  \
+		 "      x-sbx-command: box make\n"                                                                                 \
+		 "      security: []\n"                                                                                            \
+		 "      requestBody:\n"                                                                                            \
+		 "        required: true\n"                                                                                        \
+		 "        content: {text/plain: {}, application/json: {schema: {type: object}}}\n"                                 \
+		 "      responses: {'4XX': {$ref: '#/components/responses/E'}, default: {description: d}}\n"                       \
+		 "  /boxes/{id}/files/{path}:\n"                                                                                   \
+		 "    parameters:\n"                                                                                               \
+		 "      - {name: id, in: path, required: true, schema: {type: string}}\n"                                          \
+		 "      - {name: path, in: path, required: true, x-sbx-rest: true, schema: {type: string}}\n"                      \
+		 "      - {name: q, in: query, schema: {type: string}}\n"                                                          \
+		 "    put:\n"                                                                                                      \
+		 "      operationId: putFile\n"                                                                                    \
+		 "      tags: [Boxes]\n"                                                                                           \
+		 "      x-sbx-local: true\n"                                                                                       \
+		 "      parameters: [{name: q, in: query, required: true, schema: {type: integer}}]\n"                             \
+		 "      requestBody: {content: {application/x-tar: {}}}\n"                                                         \
+		 "    get: {operationId: pty-attach, tags: [Boxes], responses: {'101': {description: ws}}}\n"                      \
+		 "components:\n"                                                                                                   \
+		 "  responses: {E: {description: e, content: {application/json: {schema: {type: string}}}}}\n"                     \
+		 "  securitySchemes:\n"                                                                                            \
+		 "    key: {type: apiKey, in: header, name: X-Key}\n"                                                              \
+		 "    tok: {type: http, scheme: bearer}\n"                                                                         \
 		 "    org: {type: apiKey, in: cookie, name: org}\n"
 
 static void t_ops(void **state)
@@ -325,10 +334,12 @@ static void t_op_errors(void **state)
 static void t_names(void **state)
 {
 	(void)state;
-	static const char *const upper[][2] = {{"getVersion", "GET_VERSION"}, {"listVMs", "LIST_VMS"}, {"connectPTYSession",
-		"CONNECT_PTY_SESSION"}, {"get-vm", "GET_VM"}, {"list_all", "LIST_ALL"}, {"2fa", "_2FA"}, {"x256Color", "X256_COLOR"}};
-	static const char *const singular[][2] = {{"boxes", "box"}, {"sandboxes", "sandbox"}, {"api-keys", "api-key"}, {"status", "status"},
-		{"entries", "entry"}, {"access", "access"}, {"processes", "process"}, {"images", "image"}, {"fs", "fs"}};
+	static const char *const upper[][2] = { { "getVersion", "GET_VERSION" }, { "listVMs", "LIST_VMS" },
+		{ "connectPTYSession", "CONNECT_PTY_SESSION" }, { "get-vm", "GET_VM" }, { "list_all", "LIST_ALL" },
+		{ "2fa", "_2FA" }, { "x256Color", "X256_COLOR" } };
+	static const char *const singular[][2] = { { "boxes", "box" }, { "sandboxes", "sandbox" }, { "api-keys", "api-key" },
+		{ "status", "status" }, { "entries", "entry" }, { "access", "access" }, { "processes", "process" },
+		{ "images", "image" }, { "fs", "fs" } };
 	for (size_t i = 0; i < sizeof upper / sizeof upper[0]; i++) {
 		auto_buf b = BUF_INIT;
 		name_snake_upper(upper[i][0], &b);
@@ -348,10 +359,11 @@ static void t_names(void **state)
 static void t_patterns(void **state)
 {
 	(void)state;
-	static const char *const rows[][2] = {{"^\\d{3}\\.\\w+$", "^[0-9]{3}\\.[A-Za-z0-9_]+$"}, {"[\\w.-]", "[A-Za-z0-9_.-]"}, {"[\\]a]", "[]a]"},
-		{"[\\^]", "\\^"}, {"[a^]", "[a^]"}, {"[^\\s-]", "[^ \t\r\n\f\v-]"}, {"(?:a|b)", "(a|b)"}, {"\\S", "[^ \t\r\n\f\v]"},
-		{"[-a-z]", "[a-z-]"}, {"[\\^-]", "[-^]"}, {"a\\/b", "a/b"}};
-	static const char *const bad[] = {"a+?", "\\bx", "(?<n>x)", "[a", "(", "\\p{L}", "\\"};
+	static const char *const rows[][2] = { { "^\\d{3}\\.\\w+$", "^[0-9]{3}\\.[A-Za-z0-9_]+$" }, { "[\\w.-]", "[A-Za-z0-9_.-]" },
+		{ "[\\]a]", "[]a]" }, { "[\\^]", "\\^" }, { "[a^]", "[a^]" }, { "[^\\s-]", "[^ \t\r\n\f\v-]" },
+		{ "(?:a|b)", "(a|b)" }, { "\\S", "[^ \t\r\n\f\v]" }, { "[-a-z]", "[a-z-]" }, { "[\\^-]", "[-^]" },
+		{ "a\\/b", "a/b" } };
+	static const char *const bad[] = { "a+?", "\\bx", "(?<n>x)", "[a", "(", "\\p{L}", "\\" };
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		auto_buf b = BUF_INIT;
 		assert_int_equal(pattern_translate(rows[i][0], &b, NULL), 0);
@@ -397,8 +409,9 @@ static void t_tolerant(void **state)
 	struct yt_doc *doc = yt_parse(text, strlen(text), "t.yaml", YT_LIMITS_DEFAULT, &err);
 	struct model *m = model_build(doc, "t", false, &err);
 	assert_non_null(m);
-	assert_string_equal(m->warnings.p, "t.yaml:5: default: a string does not fit the type of the schema\n"
-					   "t.yaml:4: $ref: '#/components/responses/E' is not defined\n");
+	assert_string_equal(m->warnings.p,
+		"t.yaml:5: default: a string does not fit the type of the schema\n"
+		"t.yaml:4: $ref: '#/components/responses/E' is not defined\n");
 	assert_int_equal(m->responses.n, 1);
 	assert_int_equal(m->responses.p[0].status, 200);
 	model_free(m);
@@ -408,9 +421,17 @@ static void t_tolerant(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_values), cmocka_unit_test(t_merge), cmocka_unit_test(t_recursive), cmocka_unit_test(t_dedup),
-		cmocka_unit_test(t_schema_errors), cmocka_unit_test(t_ops), cmocka_unit_test(t_op_errors), cmocka_unit_test(t_names),
-		cmocka_unit_test(t_patterns), cmocka_unit_test(t_emit), cmocka_unit_test(t_tolerant),
+		cmocka_unit_test(t_values),
+		cmocka_unit_test(t_merge),
+		cmocka_unit_test(t_recursive),
+		cmocka_unit_test(t_dedup),
+		cmocka_unit_test(t_schema_errors),
+		cmocka_unit_test(t_ops),
+		cmocka_unit_test(t_op_errors),
+		cmocka_unit_test(t_names),
+		cmocka_unit_test(t_patterns),
+		cmocka_unit_test(t_emit),
+		cmocka_unit_test(t_tolerant),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

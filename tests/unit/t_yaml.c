@@ -61,11 +61,32 @@ static void t_scalars(void **state)
 		const char *text;
 		enum yt_kind kind;
 	} rows[] = {
-		{"true", YT_BOOL}, {"false", YT_BOOL}, {"yes", YT_STRING}, {"No", YT_STRING}, {"on", YT_STRING}, {"True", YT_STRING},
-		{"'true'", YT_STRING}, {"null", YT_NULL}, {"~", YT_NULL}, {"", YT_NULL}, {"\"\"", YT_STRING}, {"Null", YT_STRING},
-		{"0", YT_NUMBER}, {"-1.5e+3", YT_NUMBER}, {"007", YT_STRING}, {"0x1f", YT_STRING}, {"1.", YT_STRING}, {".5", YT_STRING},
-		{"+1", YT_STRING}, {"1_000", YT_STRING}, {".inf", YT_STRING}, {"1e", YT_STRING}, {"'1'", YT_STRING}, {"12:30", YT_STRING},
-		{"2026-01-31", YT_STRING}, {"-", YT_SEQ},
+		{ "true", YT_BOOL },
+		{ "false", YT_BOOL },
+		{ "yes", YT_STRING },
+		{ "No", YT_STRING },
+		{ "on", YT_STRING },
+		{ "True", YT_STRING },
+		{ "'true'", YT_STRING },
+		{ "null", YT_NULL },
+		{ "~", YT_NULL },
+		{ "", YT_NULL },
+		{ "\"\"", YT_STRING },
+		{ "Null", YT_STRING },
+		{ "0", YT_NUMBER },
+		{ "-1.5e+3", YT_NUMBER },
+		{ "007", YT_STRING },
+		{ "0x1f", YT_STRING },
+		{ "1.", YT_STRING },
+		{ ".5", YT_STRING },
+		{ "+1", YT_STRING },
+		{ "1_000", YT_STRING },
+		{ ".inf", YT_STRING },
+		{ "1e", YT_STRING },
+		{ "'1'", YT_STRING },
+		{ "12:30", YT_STRING },
+		{ "2026-01-31", YT_STRING },
+		{ "-", YT_SEQ },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err err = ERR_INIT;
@@ -101,7 +122,7 @@ static void t_limits(void **state)
 {
 	(void)state;
 	struct err err = ERR_INIT;
-	struct yt_limits small = {.bytes = 100, .nodes = 5, .depth = 3};
+	struct yt_limits small = { .bytes = 100, .nodes = 5, .depth = 3 };
 	auto_buf deep = BUF_INIT;
 
 	assert_null(yt_parse("[[[[1]]]]", 9, "f", small, &err));
@@ -133,8 +154,11 @@ static void t_json_is_yaml(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_tree), cmocka_unit_test(t_scalars), cmocka_unit_test(t_refused),
-		cmocka_unit_test(t_limits), cmocka_unit_test(t_json_is_yaml),
+		cmocka_unit_test(t_tree),
+		cmocka_unit_test(t_scalars),
+		cmocka_unit_test(t_refused),
+		cmocka_unit_test(t_limits),
+		cmocka_unit_test(t_json_is_yaml),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,194 @@
+#include "cli/cli.h"
+#include "cli/ndjson.h"
+#include "cli/render/table.h"
+#include "cli/render/text.h"
+#include "cli/render/value.h"
+#include "cli/term/status.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+/* ---- image ls ---- */
+
+static void show(struct cli *cli, const js *images)
+{
+	static const char *const headers[] = { "NAME", "STATE", "SIZE", "KERNEL", "KEY", "AGE" };
+	int64_t now = clock_wall_ms();
+	struct table t;
+	table_init(&t, headers, ARRAY_LEN(headers));
+	js_each (image, images) {
+		auto_buf size = BUF_INIT, age = BUF_INIT;
+		const char *created = js_str(js_get(image, "createdAt"), NULL);
+		if (js_type(js_get(image, "sizeBytes")) == JS_NUMBER)
+			text_size(&size, (int64_t)js_num(js_get(image, "sizeBytes"), 0));
+		if (created)
+			text_age(&age, created, now);
+		const char *const cells[] = { js_str(js_get(image, "name"), ""), js_str(js_get(image, "state"), ""), size.p,
+			js_str(js_get(image, "kernel"), ""), js_str(js_get(image, "key"), ""), age.p };
+		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+			table_cell(&t, cells[i]);
+	}
+	table_print(&t, &cli->out);
+	table_free(&t);
+}
+
+static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	(void)opts;
+	(void)args;
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return -1;
+	struct call call = { .op = SBX_OP_LIST_IMAGES };
+	auto_js *v = client_json(&c, &call, err);
+	client_close(&c);
+	if (!v)
+		return -1;
+	const js *images = js_get(v, "images");
+	cli_document(cli, images);
+	if (cli->format == FORMAT_TABLE && js_first(images))
+		show(cli, images);
+	else if (cli->format == FORMAT_TABLE)
+		cli_warn(cli, "no images found");
+	return 0;
+}
+
+const struct command cmd_image_ls = {
+	.group = "image",
+	.name = "ls",
+	.alias = "list",
+	.summary = "List images",
+	.usage = "",
+	.example = "  sbx image ls",
+	.command_after = NO_COMMAND,
+	.run = ls,
+};
+
+/* ---- image inspect ---- */
+
+static int inspect(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	(void)opts;
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return -1;
+	struct call call = { .op = SBX_OP_GET_IMAGE, .path = { args->v[0] } };
+	auto_js *v = client_json(&c, &call, err);
+	client_close(&c);
+	if (!v)
+		return -1;
+	cli_document(cli, v);
+	if (cli->format == FORMAT_TABLE)
+		render_block(&cli->out, v);
+	return 0;
+}
+
+const struct command cmd_image_inspect = {
+	.group = "image",
+	.name = "inspect",
+	.summary = "Show all about an image",
+	.usage = "IMAGE",
+	.example = "  sbx image inspect base",
+	.min_args = 1,
+	.max_args = 1,
+	.command_after = NO_COMMAND,
+	.run = inspect,
+};
+
+/* ---- image build ---- */
+
+struct build_options {
+	struct opt_num vcpus, memory;
+};
+
+static const struct opt build_options[] = {
+	{ .kind = OPT_INT,
+		.name = "vcpus",
+		.arg = "N",
+		.help = "virtual CPUs of the template to prepare (default 1)",
+		.off = offsetof(struct build_options, vcpus),
+		.min = 1,
+		.max = 16 },
+	{ .kind = OPT_INT,
+		.name = "memory",
+		.arg = "MIB",
+		.help = "its memory in MiB (default 256)",
+		.off = offsetof(struct build_options, memory),
+		.min = 128,
+		.max = 16384 },
+	{ .kind = OPT_END },
+};
+
+struct build {
+	struct cli *cli;
+	struct status status;
+	int64_t start_ms;
+	bool done;
+};
+
+static void finished(struct build *b, const js *image)
+{
+	if (b->cli->format == FORMAT_TABLE)
+		buf_fmt(&b->cli->out, "%s\n", js_str(js_get(image, "key"), js_str(js_get(image, "name"), "")));
+	cli_document(b->cli, image);
+}
+
+static int on_event(void *arg, const js *event, struct err *err)
+{
+	struct build *b = arg;
+	if (js_get(event, "error"))
+		return client_api_error(js_get(event, "error"), 500, err);
+	if (js_bool(js_get(event, "done"), false)) {
+		b->done = true;
+		finished(b, js_get(event, "image"));
+		return 0;
+	}
+	double s = (double)(clock_mono_ms() - b->start_ms) / 1000;
+	status_set(&b->status, "%4.1f s  %s: %s", s, js_str(js_get(event, "phase"), ""), js_str(js_get(event, "message"), ""));
+	return 0;
+}
+
+static int request_body(const struct build_options *o, struct buf *out)
+{
+	struct jw w;
+	jw_init(&w, out);
+	jw_obj(&w);
+	if (o->vcpus.set)
+		jw_kint(&w, "vcpus", (int64_t)o->vcpus.v);
+	if (o->memory.set)
+		jw_kint(&w, "memoryMb", (int64_t)o->memory.v);
+	jw_obj_end(&w);
+	return 0;
+}
+
+static int build(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	struct client c;
+	auto_buf body = BUF_INIT;
+	if (request_body(opts, &body) || cli_client(cli, &c, err))
+		return -1;
+	c.timeout_ms = 0; /* it takes as long as it takes, and says so */
+	struct build b = { .cli = cli, .start_ms = clock_mono_ms() };
+	status_init(&b.status);
+	struct call call = { .op = SBX_OP_BUILD_IMAGE, .path = { args->v[0] }, .json = &body };
+	int rc = ndjson_call(&c, &call, on_event, &b, err);
+	status_clear(&b.status);
+	client_close(&c);
+	if (rc == 0 && !b.done)
+		return err_set(err, ERR_PROTOCOL, "the daemon did not say how the build ended");
+	return rc;
+}
+
+const struct command cmd_image_build = {
+	.group = "image",
+	.name = "build",
+	.summary = "Build an image and its template",
+	.usage = "[options] IMAGE",
+	.about = "Prints the key of the image, a hash of all it is made of. One that is current is not built again.",
+	.example = "  sbx image build base",
+	.options = build_options,
+	.options_size = sizeof(struct build_options),
+	.min_args = 1,
+	.max_args = 1,
+	.command_after = NO_COMMAND,
+	.run = build,
+};

@@ -1,0 +1,146 @@
+#include "cli/cli.h"
+#include "cli/render/table.h"
+#include "cli/render/text.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+/* ---- key create ---- */
+
+struct create_options {
+	const char *name;
+};
+
+static const struct opt create_options[] = {
+	{ .kind = OPT_STR,
+		.name = "name",
+		.arg = "NAME",
+		.help = "name to know it by",
+		.off = offsetof(struct create_options, name) },
+	{ .kind = OPT_END },
+};
+
+static int create(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	const struct create_options *o = opts;
+	(void)args;
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return -1;
+	auto_buf body = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &body);
+	jw_obj(&w);
+	if (o->name)
+		jw_kstr(&w, "name", o->name);
+	jw_obj_end(&w);
+	struct call call = { .op = SBX_OP_CREATE_KEY, .json = &body };
+	auto_js *key = client_json(&c, &call, err);
+	client_close(&c);
+	if (!key)
+		return -1;
+	if (cli->format == FORMAT_TABLE)
+		buf_fmt(&cli->out, "%s\n", js_str(js_get(key, "key"), ""));
+	cli_document(cli, key);
+	return 0;
+}
+
+const struct command cmd_key_create = {
+	.group = "key",
+	.name = "create",
+	.summary = "Make an API key and print its secret, once",
+	.usage = "[--name NAME]",
+	.example = "  SBX_API_KEY=$(sbx key create --name ci)",
+	.options = create_options,
+	.options_size = sizeof(struct create_options),
+	.command_after = NO_COMMAND,
+	.run = create,
+};
+
+/* ---- key ls ---- */
+
+static void show(struct cli *cli, const js *keys)
+{
+	static const char *const headers[] = { "ID", "NAME", "PREFIX", "AGE", "LAST USED" };
+	int64_t now = clock_wall_ms();
+	struct table t;
+	table_init(&t, headers, ARRAY_LEN(headers));
+	js_each (k, keys) {
+		auto_buf age = BUF_INIT, used = BUF_INIT;
+		const char *last = js_str(js_get(k, "lastUsedAt"), NULL);
+		text_age(&age, js_str(js_get(k, "createdAt"), ""), now);
+		if (last)
+			text_age(&used, last, now);
+		const char *const cells[] = { js_str(js_get(k, "id"), ""), js_str(js_get(k, "name"), ""),
+			js_str(js_get(k, "prefix"), ""), age.p, last ? used.p : "never" };
+		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+			table_cell(&t, cells[i]);
+	}
+	table_print(&t, &cli->out);
+	table_free(&t);
+}
+
+static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	(void)opts;
+	(void)args;
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return -1;
+	struct call call = { .op = SBX_OP_LIST_KEYS };
+	auto_js *v = client_json(&c, &call, err);
+	client_close(&c);
+	if (!v)
+		return -1;
+	const js *keys = js_get(v, "keys");
+	cli_document(cli, keys);
+	if (cli->format == FORMAT_TABLE && js_first(keys))
+		show(cli, keys);
+	else if (cli->format == FORMAT_TABLE)
+		cli_warn(cli, "no keys found");
+	return 0;
+}
+
+const struct command cmd_key_ls = {
+	.group = "key",
+	.name = "ls",
+	.alias = "list",
+	.summary = "List API keys",
+	.usage = "",
+	.example = "  sbx key ls",
+	.command_after = NO_COMMAND,
+	.run = ls,
+};
+
+/* ---- key rm ---- */
+
+static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	(void)opts;
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return -1;
+	int rc = 0;
+	for (size_t i = 0; i < args->n; i++) {
+		struct err one = ERR_INIT;
+		struct call call = { .op = SBX_OP_DELETE_KEY, .path = { args->v[i] } };
+		if (client_call(&c, &call, NULL, &one)) {
+			cli_error(cli, &one);
+			rc = 1;
+		}
+	}
+	client_close(&c);
+	return rc;
+}
+
+const struct command cmd_key_rm = {
+	.group = "key",
+	.name = "rm",
+	.alias = "delete",
+	.summary = "Revoke API keys at once",
+	.usage = "KEY...",
+	.example = "  sbx key rm ci",
+	.min_args = 1,
+	.max_args = NO_LIMIT,
+	.command_after = NO_COMMAND,
+	.run = rm,
+};

@@ -1,0 +1,35 @@
+/*
+ * spawn: how a VMM process is started: detached, with exactly the descriptors that it is given, no privileges to gain,
+ * its complaints kept in a bounded place.
+ */
+#ifndef SBX_VM_SPAWN_H
+#define SBX_VM_SPAWN_H
+
+#include <sys/types.h>
+
+#include "shared/base/buf.h"
+#include "shared/base/err.h"
+
+#define SPAWN_FD_FIRST 3 /* descriptors of `fds` become 3, 4, ... in the child */
+#define SPAWN_FDS_MAX 8
+
+struct spawn {
+	char *const *argv; /* argv[0] absolute */
+	const int *fds;
+	unsigned fd_count;
+	int log_fd;  /* its stdout and stderr: spawn_log() */
+	int hold_fd; /* read end of a pipe: wait for a byte before exec, end at its EOF; -1: start at once */
+	/* A helper that lives and dies with it, or NULL: gets net_fd as descriptor 3. */
+	char *const *net_argv;
+	int net_fd;
+};
+
+/* Fork it. The child is our child, leader of its own session. Safe with other threads about. */
+pid_t spawn_start(const struct spawn *s, struct err *err);
+
+/* A place for a process's complaints that a hostile guest cannot make large: 64 KiB in memory, then writes fail. Close it. */
+int spawn_log(struct err *err);
+/* What was written there so far, appended to out. */
+void spawn_log_read(int fd, struct buf *out);
+
+#endif

@@ -1,0 +1,187 @@
+/* link: daemon/db/db.c | -lsqlite3 */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "daemon/db/db.h"
+#include "shared/base/fs.h"
+#include "shared/base/mem.h"
+
+struct fixture {
+	char dir[64];
+	char *path;
+	struct db *db;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+	memcpy(f->dir, "/tmp/sbx-t-db-XXXXXX", sizeof("/tmp/sbx-t-db-XXXXXX"));
+	assert_non_null(mkdtemp(f->dir));
+	f->path = fs_join(f->dir, "db.sqlite");
+	struct err err = ERR_INIT;
+	f->db = db_open(f->path, &err);
+	assert_non_null(f->db);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	db_close(f->db);
+	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);
+	free(f->path);
+	free(f);
+	return 0;
+}
+
+static char *env[] = { "A=1", "EMPTY=", "TEXT=two\nlines", NULL };
+static char *none[] = { NULL };
+
+static struct db_sandbox sample(char *id, char *name)
+{
+	return (struct db_sandbox){ .id = id, .name = name, .image = "base", .state = "creating", .env = env, .labels = none, .vcpus = 1,
+		.memory_mb = 256, .created_ms = 1000, .expires_ms = 0 };
+}
+
+static int take(void *arg, struct db_sandbox *row)
+{
+	struct db_sandbox *out = arg;
+	db_sandbox_release(out);
+	*out = db_sandbox_move(row);
+	return 0;
+}
+
+static void test_round_trip(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox row = sample("id1", "demo");
+	assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
+	row.state = "running";
+	row.pid = 42;
+	row.start_time = INT64_MAX;
+	row.reason = "because";
+	assert_int_equal(db_sandbox_update(f->db, &row, &err), 0);
+	db_close(f->db);
+	f->db = db_open(f->path, &err);
+	struct db_sandbox got = { 0 };
+	assert_int_equal(db_sandbox_each(f->db, take, &got, &err), 0);
+	assert_string_equal(got.id, "id1");
+	assert_string_equal(got.name, "demo");
+	assert_string_equal(got.state, "running");
+	assert_string_equal(got.reason, "because");
+	assert_int_equal(got.pid, 42);
+	assert_true(got.start_time == INT64_MAX);
+	for (size_t i = 0; env[i]; i++)
+		assert_string_equal(got.env[i], env[i]);
+	assert_null(got.env[3]);
+	assert_null(got.labels[0]);
+	db_sandbox_release(&got);
+}
+
+static void test_names_are_unique(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", "demo"), c = sample("id3", NULL), d = sample("id4", NULL);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &b, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_int_equal(db_sandbox_insert(f->db, &c, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &d, &err), 0); /* no name is no name */
+	assert_int_equal(db_sandbox_delete(f->db, "id1", &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
+}
+
+static void test_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_key key = { .id = "k1", .name = "ci", .created_ms = 5, .prefix = "sbx_abcd", .hash = "aa" }, got = { 0 };
+	assert_int_equal(db_key_insert(f->db, &key, &err), 0);
+	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 1);
+	assert_string_equal(got.name, "ci");
+	assert_string_equal(got.prefix, "sbx_abcd");
+	db_key_release(&got);
+	assert_int_equal(db_key_find(f->db, "ab", &got, &err), 0);
+	assert_int_equal(db_key_touch(f->db, "k1", 77, &err), 0);
+	assert_int_equal(db_key_delete(f->db, "ci", &err), 0);
+	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 0);
+	assert_int_equal(db_key_delete(f->db, "ci", &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+/* What was committed stands after the process is killed without warning. */
+static void test_survives_kill(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	db_close(f->db);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct db *db = db_open(f->path, &err);
+		struct db_sandbox row = sample("id1", "demo");
+		if (!db || db_sandbox_insert(db, &row, &err))
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	f->db = db_open(f->path, &err);
+	assert_non_null(f->db);
+	struct db_sandbox got = { 0 };
+	assert_int_equal(db_sandbox_each(f->db, take, &got, &err), 0);
+	assert_string_equal(got.id, "id1");
+	db_sandbox_release(&got);
+}
+
+static void test_newer_schema_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	db_close(f->db);
+	sqlite3 *h;
+	assert_int_equal(sqlite3_open(f->path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
+	struct err err = ERR_INIT;
+	f->db = db_open(f->path, &err);
+	assert_null(f->db);
+	assert_int_equal(err.code, ERR_STATE);
+}
+
+static void test_damaged_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	db_close(f->db);
+	struct err err = ERR_INIT;
+	static const char junk[] = "this is no database, but it is long enough to be taken for one if nobody looks at its first bytes";
+	assert_int_equal(fs_write_atomic(f->path, junk, sizeof(junk), 0600, &err), 0);
+	f->db = db_open(f->path, &err);
+	assert_null(f->db);
+	assert_true(err.msg[0] != '\0');
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_survives_kill, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_file_is_refused, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

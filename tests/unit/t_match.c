@@ -1,0 +1,228 @@
+/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c shared/contract/[a-z]*.c build/gen/sbx_contract.c | -lyaml */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "sbx_contract.h"
+#include "shared/base/mem.h"
+#include "tests/unit/contract_of.h"
+
+#define P(name) "{name: " name ", in: path, required: true, schema: {type: string}}"
+static const char doc[] = DOC_HEAD
+	"servers: [{url: /v1}]\npaths:\n"
+	"  /: {get: {operationId: root}}\n"
+	"  /boxes: {get: {operationId: list}, post: {operationId: create}}\n"
+	"  /boxes/stats: {get: {operationId: stats}}\n"
+	"  /boxes/{id}:\n    parameters: [" P(
+		"id") "]\n"
+		      "    get: {operationId: get}\n    delete: {operationId: remove}\n"
+		      "  /boxes/{id}/exec: {post: {operationId: exec, parameters: [" P(
+			      "id") "]}}\n"
+				    "  /boxes/stats/deep/x: {get: {operationId: deep}}\n"
+				    "  /boxes/{id}/deep/{n}: {get: {operationId: deepN, parameters: [" P("n") ", " P(
+					    "id") "]}}\n"
+						  "  /files/{id}/{path}:\n    parameters: [" P(
+							  "id") ", {name: path, in: path, required: true, "
+								"x-sbx-rest: true, schema: {type: string}}]\n"
+								"    get: {operationId: read}\n    put: {operationId: write}\n"
+								"  /files/{id}/{path}/meta: {get: {operationId: meta, parameters: "
+								"[" P("id") ", " P("path") "]}}\n";
+
+static int setup(void **state)
+{
+	struct built *b = mem_zalloc(sizeof *b);
+	struct err err = ERR_INIT;
+
+	*state = b;
+	if (built_init(b, doc, &err) != 0)
+		(void)fprintf(stderr, "%s\n", err.msg);
+	return b->model ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	built_free(*state);
+	free(*state);
+	return 0;
+}
+
+/* "get id=x", or "404", "405 GET, POST", "400". */
+static void expect(const struct contract *c, const char *method, const char *path, const char *want)
+{
+	struct ct_match m;
+	struct err err = ERR_INIT;
+	auto_buf got = BUF_INIT;
+
+	if (ct_match(c, method, path, &m, &err) == 0) {
+		buf_str(&got, ct_s(c, c->ops[m.op].id));
+		for (unsigned i = 0; i < m.count; i++)
+			buf_fmt(&got, " %s=%s", m.names[i], m.values[i]);
+	} else {
+		buf_fmt(&got, "%d%s%s", err_status(err.code), err.hint[0] ? " " : "", err.hint);
+		assert_int_equal(m.op, CT_NONE);
+		assert_int_equal(m.count, 0);
+	}
+	ct_match_free(&m);
+	if (strcmp(got.p, want) != 0)
+		fail_msg("%s %s: '%s', not '%s'", method, path, got.p, want);
+}
+
+static void t_routes(void **state)
+{
+	static const char *const rows[][3] = {
+		{ "GET", "/v1", "root" },
+		{ "GET", "/v1/boxes", "list" },
+		{ "POST", "/v1/boxes", "create" },
+		{ "GET", "/v1/boxes/stats", "stats" },
+		{ "GET", "/v1/boxes/abc", "get id=abc" },
+		{ "DELETE", "/v1/boxes/abc", "remove id=abc" },
+		{ "DELETE", "/v1/boxes/stats", "remove id=stats" }, /* the static path has no DELETE */
+		{ "GET", "/v1/boxes/stats/deep/x", "deep" },
+		{ "GET", "/v1/boxes/stats/deep/y", "deepN id=stats n=y" }, /* back from a static segment; names in path order */
+		{ "POST", "/v1/boxes/stats/exec", "exec id=stats" },
+		{ "GET", "/v1/files/a/b", "read id=a path=b" },
+		{ "GET", "/v1/files/a/b/c//d/", "read id=a path=b/c//d/" },
+		{ "PUT", "/v1/files/a/", "write id=a path=" },
+		{ "GET", "/v1/files/a/b/meta", "meta id=a path=b" },
+		{ "PUT", "/v1/files/a/b/meta", "write id=a path=b/meta" },
+	};
+	const struct built *b = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(&b->c, rows[i][0], rows[i][1], rows[i][2]);
+}
+
+static void t_misses(void **state)
+{
+	static const char *const rows[][3] = {
+		{ "GET", "", "404" },
+		{ "GET", "v1", "404" },
+		{ "GET", "/", "404" },
+		{ "GET", "/v1/", "404" },
+		{ "GET", "/V1/boxes", "404" },
+		{ "GET", "/v1/boxes/", "404" },
+		{ "GET", "//v1/boxes", "404" },
+		{ "GET", "/v1//boxes", "404" },
+		{ "GET", "/v1/boxes//deep/x", "404" },
+		{ "GET", "/v1/boxes/a/b/c/d", "404" },
+		{ "GET", "/v1/files/a", "404" },
+		{ "PUT", "/v1/boxes", "405 GET, POST" },
+		{ "put", "/v1/boxes/a", "405 GET, DELETE" },
+		{ "POST", "/v1/boxes/stats", "405 GET, DELETE" },
+		{ "DELETE", "/v1/files/a/b/meta", "405 GET, PUT" },
+	};
+	const struct built *b = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(&b->c, rows[i][0], rows[i][1], rows[i][2]);
+}
+
+static void t_escapes(void **state)
+{
+	static const char *const rows[][3] = {
+		{ "GET", "/v1/boxes/a%2Fb", "get id=a/b" },
+		{ "GET", "/v1/box%65s/%41", "get id=A" },
+		{ "GET", "/v1/boxes/a+b%20c", "get id=a+b c" },
+		{ "GET", "/v1%2Fboxes", "404" },
+		{ "GET", "/v1/boxes/%2e%2e", "get id=.." },
+		{ "GET", "/v1/files/a/x%2Fy/z%25", "read id=a path=x/y/z%" },
+		{ "GET", "/v1/boxes/%00", "400" },
+		{ "GET", "/v1/boxes/%", "400" },
+		{ "GET", "/v1/boxes/%4", "400" },
+		{ "GET", "/v1/boxes/%zz", "400" },
+		{ "GET", "/nowhere/%zz", "400" },
+		{ "GET", "/v1/boxes/%2525", "get id=%25" },
+	};
+	const struct built *b = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(&b->c, rows[i][0], rows[i][1], rows[i][2]);
+}
+
+static void t_long(void **state)
+{
+	const struct built *b = *state;
+	auto_buf deep = BUF_INIT;
+	auto_buf rest = BUF_INIT;
+	struct ct_match m;
+	struct err err = ERR_INIT;
+
+	buf_str(&rest, "/v1/files/a");
+	for (int i = 0; i < 10000; i++) {
+		buf_str(&deep, "/boxes");
+		buf_str(&rest, "/x%2e");
+	}
+	assert_int_equal(ct_match(&b->c, "GET", deep.p, &m, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(ct_match(&b->c, "GET", rest.p, &m, &err), 0);
+	assert_int_equal(strlen(m.values[1]), 10000 * 3 - 1);
+	ct_match_free(&m);
+	buf_str(&rest, "/%");
+	assert_int_equal(ct_match(&b->c, "GET", rest.p, &m, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+}
+
+static void t_path(void **state)
+{
+	const struct built *b = *state;
+	const struct contract *c = &b->c;
+	auto_buf out = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(ct_path(c, ct_op_by_id(c, "deepN"), (const char *const[]){ "a/b c", "1" }, 2, &out, &err), 0);
+	assert_string_equal(out.p, "/v1/boxes/a%2Fb%20c/deep/1");
+	buf_clear(&out);
+	assert_int_equal(ct_path(c, ct_op_by_id(c, "read"), (const char *const[]){ "a", "x/y z/" }, 2, &out, &err), 0);
+	assert_string_equal(out.p, "/v1/files/a/x/y%20z/");
+	assert_int_equal(ct_path(c, ct_op_by_id(c, "get"), NULL, 0, &out, &err), -1);
+	assert_string_equal(err.msg, "'id' is required");
+	assert_int_equal(ct_path(c, ct_op_by_id(c, "get"), (const char *const[]){ "" }, 1, &out, &err), -1);
+	assert_string_equal(err.msg, "'id' must not be empty");
+	assert_int_equal(ct_path(c, ct_op_by_id(c, "list"), (const char *const[]){ "a" }, 1, &out, &err), -1);
+	assert_int_equal(ct_op_by_id(c, "nope"), CT_NONE);
+	const struct ct_op *op = &c->ops[ct_op_by_id(c, "read")];
+	assert_true(ct_find_param(c, op, CT_IN_PATH, "path")->rest);
+	assert_null(ct_find_param(c, op, CT_IN_QUERY, "path"));
+}
+
+/* Every operation of our own contract is found again under the path that ct_path makes for it. */
+static void t_round_trip(void **state)
+{
+	(void)state;
+	const struct contract *c = &contract_sbx;
+	static const char *const values[] = { "a%2F ?", "b.c", "d", "e", "f", "g", "h", "i" };
+
+	assert_int_equal(c->op_count, SBX_OP_COUNT);
+	assert_int_equal(ct_op_by_id(c, "getVersion"), SBX_OP_GET_VERSION);
+	for (uint32_t i = 0; i < c->op_count; i++) {
+		const struct ct_op *op = &c->ops[i];
+		auto_buf path = BUF_INIT;
+		struct err err = ERR_INIT;
+		struct ct_match m;
+		size_t n = 0;
+		for (uint32_t p = 0; p < op->param_count; p++)
+			n += c->params[op->params + p].in == CT_IN_PATH;
+		assert_int_equal(ct_path(c, i, values, n, &path, &err), 0);
+		if (ct_match(c, ct_s(c, op->method), path.p, &m, &err) != 0)
+			fail_msg("%s: %s", path.p, err.msg);
+		assert_int_equal(m.op, i);
+		assert_int_equal(m.count, n);
+		for (size_t v = 0; v < n; v++)
+			assert_string_equal(m.values[v], values[v]);
+		ct_match_free(&m);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(t_routes),
+		cmocka_unit_test(t_misses),
+		cmocka_unit_test(t_escapes),
+		cmocka_unit_test(t_long),
+		cmocka_unit_test(t_path),
+		cmocka_unit_test(t_round_trip),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
