@@ -97,14 +97,14 @@ $(BIN)/sbxgen: $(call obj,$(SBXGEN_SRC))
 # One run of the generator writes the .c and the .h of a contract.
 $(GEN)/%_contract.c $(GEN)/%_contract.h &: shared/specs/%.yaml $(BIN)/sbxgen
 	@mkdir -p $(@D)
-	$(call say,GEN,$<)$(BIN)/sbxgen contract $< $(GEN)/$*_contract
+	$(call say,GEN,$<)$(BIN)/sbxgen --strict contract $< $(GEN)/$*_contract
 
 # Only these may include generated headers: have them there first. (shared/ must not: sbxgen is made of it.)
 $(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXD_SRC))): | $(GENH)
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -lwslay -lcjson -l:libarchive.a -lacl -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lwslay -lcjson -l:libarchive.a -lacl -lm -o $@
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)

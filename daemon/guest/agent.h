@@ -111,6 +111,7 @@ struct agent {
 	bool port_is_socket;
 	bool up; /* a HELLO was answered */
 	bool port_readable, port_writable;
+	int64_t hangup_at; /* monotonic ms when a port without a host counts as hung up, 0 not */
 	struct wire_rx rx;
 	struct buf cur, ctl; /* being written; control frames that go next */
 	size_t cur_at;
@@ -135,6 +136,10 @@ int conn_open(struct agent *a, int fd, bool is_socket);
 int conn_listen(struct agent *a, int fd);
 /* Move bytes until the port is full or nothing is left; bounded, sets a->busy when there is more to do. */
 void conn_pump(struct agent *a);
+
+/* When conn_timer is due (monotonic ms), 0 never. */
+int64_t conn_deadline(const struct agent *a);
+void conn_timer(struct agent *a);
 
 /* ---- stream.c ---- */
 void stream_frame(struct agent *a, const struct wire_frame *f);
@@ -166,8 +171,8 @@ void proc_signal(struct proc *p, int sig);
 /* The child started, or failed to (then every stream of it ends). */
 void proc_on_status(struct agent *a, void *owner, uint32_t events);
 void proc_reap(struct agent *a);
-/* Milliseconds to the next deadline, -1 none. */
-int proc_timeout(const struct agent *a);
+/* When proc_timers is due (monotonic ms), 0 never. */
+int64_t proc_deadline(const struct agent *a);
 void proc_timers(struct agent *a);
 /* Close everything and put p on the list of the dead, freed after the current events. */
 void proc_bury(struct agent *a, struct proc *p);

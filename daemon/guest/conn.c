@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "daemon/guest/agent.h"
+#include "shared/base/util.h"
 
 #define READ_SIZE 16384
 /* The kernel's port driver takes at most 32 KiB a write: a data frame just fits. */
 #define WRITE_SIZE WIRE_CHUNK
-#define ROOM_MIN 2048	     /* with less left in a write, leave the next stream for the next one */
-#define ROUNDS 8	     /* writes, and reads, before other events are looked at again */
+#define ROOM_MIN 2048 /* with less left in a write, leave the next stream for the next one */
+#define ROUNDS 8      /* writes, and reads, before other events are looked at again */
+#define HANGUP_MS 200
 #define CTL_MAX (256 * 1024) /* answers waiting: read no more requests until they are taken */
 
 static void put_down(struct agent *a)
@@ -23,18 +25,41 @@ static void put_down(struct agent *a)
 	a->up = false;
 }
 
-/* The host went away. A port stays open for the next one; a socket does not. */
+/* The host is gone. A port stays open for the next one; a socket does not. */
 static void hang_up(struct agent *a)
 {
 	put_down(a);
 	wire_rx_lose(&a->rx);
 	a->port_readable = false;
+	a->hangup_at = 0;
 	if (!a->port_is_socket)
 		return;
 	loop_close(&a->port);
 	a->port_writable = false;
 	if (a->listener.fd < 0)
 		a->quit = true;
+}
+
+/* The port says that no host is connected. The kernel learns of a new one later than it gets that one's first bytes:
+ * what we have just read may be its HELLO. So wait a little whether there is one. */
+static void maybe_gone(struct agent *a)
+{
+	a->port_readable = false;
+	if (a->port_is_socket)
+		hang_up(a);
+	else if (!a->hangup_at)
+		a->hangup_at = clock_mono_ms() + HANGUP_MS;
+}
+
+int64_t conn_deadline(const struct agent *a)
+{
+	return a->hangup_at;
+}
+
+void conn_timer(struct agent *a)
+{
+	if (a->hangup_at && clock_mono_ms() >= a->hangup_at)
+		hang_up(a);
 }
 
 static void on_hello(struct agent *a, const struct wire_frame *f)
@@ -68,7 +93,7 @@ static void read_port(struct agent *a)
 		if (n < 0 && errno == EAGAIN)
 			a->port_readable = false;
 		else if (n == 0 || (n < 0 && errno != EINTR))
-			hang_up(a);
+			maybe_gone(a);
 		if (n <= 0)
 			continue;
 		wire_rx_fed(&a->rx, (size_t)n);
@@ -100,9 +125,11 @@ static bool flush(struct agent *a)
 	return true;
 }
 
-/* Let the streams, in turn, add to cur until a write is full. */
+/* Let the streams, in turn, add to cur until a write is full or none has anything. */
 static void pull(struct agent *a)
 {
+	size_t before = a->cur.len;
+
 	for (unsigned n = a->n_streams; n && a->cur.len + ROOM_MIN < WRITE_SIZE; n--) {
 		struct stream *s = TAILQ_FIRST(&a->streams);
 
@@ -111,6 +138,10 @@ static void pull(struct agent *a)
 		TAILQ_REMOVE(&a->streams, s, turn);
 		TAILQ_INSERT_TAIL(&a->streams, s, turn);
 		stream_pull(a, s, WRITE_SIZE - a->cur.len);
+		if (n == 1 && a->cur.len > before) {
+			n = a->n_streams + 1;
+			before = a->cur.len;
+		}
 	}
 }
 
@@ -152,6 +183,8 @@ static void on_port(struct agent *a, void *owner, uint32_t events)
 	(void)owner;
 	if (events & EPOLLOUT)
 		a->port_writable = true;
+	if (!(events & EPOLLHUP))
+		a->hangup_at = 0;
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR))
 		a->port_readable = true;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/guest/agent.h"
+#include "shared/base/util.h"
 
 #define EVENTS 64
 
@@ -68,12 +69,29 @@ int loop_init(struct agent *a)
 	return loop_watch(a, &a->signals, a->sigfd, on_signal, a);
 }
 
+/* For epoll_wait: milliseconds to the next deadline, -1 none. */
+static int timeout(const struct agent *a)
+{
+	int64_t first = proc_deadline(a), conn = conn_deadline(a), left;
+
+	if (a->busy)
+		return 0;
+	if (!first || (conn && conn < first))
+		first = conn;
+	if (!first)
+		return -1;
+	left = first - clock_mono_ms();
+	if (left < 0)
+		return 0;
+	return left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
 void loop_run(struct agent *a)
 {
 	struct epoll_event ev[EVENTS];
 
 	while (!a->quit) {
-		int n = epoll_wait(a->ep, ev, EVENTS, a->busy ? 0 : proc_timeout(a));
+		int n = epoll_wait(a->ep, ev, EVENTS, timeout(a));
 
 		for (int i = 0; i < n; i++) {
 			struct watch *w = ev[i].data.ptr;
@@ -81,6 +99,7 @@ void loop_run(struct agent *a)
 			if (w->fd >= 0)
 				w->fn(a, w->owner, ev[i].events);
 		}
+		conn_timer(a);
 		proc_timers(a);
 		conn_pump(a);
 		proc_free_dead(a);

@@ -400,20 +400,15 @@ void proc_reap(struct agent *a)
 
 /* ---- deadlines ---- */
 
-int proc_timeout(const struct agent *a)
+int64_t proc_deadline(const struct agent *a)
 {
 	const struct proc *p;
-	int64_t first = 0, now;
+	int64_t first = 0;
 
 	TAILQ_FOREACH(p, &a->procs, link)
 	if (p->kill_at && (!first || p->kill_at < first))
 		first = p->kill_at;
-	if (!first)
-		return -1;
-	now = clock_mono_ms();
-	if (first <= now)
-		return 0;
-	return first - now > 1 << 30 ? 1 << 30 : (int)(first - now);
+	return first;
 }
 
 void proc_timers(struct agent *a)

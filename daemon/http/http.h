@@ -76,7 +76,8 @@ void http_add_header(struct http_req *r, const char *name, const char *value); /
 /* Streamed answer: begin, write..., end. length -1 = chunked. write queues and returns the bytes now queued; the writer pauses
  * above HTTP_HIGH and goes on in on_drain. abort cuts the connection so that the client sees a broken transfer. */
 #define HTTP_HIGH ((size_t)256 * 1024)
-void http_stream_begin(struct http_req *r, int status, const char *content_type, int64_t length, void (*on_drain)(struct http_req *r));
+void http_stream_begin(
+	struct http_req *r, int status, const char *content_type, int64_t length, void (*on_drain)(struct http_req *r));
 size_t http_stream_write(struct http_req *r, const void *data, size_t n);
 void http_stream_end(struct http_req *r);
 void http_stream_abort(struct http_req *r);
@@ -84,7 +85,8 @@ void http_stream_abort(struct http_req *r);
 /* Streamed body: for operations whose contract says application/octet-stream or application/x-tar the handler runs when the
  * headers are in. on_data returns how much it takes (0..n); less than n pauses until http_body_resume. on_end after the last byte.
  * A broken upload gives no on_end, only on_done(delivered = false). */
-void http_body_sink(struct http_req *r, size_t (*on_data)(struct http_req *r, const void *data, size_t n), void (*on_end)(struct http_req *r));
+void http_body_sink(
+	struct http_req *r, size_t (*on_data)(struct http_req *r, const void *data, size_t n), void (*on_end)(struct http_req *r));
 void http_body_resume(struct http_req *r);
 
 /* ---- WebSocket (RFC 6455, wslay) ---- */

@@ -2,8 +2,8 @@
  * internal: what the files of this folder share. Nothing outside daemon/http and its tests includes it.
  *
  * server.c owns the one MHD daemon and the loop handles, listen.c the listening sockets (MHD never accepts itself, so that a
- * full descriptor table cannot make it spin), request.c the life of a request, reply.c the answers, ws.c the WebSockets, check.c
- * the parsing that is ours, pure and fuzzed.
+ * full descriptor table cannot make it spin), request.c the life of a request (params.c its parameters), reply.c the answers, ws.c
+ * the WebSockets, check.c the parsing that is ours, pure and fuzzed.
  *
  * Rule that keeps re-entrancy simple: the http_* and ws_* calls only note what is to be done; MHD_queue_response, the release of
  * requests and the callbacks on_done, on_drain and on_close happen in MHD's callbacks or at the loop's bottom (server_kick).
@@ -114,10 +114,22 @@ struct req_pair {
 	char *key, *value; /* decoded */
 };
 
-/* What one pass over the headers found. */
+/* The headers that we look at, found in one pass. */
+enum req_header {
+	HDR_HOST,
+	HDR_CONTENT_LENGTH,
+	HDR_TRANSFER_ENCODING,
+	HDR_CONTENT_TYPE,
+	HDR_ORIGIN,
+	HDR_API_KEY,
+	HDR_AUTHORIZATION,
+	HDR_EXPECT,
+	HDR_COUNT,
+};
+
 struct req_headers {
-	const char *host, *origin, *api_key, *authorization, *content_type, *content_length, *transfer_encoding, *expect;
-	unsigned hosts, lengths, encodings;
+	const char *value[HDR_COUNT];
+	unsigned count[HDR_COUNT];
 	bool bad_name;
 };
 
@@ -177,6 +189,12 @@ void req_kill(struct http_req *r);
 void req_answered(struct http_req *r);
 /* The last word to the handler; r's memory goes when MHD lets go of it. */
 void req_over(struct http_req *r, bool delivered);
+
+/* ---- params.c ---- */
+/* Collect and decode the query. */
+int params_read(struct http_req *r, struct err *err);
+/* Check path, query and header parameters against the operation; fills in the query's defaults. */
+int params_check(struct http_req *r, struct err *err);
 
 /* ---- reply.c ---- */
 /* Give the answer to MHD. MHD_NO = cut the connection. */

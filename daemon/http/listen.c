@@ -28,7 +28,7 @@ static void on_retry(uv_timer_t *timer)
 /* No descriptor or memory for another connection: wait a little instead of being woken for the same one again and again. */
 static void pause_accept(struct http_server *s, int why)
 {
-	log_warn("http", "cannot accept: %s; trying again in %d ms", strerror(why), RETRY_MS);
+	log_warn("http", "cannot accept: %s; trying again in %d ms", uv_strerror(uv_translate_sys_error(why)), RETRY_MS);
 	s->paused = true;
 	listeners_update(s);
 	uv_timer_start(&s->retry, on_retry, RETRY_MS, 0);
@@ -54,7 +54,7 @@ static void take_connection(struct listener *l, int fd, const struct sockaddr_st
 	l->s->accept_local = l->local;
 	/* closes fd when it fails */
 	if (MHD_add_connection(l->s->mhd, fd, (const struct sockaddr *)addr, len) != MHD_YES)
-		log_warn("http", "cannot take a connection: %s", strerror(errno));
+		log_warn("http", "cannot take a connection: %s", uv_strerror(uv_translate_sys_error(errno)));
 }
 
 static void on_listener(uv_poll_t *poll, int status, int events)
@@ -180,22 +180,24 @@ static int clear_stale(const char *path, const struct sockaddr_un *addr, struct 
 	return 0;
 }
 
-/* A bound and listening socket, or -1. Nobody can connect before listen(), so the mode is right from the start. */
-static int bind_unix(const char *path, const struct sockaddr_un *addr, struct err *err)
+/* Nobody can connect before listen(), so the mode is right from the start. */
+static int bind_unix(int fd, const char *path, const struct sockaddr_un *addr, struct err *err)
 {
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot make a socket");
 	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0)
 		return err_sys(err, errno == EADDRINUSE ? EEXIST : errno, "cannot bind '%s'", path);
-	if (chmod(addr->sun_path, 0600) != 0 || listen(fd, BACKLOG) != 0) {
-		int saved = errno;
-		unlink(path);
-		return err_sys(err, saved, "cannot listen on '%s'", path);
-	}
-	int out = fd;
-	fd = -1;
-	return out;
+	if (chmod(addr->sun_path, 0600) == 0 && listen(fd, BACKLOG) == 0)
+		return 0;
+	err_sys(err, errno, "cannot listen on '%s'", path);
+	unlink(path);
+	return -1;
+}
+
+static int new_socket(int family, struct err *err)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		err_sys(err, errno, "cannot make a socket");
+	return fd;
 }
 
 int http_listen_unix(struct http_server *s, const char *path, struct err *err)
@@ -204,9 +206,13 @@ int http_listen_unix(struct http_server *s, const char *path, struct err *err)
 	auto_fd int dir = open_folder(path, err);
 	if (dir < 0 || unix_address(path, dir, &addr, err) != 0 || clear_stale(path, &addr, err) != 0)
 		return -1;
-	int fd = bind_unix(path, &addr, err);
+	int fd = new_socket(AF_UNIX, err);
 	if (fd < 0)
 		return -1;
+	if (bind_unix(fd, path, &addr, err) != 0) {
+		close(fd);
+		return -1;
+	}
 	struct listener *l = add_listener(s, fd, err);
 	if (!l) {
 		unlink(path);
@@ -266,11 +272,8 @@ static bool is_loopback(const union tcp_address *a)
 	return (ntohl(a->v4.sin_addr.s_addr) >> 24) == 127;
 }
 
-static int bind_tcp(const char *address, const union tcp_address *a, int *port, struct err *err)
+static int bind_tcp(int fd, const char *address, const union tcp_address *a, int *port, struct err *err)
 {
-	auto_fd int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot make a socket");
 	int one = 1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0)
 		return err_sys(err, errno, "cannot prepare a socket");
@@ -280,19 +283,17 @@ static int bind_tcp(const char *address, const union tcp_address *a, int *port, 
 			return err_set(err, ERR_CONFLICT, "'%s' is already in use", address);
 		return err_sys(err, errno, "cannot listen on '%s'", address);
 	}
-	union tcp_address bound;
+	union tcp_address bound = { .v6 = { 0 } };
 	len = sizeof(bound);
 	if (getsockname(fd, &bound.any, &len) != 0)
 		return err_sys(err, errno, "cannot find the port of '%s'", address);
 	*port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
-	int out = fd;
-	fd = -1;
-	return out;
+	return 0;
 }
 
 int http_listen_tcp(struct http_server *s, const char *address, int *port, struct err *err)
 {
-	union tcp_address a;
+	union tcp_address a = { .v6 = { 0 } };
 	if (parse_tcp(address, &a, err) != 0)
 		return -1;
 	if (!is_loopback(&a)) {
@@ -300,8 +301,14 @@ int http_listen_tcp(struct http_server *s, const char *address, int *port, struc
 		return err_hint(err, "listen on 127.0.0.1 and reach it through ssh");
 	}
 	int bound = 0;
-	int fd = bind_tcp(address, &a, &bound, err);
-	if (fd < 0 || !add_listener(s, fd, err))
+	int fd = new_socket(a.any.sa_family, err);
+	if (fd < 0)
+		return -1;
+	if (bind_tcp(fd, address, &a, &bound, err) != 0) {
+		close(fd);
+		return -1;
+	}
+	if (!add_listener(s, fd, err))
 		return -1;
 	if (port)
 		*port = bound;

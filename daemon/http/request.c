@@ -51,7 +51,7 @@ static void watch_open(struct http_req *r)
 		return;
 	int fd = fcntl(req_socket(r), F_DUPFD_CLOEXEC, 0);
 	if (fd < 0) {
-		log_warn("http", "cannot watch a client: %s", strerror(errno));
+		log_warn("http", "cannot watch a client: %s", uv_strerror(uv_translate_sys_error(errno)));
 		return;
 	}
 	struct req_watch *w = mem_zalloc(sizeof(*w));
@@ -111,33 +111,28 @@ void req_kill(struct http_req *r)
 static enum MHD_Result on_header(
 	void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len, const char *value, size_t value_len)
 {
+	static const char *const names[HDR_COUNT] = {
+		[HDR_HOST] = "Host",
+		[HDR_CONTENT_LENGTH] = "Content-Length",
+		[HDR_TRANSFER_ENCODING] = "Transfer-Encoding",
+		[HDR_CONTENT_TYPE] = "Content-Type",
+		[HDR_ORIGIN] = "Origin",
+		[HDR_API_KEY] = "X-API-Key",
+		[HDR_AUTHORIZATION] = "Authorization",
+		[HDR_EXPECT] = "Expect",
+	};
 	struct req_headers *h = cls;
 	(void)kind;
 	(void)value_len;
-	const struct {
-		const char *name;
-		const char **at;
-		unsigned *count;
-	} table[] = {
-		{ "Host", &h->host, &h->hosts },
-		{ "Content-Length", &h->content_length, &h->lengths },
-		{ "Transfer-Encoding", &h->transfer_encoding, &h->encodings },
-		{ "Content-Type", &h->content_type, NULL },
-		{ "Origin", &h->origin, NULL },
-		{ "X-API-Key", &h->api_key, NULL },
-		{ "Authorization", &h->authorization, NULL },
-		{ "Expect", &h->expect, NULL },
-	};
 	/* "Content-Length : 5" would hide from MHD and from us, but perhaps not from what stands before us */
 	if (key_len == 0 || key[key_len - 1] == ' ' || key[key_len - 1] == '\t')
 		h->bad_name = true;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (strcasecmp(key, table[i].name) != 0)
-			continue;
-		if (table[i].count)
-			(*table[i].count)++;
-		*table[i].at = value;
-		break;
+	for (size_t i = 0; i < HDR_COUNT; i++) {
+		if (strcasecmp(key, names[i]) == 0) {
+			h->value[i] = value;
+			h->count[i]++;
+			break;
+		}
 	}
 	return MHD_YES;
 }
@@ -145,11 +140,12 @@ static enum MHD_Result on_header(
 static int check_framing(struct http_req *r, struct err *err)
 {
 	const struct req_headers *h = &r->h;
-	if (h->lengths > 1 || h->encodings > 1 || (h->lengths && h->encodings))
+	if (h->count[HDR_CONTENT_LENGTH] > 1 || h->count[HDR_TRANSFER_ENCODING] > 1 ||
+		(h->count[HDR_CONTENT_LENGTH] && h->count[HDR_TRANSFER_ENCODING]))
 		err_set(err, ERR_INVALID, "request has more than one length");
-	else if (h->encodings && strcasecmp(h->transfer_encoding, "chunked") != 0)
+	else if (h->count[HDR_TRANSFER_ENCODING] && strcasecmp(h->value[HDR_TRANSFER_ENCODING], "chunked") != 0)
 		err_set(err, ERR_INVALID, "transfer encoding is not 'chunked'");
-	else if (h->hosts > 1 || (h->hosts == 0 && r->http11))
+	else if (h->count[HDR_HOST] > 1 || (h->count[HDR_HOST] == 0 && r->http11))
 		err_set(err, ERR_INVALID, "request must have one 'Host'");
 	else if (h->bad_name || strchr(r->path, ' '))
 		err_set(err, ERR_INVALID, "malformed request");
@@ -162,12 +158,12 @@ static int check_framing(struct http_req *r, struct err *err)
 static void read_headers(struct http_req *r)
 {
 	MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, on_header, &r->h);
-	if (r->h.encodings)
+	if (r->h.count[HDR_TRANSFER_ENCODING])
 		r->body_left = UINT64_MAX;
-	else if (r->h.lengths)
-		r->body_left = strtoull(r->h.content_length, NULL, 10); /* MHD refused what is no number */
+	else if (r->h.count[HDR_CONTENT_LENGTH])
+		r->body_left = strtoull(r->h.value[HDR_CONTENT_LENGTH], NULL, 10); /* MHD refused what is no number */
 	r->has_body = r->body_left != 0;
-	r->expect = r->http11 && r->h.expect && strcasecmp(r->h.expect, "100-continue") == 0;
+	r->expect = r->http11 && r->h.value[HDR_EXPECT] && strcasecmp(r->h.value[HDR_EXPECT], "100-continue") == 0;
 }
 
 /* ---- which operation ---- */
@@ -212,9 +208,9 @@ static int match(struct http_req *r, struct err *err)
 
 static const char *present_key(struct http_req *r)
 {
-	if (r->h.api_key)
-		return r->h.api_key;
-	const char *key = check_bearer(r->h.authorization);
+	if (r->h.value[HDR_API_KEY])
+		return r->h.value[HDR_API_KEY];
+	const char *key = check_bearer(r->h.value[HDR_AUTHORIZATION]);
 	if (key)
 		return key;
 	/* in the address it ends up in logs and histories: only for browsers' WebSockets, which can send no header */
@@ -230,9 +226,9 @@ static const char *present_key(struct http_req *r)
 /* Web pages of other sites must not reach us through the user's browser, by a request or by a name that was pointed at us. */
 static int check_site(struct http_req *r, struct err *err)
 {
-	if (!r->local && !check_host(r->h.host))
+	if (!r->local && !check_host(r->h.value[HDR_HOST]))
 		return err_set(err, ERR_FORBIDDEN, "'Host' must be an address or localhost");
-	if (!check_origin(r->h.origin, r->h.host))
+	if (!check_origin(r->h.value[HDR_ORIGIN], r->h.value[HDR_HOST]))
 		return err_set(err, ERR_FORBIDDEN, "requests from other sites are refused");
 	return 0;
 }
@@ -249,144 +245,11 @@ static int authorize(struct http_req *r, struct err *err)
 	return 0;
 }
 
-/* ---- parameters ---- */
-
-static struct req_pair *find_pair(const struct http_req *r, const char *key)
-{
-	for (size_t i = 0; i < r->query_count; i++) {
-		if (strcmp(r->query[i].key, key) == 0)
-			return &r->query[i];
-	}
-	return NULL;
-}
-
-static void add_pair(struct http_req *r, char *key, char *value)
-{
-	r->query = mem_grow(r->query, r->query_count + 1, sizeof(*r->query));
-	r->query[r->query_count++] = (struct req_pair){ key, value };
-}
-
-struct query_ctx {
-	struct http_req *r;
-	struct err *err;
-	bool failed;
-};
-
-/* A list may be given as a=1&a=2 as well as a=1,2: it is handed on as the latter. */
-static int repeat(struct http_req *r, struct req_pair *pair, const char *value, struct err *err)
-{
-	const struct contract *c = r->d->contract;
-	const struct ct_param *p = ct_find_param(c, r->op, CT_IN_QUERY, pair->key);
-	if (!p || !p->explode || c->schemas[p->schema].type != CT_ARRAY)
-		return err_set(err, ERR_INVALID, "'%s' is given twice", pair->key);
-	char *joined = mem_printf("%s,%s", pair->value, value);
-	free(pair->value);
-	pair->value = joined;
-	return 0;
-}
-
-static enum MHD_Result on_argument(
-	void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len, const char *value, size_t value_len)
-{
-	struct query_ctx *q = cls;
-	struct http_req *r = q->r;
-	(void)kind;
-	if (key_len == 0 && !value)
-		return MHD_YES;
-	char *k = mem_strndup(key, key_len);
-	char *v = mem_strndup(value ? value : "", value ? value_len : 0);
-	struct req_pair *old = NULL;
-	if (!check_decode(k) || !check_decode(v))
-		q->failed = err_set(q->err, ERR_INVALID, "query is not valid percent-encoded UTF-8") != 0;
-	else if (r->query_count >= HTTP_MAX_QUERY)
-		q->failed = err_set(q->err, ERR_INVALID, "more than %u query parameters", HTTP_MAX_QUERY) != 0;
-	else if ((old = find_pair(r, k)))
-		q->failed = repeat(r, old, v, q->err) != 0;
-	if (q->failed || old) {
-		free(k);
-		free(v);
-		return q->failed ? MHD_NO : MHD_YES;
-	}
-	add_pair(r, k, v);
-	return MHD_YES;
-}
-
-static int read_query(struct http_req *r, struct err *err)
-{
-	struct query_ctx q = { .r = r, .err = err };
-	MHD_get_connection_values_n(r->conn, MHD_GET_ARGUMENT_KIND, on_argument, &q);
-	return q.failed ? -1 : 0;
-}
-
-static bool always_known(const char *key)
-{
-	return strcmp(key, "apiKey") == 0 || strcmp(key, "token") == 0;
-}
-
-static int check_query_names(struct http_req *r, struct err *err)
-{
-	const struct contract *c = r->d->contract;
-	for (size_t i = 0; i < r->query_count && !c->unknown_fields_ok; i++) {
-		const char *key = r->query[i].key;
-		if (!always_known(key) && !ct_find_param(c, r->op, CT_IN_QUERY, key))
-			return err_set(err, ERR_INVALID, "unknown query parameter '%s'", key);
-	}
-	return 0;
-}
-
-/* Text of a default that the contract has as JSON; NULL for null. */
-static char *default_text(const struct contract *c, const struct ct_schema *schema)
-{
-	const char *def = ct_s(c, schema->def);
-	if (strcmp(def, "null") == 0)
-		return NULL;
-	if (def[0] != '"')
-		return mem_strdup(def);
-	auto_js *v = js_parse(def, strlen(def), JS_LIMITS_DEFAULT, NULL);
-	const char *s = js_str(v, NULL);
-	return s ? mem_strdup(s) : NULL;
-}
-
-static const char *param_value(struct http_req *r, const struct ct_param *p, const char *name)
-{
-	if (p->in == CT_IN_PATH)
-		return http_param(r, name);
-	if (p->in == CT_IN_HEADER)
-		return http_header(r, name);
-	const struct req_pair *pair = p->in == CT_IN_QUERY ? find_pair(r, name) : NULL;
-	return pair ? pair->value : NULL;
-}
-
-static int check_params(struct http_req *r, struct err *err)
-{
-	const struct contract *c = r->d->contract;
-	if (check_query_names(r, err) != 0)
-		return -1;
-	for (uint32_t i = 0; i < r->op->param_count; i++) {
-		const struct ct_param *p = &c->params[r->op->params + i];
-		const struct ct_schema *schema = &c->schemas[p->schema];
-		const char *name = ct_s(c, p->name);
-		const char *value = param_value(r, p, name);
-		char *def = NULL;
-		if (value && p->in == CT_IN_PATH && !check_utf8(value, strlen(value)))
-			return err_set(err, ERR_INVALID, "'%s' is not valid UTF-8", name);
-		if (value && ct_validate_text(c, p, value, err) != 0)
-			return -1;
-		if (!value && p->required && p->in != CT_IN_COOKIE)
-			return err_set(err, ERR_INVALID, "'%s' is required", name);
-		if (!value && p->in == CT_IN_QUERY && (schema->flags & CT_HAS_DEFAULT))
-			def = default_text(c, schema);
-		if (def)
-			add_pair(r, mem_strdup(name), def);
-	}
-	return 0;
-}
-
 /* ---- the body ---- */
 
 static bool media_fits(const struct http_req *r)
 {
-	const char *given = r->h.content_type;
+	const char *given = r->h.value[HDR_CONTENT_TYPE];
 	const char *want = ct_s(r->d->contract, r->op->body_media);
 	if (!given)
 		return true;
@@ -409,7 +272,7 @@ static int check_body(struct http_req *r, struct err *err)
 {
 	bool stream = r->op->body == CT_BODY_STREAM || r->op->body == CT_BODY_MULTIPART;
 	if (r->has_body && !media_fits(r)) {
-		err_set(err, ERR_MEDIA_TYPE, "content type '%s' is not accepted here", r->h.content_type);
+		err_set(err, ERR_MEDIA_TYPE, "content type '%s' is not accepted here", r->h.value[HDR_CONTENT_TYPE]);
 		return err_hint(err, "send %s", ct_s(r->d->contract, r->op->body_media));
 	}
 	if (!stream && r->body_left != UINT64_MAX && r->body_left > HTTP_MAX_JSON)
@@ -534,12 +397,12 @@ static void on_headers(struct http_req *r)
 	if (match(r, &e) != 0 || check_framing(r, &e) != 0 || check_site(r, &e) != 0) {
 		http_reply_err(r, &e);
 	} else {
-		int bad_query = read_query(r, &e);
+		int bad_query = params_read(r, &e);
 		struct err denied;
 		err_clear(&denied);
 		if (authorize(r, &denied) != 0)
 			http_reply_err(r, &denied);
-		else if (bad_query != 0 || check_params(r, &e) != 0 || check_body(r, &e) != 0)
+		else if (bad_query != 0 || params_check(r, &e) != 0 || check_body(r, &e) != 0)
 			http_reply_err(r, &e);
 	}
 	if (!r->a.set && r->mode == MODE_SINK)
@@ -612,6 +475,7 @@ static struct http_req *req_new(struct http_server *s, struct MHD_Connection *co
 	return r;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the prototype is MHD's */
 enum MHD_Result req_access(void *cls, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
 	const char *data, size_t *size, void **ctx)
 {
@@ -690,87 +554,6 @@ void req_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_
 			ws_break(r->ws);
 	}
 	req_free(r);
-}
-
-/* ---- what handlers ask ---- */
-
-void *http_app(struct http_req *r)
-{
-	return r->s->config.arg;
-}
-
-int64_t http_account(struct http_req *r)
-{
-	return r->account;
-}
-
-bool http_is_local(struct http_req *r)
-{
-	return r->local;
-}
-
-int http_op(struct http_req *r)
-{
-	return (int)r->op_index;
-}
-
-const char *http_param(struct http_req *r, const char *name)
-{
-	for (unsigned i = 0; i < r->match.count; i++) {
-		if (strcmp(r->match.names[i], name) == 0)
-			return r->match.values[i];
-	}
-	return NULL;
-}
-
-const char *http_query(struct http_req *r, const char *name)
-{
-	const struct req_pair *pair = find_pair(r, name);
-	return pair ? pair->value : NULL;
-}
-
-int64_t http_query_int(struct http_req *r, const char *name, int64_t def)
-{
-	const char *text = http_query(r, name);
-	if (!text)
-		return def;
-	char *end = NULL;
-	errno = 0;
-	long long v = strtoll(text, &end, 10);
-	return errno == 0 && end != text && *end == '\0' ? v : def;
-}
-
-bool http_query_bool(struct http_req *r, const char *name, bool def)
-{
-	const char *text = http_query(r, name);
-	if (!text)
-		return def;
-	return strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
-}
-
-const char *http_header(struct http_req *r, const char *name)
-{
-	return MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
-}
-
-const js *http_body(struct http_req *r)
-{
-	return r->json;
-}
-
-void http_set_user(struct http_req *r, void *user)
-{
-	r->user = user;
-}
-
-void *http_user(struct http_req *r)
-{
-	return r->user;
-}
-
-void http_on_done(struct http_req *r, void (*cb)(struct http_req *r, bool delivered))
-{
-	r->on_done = cb;
 }
 
 void http_body_sink(

@@ -89,6 +89,7 @@ static void on_handle_closed(uv_handle_t *handle)
 static void stop(struct http_server *s)
 {
 	s->stopping = true;
+	listeners_close(s); /* the close may have been asked for by the very request that ends in this round */
 	/* MHD aborts the process when a connection is still suspended */
 	for (struct http_req *r = s->reqs; r; r = r->next)
 		req_kill(r);
@@ -192,8 +193,8 @@ static struct MHD_Daemon *start_mhd(struct http_server *s)
 {
 	const unsigned flags =
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
-	/* one more than we accept, so that MHD itself never refuses; not strict, as what MHD then refuses (a missing Host, for which
-	 * it sends its header twice) check_framing refuses better */
+	/* one more than we accept, so that MHD itself never refuses; not strict, as what MHD then refuses (a missing Host, for
+	 * which it sends its header twice) check_framing refuses better */
 	return MHD_start_daemon(flags, 0, NULL, NULL, req_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, s,
 		MHD_OPTION_NOTIFY_COMPLETED, req_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
 		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s, MHD_OPTION_CONNECTION_LIMIT, HTTP_MAX_CONNECTIONS + 1,

@@ -224,7 +224,8 @@ static void emit(struct ws *ws, const uint8_t *header, size_t header_len, const 
 	k = sent < header_len ? sent : header_len;
 	append(ws, header + k, header_len - k);
 	sent -= k;
-	append(ws, (const char *)data + sent, n - sent);
+	if (sent < n)
+		append(ws, (const char *)data + sent, n - sent);
 	size_t queued = outq_len(&ws->out);
 	if (queued > 0) {
 		ws->drain_due = true;
@@ -536,6 +537,7 @@ struct ws *ws_new(struct http_server *s, const struct ws_ops *ops, void *arg)
 	return ws;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the prototype is MHD's */
 void ws_upgraded(void *cls, struct MHD_Connection *conn, void *ctx, const char *extra, size_t n, MHD_socket fd,
 	struct MHD_UpgradeResponseHandle *urh)
 {

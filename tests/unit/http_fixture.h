@@ -23,7 +23,7 @@ struct fx {
 	atomic_int started; /* requests whose handler keeps them */
 	atomic_int done_true, done_false, ws_closed, closed;
 	atomic_size_t max_queued, uploaded;
-	atomic_int after_close;   /* on_message calls after ws_close: must stay 0 */
+	atomic_int after_close; /* on_message calls after ws_close: must stay 0 */
 	atomic_uint_least64_t ws_sent;
 };
 

@@ -138,7 +138,8 @@ static void t_query(void **state)
 	check(fx_unix(f), "GET /t/v1/need?need=x HTTP/1.1\r\n" END, 400, "'need'");
 	check(fx_unix(f), "GET /t/v1/need?need=1&need=2 HTTP/1.1\r\n" END, 400, "twice");
 	check(fx_unix(f), "GET /t/v1/need?need=1 HTTP/1.1\r\n" END, 200, "\"limit\":\"20\"");
-	check(fx_unix(f), "GET /t/v1/need?need=1&limit=3&list=a&list=b%20c+d HTTP/1.1\r\n" END, 200, "\"limit\":\"3\",\"list\":\"a,b c d\"");
+	check(fx_unix(f), "GET /t/v1/need?need=1&limit=3&list=a&list=b%20c+d HTTP/1.1\r\n" END, 200,
+		"\"limit\":\"3\",\"list\":\"a,b c d\"");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%f HTTP/1.1\r\n" END, 400, "percent");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%c3%28 HTTP/1.1\r\n" END, 400, "UTF-8");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%00 HTTP/1.1\r\n" END, 400, NULL);
@@ -168,7 +169,8 @@ static void t_json_bodies(void **state)
 {
 	struct fx *f = fixture(state);
 	check(fx_unix(f), POST JSON "Content-Length: 12\r\n" END "{\"name\":\"x\"}", 201, "{\"name\":\"x\"}");
-	check(fx_unix(f), POST JSON "Transfer-Encoding: chunked\r\n" END "6\r\n{\"name\r\n6\r\n\":\"x\"}\r\n0\r\n\r\n", 201, "{\"name\":\"x\"}");
+	check(fx_unix(f), POST JSON "Transfer-Encoding: chunked\r\n" END "6\r\n{\"name\r\n6\r\n\":\"x\"}\r\n0\r\n\r\n", 201,
+		"{\"name\":\"x\"}");
 	check(fx_unix(f), POST "Content-Length: 12\r\n" END "{\"name\":\"x\"}", 201, NULL);
 	check(fx_unix(f), POST JSON "Content-Length: 3\r\n" END "{\"n", 400, NULL);
 	check(fx_unix(f), POST JSON "Content-Length: 2\r\n" END "{}", 400, "name");
@@ -512,7 +514,8 @@ static void t_checks(void **state)
 {
 	(void)state;
 	static const char *const hosts[] = { "localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8080" };
-	static const char *const not_hosts[] = { "", "evil", "localhost.evil", "127.0.0.1.evil", "[::1", "[::1]x", "::1", "localhost:", "localhost:1x", "[]", "[localhost]" };
+	static const char *const not_hosts[] = { "", "evil", "localhost.evil", "127.0.0.1.evil", "[::1", "[::1]x", "::1",
+		"localhost:", "localhost:1x", "[]", "[localhost]" };
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
 		assert_true(check_host(hosts[i]));
 	for (size_t i = 1; i < ARRAY_LEN(not_hosts); i++)

@@ -110,15 +110,15 @@ static void t_violations(void **state)
 		size_t n;
 		int code;
 	} cases[] = {
-		{ "\x81\x02hi", 4, 1002 },                                   /* not masked */
-		{ "\xc1\x80\0\0\0\0", 6, 1002 },                             /* reserved bit */
-		{ "\x83\x80\0\0\0\0", 6, 1002 },                             /* unknown opcode */
-		{ "\x80\x80\0\0\0\0", 6, 1002 },                             /* continues nothing */
-		{ "\x09\x80\0\0\0\0", 6, 1002 },                             /* fragmented ping */
-		{ "\x81\x82\0\0\0\0\xc3\x28", 8, 1007 },                     /* text that is not UTF-8 */
-		{ "\x81\x81\0\0\0\0\xc3", 7, 1007 },                         /* cut in a character */
-		{ "\x82\xff\0\0\0\0\0\x10\0\x01\0\0\0\0x", 15, 1009 },       /* 1 MiB + 1 */
-		{ "\x88\x82\0\0\0\0\x03\xed", 8, 1002 },                     /* close with 1005 */
+		{ "\x81\x02hi", 4, 1002 },			       /* not masked */
+		{ "\xc1\x80\0\0\0\0", 6, 1002 },		       /* reserved bit */
+		{ "\x83\x80\0\0\0\0", 6, 1002 },		       /* unknown opcode */
+		{ "\x80\x80\0\0\0\0", 6, 1002 },		       /* continues nothing */
+		{ "\x09\x80\0\0\0\0", 6, 1002 },		       /* fragmented ping */
+		{ "\x81\x82\0\0\0\0\xc3\x28", 8, 1007 },	       /* text that is not UTF-8 */
+		{ "\x81\x81\0\0\0\0\xc3", 7, 1007 },		       /* cut in a character */
+		{ "\x82\xff\0\0\0\0\0\x10\0\x01\0\0\0\0x", 15, 1009 }, /* 1 MiB + 1 */
+		{ "\x88\x82\0\0\0\0\x03\xed", 8, 1002 },	       /* close with 1005 */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		int before = atomic_load(&f->ws_closed);
@@ -189,10 +189,13 @@ static void t_refused_handshakes(void **state)
 	static const char *const bad[] = {
 		"",
 		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-		"Connection: close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+		"Connection: close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+		"dGhlIHNhbXBsZSBub25jZQ==\r\n",
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: "
+		"dGhlIHNhbXBsZSBub25jZQ==\r\n",
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n",
-		"Connection: Upgrade\r\nUpgrade: h2c\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+		"Connection: Upgrade\r\nUpgrade: h2c\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+		"dGhlIHNhbXBsZSBub25jZQ==\r\n",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct fx_reply r;

@@ -1,0 +1,124 @@
+#include "daemon/vm/boot.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/vm/qcow2.h"
+#include "daemon/vm/sock.h"
+#include "daemon/vm/spawn.h"
+#include "shared/base/fs.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+#define CONSOLE_MAX ((size_t)4 << 20)
+_Static_assert(BOOT_STATE_NUMBER == SPAWN_FD_FIRST + 2, "the third descriptor");
+
+void boot_end(struct boot *b, int timeout_ms)
+{
+	int64_t deadline = clock_mono_ms() + timeout_ms;
+
+	if (b->probe.fd >= 0)
+		probe_close(&b->probe);
+	while (b->pid > 0) {
+		pid_t r = waitpid(b->pid, NULL, WNOHANG);
+		if (r == b->pid || (r < 0 && errno != EINTR))
+			break;
+		if (clock_mono_ms() >= deadline)
+			kill(b->pid, SIGKILL);
+		poll(NULL, 0, 1);
+	}
+	if (b->log_fd >= 0)
+		close(b->log_fd);
+	free(b->dir);
+	free(b->ram);
+	free(b->disk);
+	free(b->console);
+	*b = (struct boot){ .log_fd = -1, .probe.fd = -1 };
+}
+
+/* The disk of the image is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole. */
+static int make_disk(const struct boot *b, const struct image *image, struct err *err)
+{
+	struct stat st;
+	auto_free char *backing = mem_printf("../../images%s/rootfs.ext4", strrchr(image->dir, '/'));
+
+	if (stat(image->rootfs, &st))
+		return err_sys(err, errno, "cannot read '%s'", image->rootfs);
+	return qcow2_overlay(b->disk, backing, "raw", (uint64_t)st.st_size, err);
+}
+
+static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, int state_fd, struct err *err)
+{
+	auto_fd int agent = sock_listen(b->dir, "agent.sock", err);
+	auto_fd int qmp = agent < 0 ? -1 : sock_listen(b->dir, "qmp.sock", err);
+	struct machine m = *wanted;
+
+	if (agent < 0 || qmp < 0)
+		return -1;
+	m.name = "template";
+	m.ram = b->ram;
+	m.ram_shared = true;
+	m.disk = b->disk;
+	m.kernel = image->kernel;
+	m.initrd = image->initrd;
+	m.console = b->console;
+	m.agent_fd = SPAWN_FD_FIRST;
+	m.qmp_fd = SPAWN_FD_FIRST + 1;
+	m.net_fd = -1;
+	b->log_fd = spawn_log(err);
+	if (b->log_fd < 0)
+		return -1;
+	char **argv = machine_argv(&m);
+	const int fds[] = { agent, qmp, state_fd };
+	struct spawn s = { .argv = argv, .fds = fds, .fd_count = 3, .log_fd = b->log_fd, .hold_fd = -1, .net_fd = -1 };
+	b->pid = spawn_start(&s, err);
+	machine_argv_free(argv);
+	return b->pid < 0 ? -1 : 0;
+}
+
+/* Last line that says something, in text (which is cut up); NULL when there is none. */
+static const char *last_words(char *text)
+{
+	const char *last = NULL;
+
+	for (char *line; (line = strsep(&text, "\r\n"));)
+		if (*line && !strstr(line, "has no peer")) /* which QEMU always says of a NIC without network */
+			last = line;
+	return last;
+}
+
+/* What the VMM, else the guest's console said last explains a failure best. */
+static void add_last_words(const struct boot *b, struct err *err)
+{
+	auto_buf log = BUF_INIT;
+	auto_buf console = BUF_INIT;
+	const char *words;
+
+	spawn_log_read(b->log_fd, &log);
+	words = last_words(log.p);
+	if (!words && !fs_read(b->console, CONSOLE_MAX, &console, NULL))
+		words = last_words(console.p);
+	if (words)
+		err_prefix(err, "%.200s", words);
+}
+
+int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int state_fd, int timeout_ms, struct err *err)
+{
+	*b = (struct boot){ .dir = mem_strdup(dir), .ram = fs_join(dir, "ram"), .disk = fs_join(dir, "disk.qcow2"),
+		.console = fs_join(dir, "console.log"), .log_fd = -1, .probe.fd = -1 };
+	if (!make_disk(b, image, err) && !start_vmm(b, image, m, state_fd, err)) {
+		int fd = sock_connect(dir, "agent.sock", err);
+		if (fd >= 0 && !probe_open(&b->probe, fd, clock_mono_ms() + timeout_ms, err))
+			return 0;
+		b->probe.fd = -1;
+		add_last_words(b, err);
+	}
+	boot_end(b, 0);
+	return -1;
+}
