@@ -100,7 +100,7 @@ static void build_settle(struct build *build)
 /* Lines are "phase\ttext", the last one of a failed build "error\tcode\tmessage\thint". */
 static void got_line(struct build *build, char *line)
 {
-	char *fields[4] = { "", "", "", "" };
+	const char *fields[4] = { "", "", "", "" };
 	for (size_t i = 0; i < ARRAY_LEN(fields) && line; i++)
 		fields[i] = strsep(&line, "\t");
 	if (!strcmp(fields[0], "error")) {
@@ -161,14 +161,14 @@ static int build_spawn(struct build *build, struct err *err)
 	char vcpus[16], memory[16];
 	snprintf(vcpus, sizeof(vcpus), "%u", build->vcpus);
 	snprintf(memory, sizeof(memory), "%u", build->memory_mb);
-	char *args[] = { (char *)(uintptr_t)config->program, "--build", build->image, "--vcpus", vcpus, "--memory", memory, "--cache",
-		(char *)(uintptr_t)config->cache, NULL };
+	const char *args[] = { config->program, "--build", build->image, "--vcpus", vcpus, "--memory", memory, "--cache", config->cache,
+		NULL };
 	uv_stdio_container_t stdio[3] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&build->output },
 		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
 	};
-	uv_process_options_t options = { .exit_cb = on_child_exit, .file = config->program, .args = args, .stdio = stdio, .stdio_count = 3 };
+	uv_process_options_t options = { .exit_cb = on_child_exit, .file = config->program, .args = (char **)(uintptr_t)args, .stdio = stdio, .stdio_count = 3 };
 	int rc = uv_spawn(config->loop, &build->process, &options);
 	return rc < 0 ? err_sys(err, -rc, "cannot start the image builder '%s'", config->program) : 0;
 }

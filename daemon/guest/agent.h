@@ -32,6 +32,7 @@
 #define AGENT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct agent;
+struct exec_plan;
 struct proc;
 
 /* The payload of an OPEN: a valid record. */
@@ -86,7 +87,8 @@ struct proc {
 	struct rusage usage;
 	int64_t kill_at; /* monotonic ms of the next signal, 0 none */
 	int kill_sig;
-	char *command; /* for messages */
+	char *command;		/* for messages */
+	struct exec_plan *plan; /* command: until it has started */
 	struct session *session;
 	struct stream_list streams;
 	unsigned clients;
@@ -186,6 +188,8 @@ void proc_kill_all(struct agent *a);
 void exec_open(struct agent *a, struct stream *s, struct rec r);
 /* Start the command of r on a new process for s; session NULL for a plain one. On failure s has ended. */
 struct proc *exec_start(struct agent *a, struct stream *s, struct rec r, struct session *session);
+
+void exec_plan_free(struct exec_plan *plan);
 
 /* ---- session.c ---- */
 void session_open(struct agent *a, struct stream *s, struct rec r);

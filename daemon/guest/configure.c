@@ -112,13 +112,29 @@ static int set_flags(int s, struct ifreq *r, bool up)
 	return ioctl(s, SIOCSIFFLAGS, r);
 }
 
+/* "52:54:00:12:34:56" */
+static int parse_mac(const char *text, uint8_t mac[6])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (strlen(text) != 17)
+		return -1;
+	for (int i = 0; i < 17; i++) {
+		const char *d = memchr(digits, text[i] | 0x20, 16);
+
+		if (i % 3 == 2 ? text[i] != ':' : !d)
+			return -1;
+		if (d)
+			mac[i / 3] = (uint8_t)(mac[i / 3] << 4 | (d - digits));
+	}
+	return 0;
+}
+
 static int set_mac(int s, struct ifreq *r, const char *text)
 {
-	uint8_t mac[6];
-	char rest;
+	uint8_t mac[6] = { 0 };
 
-	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], &rest) !=
-		6) {
+	if (parse_mac(text, mac)) {
 		errno = EINVAL;
 		return -1;
 	}

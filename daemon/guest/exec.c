@@ -39,7 +39,25 @@ static void strings_free(struct strings *s)
 	free(s->v);
 }
 
-#define auto_strings __attribute__((cleanup(strings_free))) struct strings
+/* What a command's child needs until its exec. */
+struct exec_plan {
+	struct spawn_command c;
+	struct strings argv, env, paths;
+	char **script_argv;
+	char *cwd;
+};
+
+void exec_plan_free(struct exec_plan *plan)
+{
+	if (!plan)
+		return;
+	strings_free(&plan->argv);
+	strings_free(&plan->env);
+	strings_free(&plan->paths);
+	free(plan->script_argv);
+	free(plan->cwd);
+	free(plan);
+}
 
 /* Set NAME=VALUE, replacing an earlier one. Text without '=' is dropped. Takes the text. */
 static void env_put(struct strings *env, char *text)
@@ -120,8 +138,9 @@ static void make_paths(const char *command, const char *path, struct strings *pa
 }
 
 /* { "/bin/sh", (path, filled in later), argv[1]... }, pointing into argv. Caller frees the list only. */
-static char **make_script_argv(const struct strings *argv, char *shell)
+static char **make_script_argv(const struct strings *argv)
 {
+	static char shell[] = "/bin/sh";
 	char **v = mem_array(argv->n + 2, sizeof(*v));
 
 	v[0] = shell;
@@ -208,20 +227,18 @@ static int open_ends(struct ends *e, struct rec r, const struct user *u, bool tt
 }
 
 /* Make the child and watch it. -1 with errno; nothing is left then. */
-static int launch(struct agent *a, struct proc *p, struct spawn *sp, struct rec r)
+static int launch(struct agent *a, struct proc *p, struct rec r)
 {
+	struct spawn_command *c = &p->plan->c;
 	struct ends e;
 
-	if (open_ends(&e, r, sp->user, p->tty)) {
-		int sys = errno;
-
-		close_ends(&e);
-		errno = sys;
-		return -1;
+	if (open_ends(&e, r, &c->user, p->tty) == 0) {
+		memcpy(c->io.fds, e.theirs, sizeof(c->io.fds));
+		c->io.status = e.status[1];
+		p->pid = spawn_command(c);
+	} else {
+		p->pid = -1;
 	}
-	memcpy(sp->fds, e.theirs, sizeof(sp->fds));
-	sp->status = e.status[1];
-	p->pid = spawn_child(sp);
 	if (p->pid < 0) {
 		int sys = errno;
 
@@ -269,43 +286,48 @@ static void command_json(const struct strings *argv, struct buf *out)
 	jw_arr_end(&w);
 }
 
+static struct exec_plan *make_plan(const struct agent *a, struct rec r, bool tty, const struct user *u)
+{
+	struct exec_plan *plan = mem_zalloc(sizeof(*plan));
+	struct spawn_command *c = &plan->c;
+
+	c->io.reset_nice = a->guest;
+	c->io.tty = tty;
+	c->user = *u;
+	make_argv(r, &plan->argv);
+	make_env(a, r, u, tty, &plan->env);
+	make_paths(plan->argv.v[0], env_get(&plan->env, "PATH", AGENT_PATH), &plan->paths);
+	plan->script_argv = make_script_argv(&plan->argv);
+	plan->cwd = wire_rec_get_str(r.p, r.n, WT_CWD);
+	c->cwd_asked = plan->cwd && *plan->cwd;
+	if (c->cwd_asked && plan->cwd[0] != '/') {
+		char *full = mem_printf("%s/%s", u->home, plan->cwd);
+
+		free(plan->cwd);
+		plan->cwd = full;
+	}
+	c->cwd = c->cwd_asked ? plan->cwd : c->user.home;
+	c->argv = plan->argv.v;
+	c->env = plan->env.v;
+	c->paths = plan->paths.v;
+	c->script_argv = plan->script_argv;
+	return plan;
+}
+
 static struct proc *start(struct agent *a, struct stream *s, struct rec r, struct session *session, const struct user *u)
 {
-	auto_strings argv = { 0 }, env = { 0 }, paths = { 0 };
-	auto_free char *cwd = wire_rec_get_str(r.p, r.n, WT_CWD);
-	auto_free char **script = NULL;
-	char shell[] = "/bin/sh";
-	bool asked = cwd && *cwd;
-	struct spawn sp = { .user = u, .reset_nice = a->guest };
-	struct proc *p;
+	struct proc *p = proc_new(a, PROC_EXEC);
 
-	make_argv(r, &argv);
-	p = proc_new(a, PROC_EXEC);
 	if (!p) {
 		stream_fail(a, s, EAGAIN, "too many processes");
 		return NULL;
 	}
 	p->tty = session || wire_rec_get_u64(r.p, r.n, WT_TTY, 0);
-	p->command = mem_strdup(argv.v[0]);
-	make_env(a, r, u, p->tty, &env);
-	make_paths(argv.v[0], env_get(&env, "PATH", AGENT_PATH), &paths);
-	script = make_script_argv(&argv, shell);
-	if (asked && cwd[0] != '/') {
-		char *full = mem_printf("%s/%s", u->home, cwd);
-
-		free(cwd);
-		cwd = full;
-	}
-	sp.tty = p->tty;
-	sp.cwd = asked ? cwd : u->home;
-	sp.cwd_asked = asked;
-	sp.argv = argv.v;
-	sp.env = env.v;
-	sp.paths = paths.v;
-	sp.script_argv = script;
+	p->plan = make_plan(a, r, p->tty, u);
+	p->command = mem_strdup(p->plan->argv.v[0]);
 	if (session)
-		command_json(&argv, &session->command);
-	if (launch(a, p, &sp, r)) {
+		command_json(&p->plan->argv, &session->command);
+	if (launch(a, p, r)) {
 		stream_fail(a, s, errno, "cannot start a process: %s", strerror(errno));
 		proc_bury(a, p);
 		return NULL;

@@ -275,13 +275,14 @@ static int64_t gid_of(void *users, const char *name, int64_t id)
 
 static int unpack_error(struct op *o, struct archive *a, const char *entry)
 {
-	const char *why = archive_error_string(a);
+	const char *why = archive_error_string(a) ? archive_error_string(a) : "damaged";
+	int sys = archive_errno(a);
 
+	if (sys <= 0 || sys == EILSEQ)
+		sys = EINVAL;
 	if (!entry)
-		return op_error(o, archive_errno(a) > 0 ? archive_errno(a) : EINVAL, "not a tar archive that can be read: %s",
-			why ? why : "damaged");
-	return op_error(
-		o, archive_errno(a) > 0 ? archive_errno(a) : EINVAL, "cannot unpack '%s': %s", entry, why ? why : "damaged");
+		return op_error(o, sys, "not a tar archive that can be read: %s", why);
+	return op_error(o, sys, "cannot unpack '%s': %s", entry, why);
 }
 
 static int unpack_data(struct op *o, struct archive *in, struct archive *disk, const char *name)

@@ -129,7 +129,7 @@ static int run(void *arg, int status_fd)
 /* Pipes and the child. The child's stderr, and the ends that the operation does not use, are /dev/null. */
 static int launch(struct agent *a, struct proc *p, struct op *o)
 {
-	struct spawn sp = { .user = &o->user, .reset_nice = a->guest, .fn = run, .arg = o };
+	struct spawn_io io = { .reset_nice = a->guest };
 	bool input = ops[o->kind].input;
 	int data[2] = { -1, -1 }, status[2] = { -1, -1 }, ours[3] = { -1, -1, -1 };
 	auto_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -145,11 +145,11 @@ static int launch(struct agent *a, struct proc *p, struct op *o)
 		return -1;
 	}
 	status_end = status[1];
-	sp.fds[0] = input ? theirs : null;
-	sp.fds[1] = input ? null : theirs;
-	sp.fds[2] = null;
-	sp.status = status_end;
-	p->pid = spawn_child(&sp);
+	io.fds[0] = input ? theirs : null;
+	io.fds[1] = input ? null : theirs;
+	io.fds[2] = null;
+	io.status = status_end;
+	p->pid = spawn_function(&io, run, o);
 	if (p->pid < 0) {
 		close(data[input]);
 		close(status[0]);

@@ -66,6 +66,7 @@ void proc_free_dead(struct agent *a)
 		TAILQ_REMOVE(&a->dead, p, link);
 		session_free(p->session);
 		buf_free(&p->status_buf);
+		exec_plan_free(p->plan);
 		free(p->command);
 		free(p);
 	}
@@ -221,8 +222,8 @@ static void started(struct agent *a, struct proc *p)
 	struct stream *s;
 
 	p->started = true;
-	TAILQ_FOREACH(s, &p->streams, mate)
-	stream_started(a, s, s == TAILQ_FIRST(&p->streams));
+	for (s = TAILQ_FIRST(&p->streams); s; s = TAILQ_NEXT(s, mate))
+		stream_started(a, s, s == TAILQ_FIRST(&p->streams));
 }
 
 /* A command says nothing and closes the descriptor by its exec, or writes a struct spawn_failure. */
@@ -234,6 +235,10 @@ static void exec_status(struct agent *a, struct proc *p)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !p->reaped)
 		return;
 	loop_close(&p->status);
+	if (n <= 0 || p->reaped) {
+		exec_plan_free(p->plan);
+		p->plan = NULL;
+	}
 	if (n == (ssize_t)sizeof(f))
 		start_failed(a, p, &f);
 	else
@@ -383,9 +388,9 @@ void proc_reap(struct agent *a)
 	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
 		struct proc *p;
 
-		TAILQ_FOREACH(p, &a->procs, link)
-		if (p->pid == pid && !p->reaped)
-			break;
+		for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+			if (p->pid == pid && !p->reaped)
+				break;
 		if (!p)
 			continue; /* an orphan that we inherited */
 		/* the rest of a group that did not obey its leader's SIGTERM; its number is still taken if there is any */
@@ -405,9 +410,9 @@ int64_t proc_deadline(const struct agent *a)
 	const struct proc *p;
 	int64_t first = 0;
 
-	TAILQ_FOREACH(p, &a->procs, link)
-	if (p->kill_at && (!first || p->kill_at < first))
-		first = p->kill_at;
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		if (p->kill_at && (!first || p->kill_at < first))
+			first = p->kill_at;
 	return first;
 }
 
@@ -416,8 +421,7 @@ void proc_timers(struct agent *a)
 	struct proc *p;
 	int64_t now = 0;
 
-	TAILQ_FOREACH(p, &a->procs, link)
-	{
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link)) {
 		if (!p->kill_at)
 			continue;
 		if (!now)
@@ -439,6 +443,6 @@ void proc_kill_all(struct agent *a)
 {
 	const struct proc *p;
 
-	TAILQ_FOREACH(p, &a->procs, link)
-	kill_group(p, SIGKILL);
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		kill_group(p, SIGKILL);
 }

@@ -32,9 +32,9 @@ static struct proc *find(const struct agent *a, const char *name)
 {
 	struct proc *p;
 
-	TAILQ_FOREACH(p, &a->procs, link)
-	if (p->session && !strcmp(p->session->name, name))
-		return p;
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		if (p->session && !strcmp(p->session->name, name))
+			return p;
 	return NULL;
 }
 
@@ -139,9 +139,9 @@ static bool wanted(const struct proc *p)
 
 	if (p->reaped)
 		return true;
-	TAILQ_FOREACH(s, &p->streams, mate)
-	if (p->session->end - s->at < BEHIND_MAX)
-		return true;
+	for (s = TAILQ_FIRST(&p->streams); s; s = TAILQ_NEXT(s, mate))
+		if (p->session->end - s->at < BEHIND_MAX)
+			return true;
 	return p->clients == 0;
 }
 
@@ -215,8 +215,7 @@ static void forget_oldest(struct agent *a)
 	struct proc *p, *old = NULL;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(p, &a->procs, link)
-	{
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link)) {
 		if (!p->session || !p->reaped || p->clients)
 			continue;
 		if (!old)
@@ -282,9 +281,9 @@ void session_list(struct agent *a, struct stream *s, struct rec r)
 	(void)r;
 	jw_init(&w, &s->mem);
 	jw_arr(&w);
-	TAILQ_FOREACH(p, &a->procs, link)
-	if (p->session && p->started && p->session->name[0])
-		describe(&w, p);
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		if (p->session && p->started && p->session->name[0])
+			describe(&w, p);
 	jw_arr_end(&w);
 	stream_started(a, s, false);
 }

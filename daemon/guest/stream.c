@@ -19,9 +19,9 @@ static struct stream *find(const struct agent *a, uint32_t id)
 {
 	struct stream *s;
 
-	TAILQ_FOREACH(s, &a->streams, turn)
-	if (s->id == id)
-		return s;
+	for (s = TAILQ_FIRST(&a->streams); s; s = TAILQ_NEXT(s, turn))
+		if (s->id == id)
+			return s;
 	return NULL;
 }
 

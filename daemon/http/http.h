@@ -66,7 +66,10 @@ void *http_user(struct http_req *r);
 /* Called once when the request is over, answered or not; delivered = the whole answer was handed to the socket. */
 void http_on_done(struct http_req *r, void (*cb)(struct http_req *r, bool delivered));
 
-/* ---- answers: exactly one ---- */
+/* ---- answers: exactly one ----
+ * None of these calls on_done, on_drain or on_close from inside. HEAD gets the headers only: what is streamed then is dropped, and
+ * on_done(delivered) may come before http_stream_end. A whole answer before the end of an upload goes out at once and ends the
+ * connection, unless little of the upload is missing; a streamed one waits for the end of the upload. */
 void http_reply(struct http_req *r, int status, const char *content_type, struct buf *body); /* takes body's content */
 void http_reply_json(struct http_req *r, int status, struct buf *json);
 void http_reply_empty(struct http_req *r, int status);

@@ -135,6 +135,7 @@ static void on_drain_limit(uv_timer_t *timer)
 	struct http_server *s = timer->data;
 	for (struct http_req *r = s->reqs; r; r = r->next)
 		req_kill(r);
+	ws_shutdown_all(s);
 	server_kick(s);
 }
 

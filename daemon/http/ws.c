@@ -557,7 +557,7 @@ void ws_upgraded(void *cls, struct MHD_Connection *conn, void *ctx, const char *
 	ws->s->handles += ws->handles;
 	uv_timer_start(&ws->timer, on_ping, ws->s->times.ping, ws->s->times.ping);
 	buf_add(&ws->early, extra, n);
-	if (buf_failed(&ws->early))
+	if (buf_failed(&ws->early) || ws->s->closing)
 		ws->broken = true;
 	ws->state = ws->close_sent ? WS_CLOSING : WS_OPEN;
 	r->upgraded = true;

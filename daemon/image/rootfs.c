@@ -146,6 +146,8 @@ int rootfs_tree(const char *dir, const char *busybox, const char *agent, struct 
 
 	if (fs_mkdirs(dir, 0755, err))
 		return -1;
+	/* or the kernel reads all bitmaps in the background after the mount, in every VM anew */
+	buf_str(owners, "ssv mount_opts no_prefetch_block_bitmaps\n");
 	own(&t, "/", 0);
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		if (make_dir(&t, &dirs[i]))

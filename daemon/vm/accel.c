@@ -190,11 +190,10 @@ static const char *try_kvm_boot(const char *cache, const struct image *image, co
 	struct machine m = { .qemu = f->qemu, .accel = VM_ACCEL_KVM, .vcpus = 1, .memory_mb = KVM_BOOT_MB };
 	auto_free char *parent = fs_join(cache, "templates");
 	auto_free char *dir = mem_printf("%s/.kvm-%ld", parent, (long)getpid());
-	auto_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int r = fs_mkdirs(dir, 0700, &err);
 
 	if (!r) {
-		r = boot_start(&boot, image, &m, dir, null, KVM_BOOT_MS, &err);
+		r = boot_start(&boot, image, &m, dir, KVM_BOOT_MS, &err);
 		if (!r)
 			boot_end(&boot, 0);
 	}
@@ -256,6 +255,19 @@ int accel_decide(const char *cache, const struct image *image, enum vm_accel *ou
 	int r = accel_facts_get(cache, image, &f, err);
 
 	if (!r) {
+		*out = f.accel;
+		snprintf(reason, 256, "%s", f.reason);
+	}
+	accel_facts_free(&f);
+	return r;
+}
+
+int accel_known(const char *cache, enum vm_accel *out, char reason[256], struct err *err)
+{
+	struct accel_facts f = { 0 };
+	int r = accel_facts_read(cache, &f, err);
+
+	if (r == 1) {
 		*out = f.accel;
 		snprintf(reason, 256, "%s", f.reason);
 	}

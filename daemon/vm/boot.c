@@ -17,7 +17,6 @@
 #include "shared/base/util.h"
 
 #define CONSOLE_MAX ((size_t)4 << 20)
-_Static_assert(BOOT_STATE_NUMBER == SPAWN_FD_FIRST + 2, "the third descriptor");
 
 void boot_end(struct boot *b, int timeout_ms)
 {
@@ -53,7 +52,7 @@ static int make_disk(const struct boot *b, const struct image *image, struct err
 	return qcow2_overlay(b->disk, backing, "raw", (uint64_t)st.st_size, err);
 }
 
-static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, int state_fd, struct err *err)
+static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)
 {
 	auto_fd int agent = sock_listen(b->dir, "agent.sock", err);
 	auto_fd int qmp = agent < 0 ? -1 : sock_listen(b->dir, "qmp.sock", err);
@@ -75,8 +74,9 @@ static int start_vmm(struct boot *b, const struct image *image, const struct mac
 	if (b->log_fd < 0)
 		return -1;
 	char **argv = machine_argv(&m);
-	const int fds[] = { agent, qmp, state_fd };
-	struct spawn s = { .argv = argv, .fds = fds, .fd_count = 3, .log_fd = b->log_fd, .hold_fd = -1, .net_fd = -1 };
+	const int fds[] = { agent, qmp };
+	struct spawn s = { .argv = argv, .fds = fds, .fd_count = 2, .log_fd = b->log_fd, .die_with_parent = true, .hold_fd = -1,
+		.net_fd = -1 };
 	b->pid = spawn_start(&s, err);
 	machine_argv_free(argv);
 	return b->pid < 0 ? -1 : 0;
@@ -108,11 +108,11 @@ static void add_last_words(const struct boot *b, struct err *err)
 		err_prefix(err, "%.200s", words);
 }
 
-int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int state_fd, int timeout_ms, struct err *err)
+int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err)
 {
 	*b = (struct boot){ .dir = mem_strdup(dir), .ram = fs_join(dir, "ram"), .disk = fs_join(dir, "disk.qcow2"),
 		.console = fs_join(dir, "console.log"), .log_fd = -1, .probe.fd = -1 };
-	if (!make_disk(b, image, err) && !start_vmm(b, image, m, state_fd, err)) {
+	if (!make_disk(b, image, err) && !start_vmm(b, image, m, err)) {
 		int fd = sock_connect(dir, "agent.sock", err);
 		if (fd >= 0 && !probe_open(&b->probe, fd, clock_mono_ms() + timeout_ms, err))
 			return 0;

@@ -19,12 +19,9 @@ struct boot {
 	struct probe probe;
 };
 
-#define BOOT_STATE_NUMBER 5 /* of state_fd in the VMM: SPAWN_FD_FIRST + 2 */
-
-/* Start image in dir (existing, empty). m: qemu, accel, vcpus, memory_mb, tsc_khz are read. state_fd: a file that the
- * VMM inherits as BOOT_STATE_NUMBER. Returns when the agent has answered; -1 with err (the last words of the guest or the VMM
+/* Start image in dir (existing, empty). m: qemu, accel, vcpus, memory_mb, tsc_khz are read. Returns when the agent has answered; -1 with err (the last words of the guest or the VMM
  * in it) when it has not within timeout_ms; then nothing is left running. */
-int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int state_fd, int timeout_ms, struct err *err);
+int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err);
 /* Wait up to timeout_ms for the VMM to end by itself; then, or with 0, kill it. Releases b. */
 void boot_end(struct boot *b, int timeout_ms);
 

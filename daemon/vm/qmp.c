@@ -16,6 +16,7 @@ enum { READ_SIZE = 4096, LINE_LIMIT = 1 << 20 };
 struct qmp {
 	int fd, timeout_ms;
 	int64_t next_id;
+	int attached; /* descriptor that goes with the next command, or -1 */
 	struct buf in;
 	size_t used; /* bytes of in that were handed out */
 };
@@ -85,12 +86,37 @@ static js *read_message(struct qmp *q, int64_t deadline, struct err *err)
 	return v;
 }
 
+/* As send, with the attached descriptor if there is one. */
+static ssize_t send_some(struct qmp *q, const char *p, size_t n)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (q->attached >= 0) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = sizeof(control.bytes);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &q->attached, sizeof(int));
+	}
+	ssize_t r = sendmsg(q->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (r > 0)
+		q->attached = -1;
+	return r;
+}
+
 static int send_all(struct qmp *q, const char *p, size_t n, int64_t deadline, struct err *err)
 {
 	while (n > 0) {
 		if (wait_for(q, POLLOUT, deadline, err))
 			return -1;
-		ssize_t r = send(q->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t r = send_some(q, p, n);
 		if (r < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (r < 0)
@@ -156,6 +182,21 @@ int qmp_execute(struct qmp *q, const char *command, const char *args, js **resul
 	}
 }
 
+int qmp_give_fd(struct qmp *q, const char *name, int fd, struct err *err)
+{
+	auto_buf args = BUF_INIT;
+	struct jw w;
+
+	jw_init(&w, &args);
+	jw_obj(&w);
+	jw_kstr(&w, "fdname", name);
+	jw_obj_end(&w);
+	q->attached = fd;
+	int r = qmp_execute(q, "getfd", args.p, NULL, err);
+	q->attached = -1;
+	return r;
+}
+
 static int negotiate(struct qmp *q, struct err *err)
 {
 	auto_js *greeting = read_message(q, clock_mono_ms() + q->timeout_ms, err);
@@ -172,6 +213,7 @@ struct qmp *qmp_open(int fd, int timeout_ms, struct err *err)
 	struct qmp *q = mem_zalloc(sizeof(*q));
 
 	q->fd = fd;
+	q->attached = -1;
 	q->timeout_ms = timeout_ms;
 	buf_init(&q->in);
 	if (!negotiate(q, err))

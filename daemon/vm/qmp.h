@@ -18,5 +18,7 @@ void qmp_close(struct qmp *q);
  * returned: js_free it. -1 with err: STATE when QEMU refused, TIMEOUT, PROTOCOL, IO when the connection broke; after the last
  * three the connection is of no more use. */
 int qmp_execute(struct qmp *q, const char *command, const char *args, js **result, struct err *err);
+/* Give QEMU a descriptor under a name ("getfd"); it stays ours too. */
+int qmp_give_fd(struct qmp *q, const char *name, int fd, struct err *err);
 
 #endif

@@ -117,7 +117,7 @@ static void child_start_net(const struct spawn *s, int net_fd)
 	child_exec(s->net_argv);
 }
 
-_Noreturn static void child_main(const struct spawn *s)
+_Noreturn static void child_main(const struct spawn *s, pid_t parent)
 {
 	int high[SPAWN_FDS_MAX];
 	int null = child_high(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -150,6 +150,9 @@ _Noreturn static void child_main(const struct spawn *s)
 			_exit(0); /* the daemon has died or changed its mind */
 	}
 	child_limits();
+	/* if the parent has ended before prctl, its place as our parent has been taken by another */
+	if (s->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
+		_exit(0);
 	if (s->net_argv)
 		child_start_net(s, next + 1);
 	close_range((unsigned)next, ~0u, 0);
@@ -160,6 +163,7 @@ _Noreturn static void child_main(const struct spawn *s)
 pid_t spawn_start(const struct spawn *s, struct err *err)
 {
 	sigset_t all, old;
+	pid_t parent = getpid();
 
 	if (s->fd_count > SPAWN_FDS_MAX)
 		return err_set(err, ERR_INTERNAL, "too many descriptors for a vmm");
@@ -168,7 +172,7 @@ pid_t spawn_start(const struct spawn *s, struct err *err)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid_t pid = _Fork();
 	if (pid == 0)
-		child_main(s);
+		child_main(s, parent);
 	int sys = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return pid < 0 ? err_sys(err, sys, "cannot fork") : pid;

@@ -5,6 +5,7 @@
 #ifndef SBX_VM_SPAWN_H
 #define SBX_VM_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "shared/base/buf.h"
@@ -18,7 +19,8 @@ struct spawn {
 	const int *fds;
 	unsigned fd_count;
 	int log_fd;  /* its stdout and stderr: spawn_log() */
-	int hold_fd; /* read end of a pipe: wait for a byte before exec, end at its EOF; -1: start at once */
+	bool die_with_parent; /* killed when the calling thread ends */
+	int hold_fd; /* our end of a stream: wait for a byte before exec, end at its EOF; -1: start at once */
 	/* A helper that lives and dies with it, or NULL: gets net_fd as descriptor 3. */
 	char *const *net_argv;
 	int net_fd;

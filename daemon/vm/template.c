@@ -30,9 +30,6 @@
  */
 #define KEY_LENGTH 16
 #define JSON_MAX ((size_t)64 << 10)
-#define STATE_MAX ((size_t)64 << 20)
-#define QUOTE_(x) #x
-#define QUOTE(x) QUOTE_(x)
 enum {
 	BOOT_MS = 60000,
 	WARM_MS = 30000,
@@ -166,7 +163,8 @@ static int await_migration(struct qmp *q, struct err *err)
 	return err_set(err, ERR_TIMEOUT, "saving the state took too long");
 }
 
-static int save_state(const struct boot *boot, struct err *err)
+/* QEMU may not start programs, so the state goes to a descriptor that it is given. */
+static int save_state(const struct boot *boot, int state, struct err *err)
 {
 	int fd = sock_connect(boot->dir, "qmp.sock", err);
 	struct qmp *q = fd < 0 ? NULL : qmp_open(fd, QMP_MS, err);
@@ -176,7 +174,9 @@ static int save_state(const struct boot *boot, struct err *err)
 	int r = qmp_execute(
 		q, "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}", NULL, err);
 	if (!r)
-		r = qmp_execute(q, "migrate", "{\"uri\":\"fd:" QUOTE(BOOT_STATE_NUMBER) "\"}", NULL, err);
+		r = qmp_give_fd(q, "state", state, err);
+	if (!r)
+		r = qmp_execute(q, "migrate", "{\"uri\":\"fd:state\"}", NULL, err);
 	if (!r)
 		r = await_migration(q, err);
 	if (!r)
@@ -218,6 +218,16 @@ static int write_json(const struct making *b, const char *dir)
 	return fs_write_atomic(path, text.p, text.len, 0644, b->err);
 }
 
+static void remove_sockets(const char *dir)
+{
+	static const char *const sockets[] = { "agent.sock", "qmp.sock" };
+
+	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
+		auto_free char *path = fs_join(dir, sockets[i]);
+		unlink(path);
+	}
+}
+
 static int make_into(const struct making *b, const char *dir)
 {
 	struct boot boot;
@@ -227,17 +237,18 @@ static int make_into(const struct making *b, const char *dir)
 	if (fd < 0)
 		return err_sys(b->err, errno, "cannot create '%s'", state);
 	say(b, "boot", accel_name(b->shape.accel));
-	if (boot_start(&boot, b->image, &b->shape, dir, fd, BOOT_MS, b->err))
+	if (boot_start(&boot, b->image, &b->shape, dir, BOOT_MS, b->err))
 		return err_prefix(b->err, "image '%s' did not start", b->image->name);
 	say(b, "warm", "first commands in the guest");
 	int r = warm_up(&boot, b->err);
 	if (!r) {
 		say(b, "save", "memory and device state");
-		r = save_state(&boot, b->err);
+		r = save_state(&boot, fd, b->err);
 	}
 	auto_free char *ram = mem_strdup(boot.ram);
 	auto_free char *disk = mem_strdup(boot.disk);
 	boot_end(&boot, r ? 0 : QUIT_MS);
+	remove_sockets(dir);
 	if (r || sync_file(ram, true, b->err) || sync_file(disk, false, b->err) || sync_file(state, false, b->err))
 		return -1;
 	return write_json(b, dir);

@@ -5,7 +5,9 @@
  * so that a restarted daemon can adopt it and a recycled pid is never mistaken for it.
  * Create is crash-safe in this order: vm_files, vm_spawn (the child exists but waits and dies with the daemon),
  * the caller records pid and start time durably, vm_go (the child becomes the VMM).
- * Everything of a VM is in its dir: disk.qcow2 agent.sock qmp.sock console.log qemu.log.
+ * Everything of a VM is in its dir: disk.qcow2 agent.sock qmp.sock, and after its end qemu.log, if the VMM complained (at most
+ * 64 KiB; while it runs they are in memory). The guest's serial console is on record in the template only: a hostile
+ * guest could fill the disk with it.
  * Source: reference/vm-lab.md, Template and restore. Thread: the loop's.
  */
 #ifndef SBX_VM_VM_H
@@ -17,6 +19,7 @@
 #include <uv.h>
 
 #include "daemon/vm/template.h"
+#include "shared/base/buf.h"
 #include "shared/base/err.h"
 
 struct vm_config {
@@ -31,15 +34,22 @@ typedef void vm_exit_cb(struct vm *vm, void *arg);
 
 /* Write the VM's own files into dir (overlay disk over the template's). */
 int vm_files(const struct vm_config *config, struct err *err);
-/* Fork the VMM process, held before exec. on_exit is called once when it has ended for whatever reason. */
+/* Fork the VMM process, held before exec; agent.sock can be connected to from now on. on_exit is called once when it has ended
+ * for whatever reason; vm_free may be called from it. */
 struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb *on_exit, void *arg, struct err *err);
+/* Let it start: it restores the template and the guest runs, with no further word from us. */
 int vm_go(struct vm *vm, struct err *err);
 /* Watch a VMM that an earlier daemon started. NULL with NOT_FOUND when that process is gone. */
 struct vm *vm_adopt(uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err);
 pid_t vm_pid(const struct vm *vm);
 uint64_t vm_start_time(const struct vm *vm);
-/* Path of the agent socket in a VM's dir: allocated. */
+/* Path of the agent socket in a VM's dir: allocated. It may be longer than a socket's address can be (107 bytes). */
 char *vm_agent_socket(const char *dir);
+/* Connect to it whatever its length: a non-blocking, close-on-exec descriptor, or -1 with err. Succeeds from vm_spawn on: what is
+ * written before the VMM is up waits in the socket. */
+int vm_connect_agent(const char *dir, struct err *err);
+/* What the VMM has complained of so far, appended to out; nothing for an adopted one that says nothing. */
+void vm_log(const struct vm *vm, struct buf *out);
 /* SIGKILL (also ends a stopped process); on_exit follows. */
 void vm_kill(struct vm *vm);
 /* Forget; does not kill. No callback follows. */
@@ -48,7 +58,8 @@ void vm_free(struct vm *vm);
 void vm_kill_recorded(pid_t pid, uint64_t start_time);
 /* Start time of a pid in clock ticks since boot; 0 when there is no such process. */
 uint64_t proc_start_time(pid_t pid);
-/* Private memory of the process in KiB (Private_Clean + Private_Dirty of smaps_rollup), 0 when unknown. */
+/* Memory of the process that no other shares, in KiB, 0 when unknown: Anonymous of smaps_rollup. Its Private_* fields are of no use:
+ * they count the page cache of QEMU's program and of the template as private to a VM while it is the only one. */
 int64_t proc_private_kb(pid_t pid);
 
 #endif

@@ -61,7 +61,7 @@ struct host *host_new(void)
 	return h;
 }
 
-static void forget(struct host *h)
+void host_forget(struct host *h)
 {
 	for (unsigned i = 0; i < h->n; i++) {
 		buf_free(&h->s[i].started_rec);
@@ -82,7 +82,7 @@ void host_free(struct host *h)
 		assert_true(WIFEXITED(status));
 		assert_int_equal(WEXITSTATUS(status), 0);
 	}
-	forget(h);
+	host_forget(h);
 	wire_rx_free(&h->rx);
 	free(h);
 }
@@ -203,7 +203,7 @@ void host_hello(struct host *h, bool pad)
 	unsigned before = h->hellos;
 	int64_t end = clock_mono_ms() + WAIT_MS;
 
-	forget(h);
+	host_forget(h);
 	rand_bytes(h->nonce, sizeof(h->nonce));
 	wire_rx_lose(&h->rx);
 	if (pad) {

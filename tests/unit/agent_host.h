@@ -38,6 +38,8 @@ struct host *host_new(void);
 void host_free(struct host *h);
 /* (Re)connect: optionally the pad, then HELLO; waits for the answer. Streams of before are forgotten. */
 void host_hello(struct host *h, bool pad);
+/* Free what is known of all streams; what still comes for them is dropped. */
+void host_forget(struct host *h);
 void host_raw(struct host *h, const void *p, size_t n);
 /* Take what comes within ms; false when nothing came. */
 bool host_poll(struct host *h, int ms);

@@ -12,7 +12,7 @@
 #include "daemon/http/http.h"
 
 #define FX_KEY "secret-key"
-/* The upload handler refuses at this many bytes when asked with ?refuse=1. */
+/* The upload handler refuses at this many bytes when asked with ?refuse=1, from a timer with ?refuse=2. */
 #define FX_REFUSE_AT 100000
 
 struct fx {

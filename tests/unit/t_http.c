@@ -1,4 +1,4 @@
-/* link: tests/unit/http_fixture.c daemon/http/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread */
+/* link: tests/unit/http_?*.c daemon/http/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread */
 #include "tests/unit/http_fixture.h"
 
 #include <setjmp.h>
@@ -319,6 +319,13 @@ static void t_upload_refused(void **state)
 	assert_true(fx_eof(fd));
 	buf_free(&r.body);
 	close(fd);
+	/* from outside of the upload's callbacks, while the client has nothing to say */
+	fd = fx_unix(f);
+	fx_ask(fd, "PUT /t/v1/upload?refuse=2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "5\r\nhello\r\n", &r);
+	assert_int_equal(r.status, 507);
+	assert_true(fx_eof(fd));
+	buf_free(&r.body);
+	close(fd);
 	/* little is missing: it is read and the connection lives */
 	fd = fx_unix(f);
 	fx_puts(fd, "PUT /t/v1/upload?refuse=1 HTTP/1.1\r\nContent-Length: 140000\r\n" END);
@@ -508,6 +515,23 @@ static void t_out_of_descriptors(void **state)
 	check(fd, "GET /t/v1/ping HTTP/1.1\r\n" END, 200, NULL);
 }
 
+static void t_quit(void **state)
+{
+	(void)state;
+	struct fx *f = fx_start(30000, 90000, 2000);
+	int idle = fx_unix(f), kept = fx_unix(f);
+	fx_puts(kept, "GET /t/v1/never HTTP/1.1\r\n" END);
+	assert_true(fx_wait(&f->started, 1));
+	check(fx_unix(f), "GET /t/v1/quit HTTP/1.1\r\n" END, 202, "{}");
+	assert_true(fx_eof(idle));
+	assert_true(fx_eof(kept));
+	assert_true(fx_wait(&f->closed, 1));
+	assert_int_equal(atomic_load(&f->done_false), 1);
+	fx_stop(f);
+	close(idle);
+	close(kept);
+}
+
 /* ---- the pure checks ---- */
 
 static void t_checks(void **state)
@@ -581,6 +605,7 @@ int main(void)
 		cmocka_unit_test(t_client_gone),
 		cmocka_unit_test(t_listeners),
 		cmocka_unit_test(t_out_of_descriptors),
+		cmocka_unit_test(t_quit),
 		cmocka_unit_test(t_checks),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
