@@ -80,13 +80,14 @@ void create_link_up(struct sandbox *sb)
 	rand_bytes(seed, sizeof(seed));
 	rand_bytes(mac, sizeof(mac));
 	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02); /* locally administered, unicast */
+	auto_free char *mac_text = mem_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, WIRE_OP_CONFIGURE);
 	wire_rec_str(&r, WT_ID, sb->row.id);
 	wire_rec_str(&r, WT_HOSTNAME, sb->row.name ? sb->row.name : sb->row.id);
 	wire_rec_bytes(&r, WT_SEED, seed, sizeof(seed));
 	wire_rec_u64(&r, WT_WALL_MS, (uint64_t)clock_wall_ms());
-	wire_rec_bytes(&r, WT_MAC, mac, sizeof(mac));
+	wire_rec_str(&r, WT_MAC, mac_text);
 	if (sb->row.net == NET_FULL) {
 		/* The addresses of libslirp's virtual network, see daemon/netd. */
 		wire_rec_str(&r, WT_IP, "10.0.2.15/24");

@@ -190,6 +190,7 @@ void exec_open(struct agent *a, struct stream *s, struct rec r);
 struct proc *exec_start(struct agent *a, struct stream *s, struct rec r, struct session *session);
 
 void exec_plan_free(struct exec_plan *plan);
+const char *exec_plan_folder(const struct exec_plan *plan);
 
 /* ---- session.c ---- */
 void session_open(struct agent *a, struct stream *s, struct rec r);

@@ -1,5 +1,5 @@
 /* agent configure: what must differ between clones of one memory template. It is on the path of every create: system
- * calls only, no child, and the network only when there is one. */
+ * calls only, no child, and addresses only when there is a network. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "daemon/guest/agent.h"
+#include "daemon/guest/text.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -120,7 +121,7 @@ static int parse_mac(const char *text, uint8_t mac[6])
 	if (strlen(text) != 17)
 		return -1;
 	for (int i = 0; i < 17; i++) {
-		const char *d = memchr(digits, text[i] | 0x20, 16);
+		const char *d = strchr(digits, text[i] | 0x20);
 
 		if (i % 3 == 2 ? text[i] != ':' : !d)
 			return -1;
@@ -200,7 +201,8 @@ static int set_gateway(int s, const char *text)
 	return ioctl(s, SIOCADDRT, &route) && errno != EEXIST ? -1 : 0;
 }
 
-/* 0, or -1 with errno and *what that could not be set. */
+/* The MAC address always, since clones must differ in it; the rest when there is a network. 0, or -1 with errno and *what that
+ * could not be set. */
 static int set_network(struct rec r, const char *ip, const char **what)
 {
 	auto_fd int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -212,6 +214,8 @@ static int set_network(struct rec r, const char *ip, const char **what)
 	*what = "MAC address";
 	if (s < 0 || (mac && *mac && set_mac(s, &ifr, mac)))
 		return -1;
+	if (!ip || !*ip)
+		return 0;
 	*what = "IP address";
 	if (set_address(s, &ifr, ip))
 		return -1;
@@ -251,6 +255,7 @@ void configure_open(struct agent *a, struct stream *s, struct rec r)
 	auto_free char *hostname = wire_rec_get_str(r.p, r.n, WT_HOSTNAME);
 	auto_free char *ip = wire_rec_get_str(r.p, r.n, WT_IP);
 	struct wire_field seed;
+	char text[TEXT_ERRNO_MAX];
 	const char *what;
 
 	if (id) {
@@ -263,8 +268,8 @@ void configure_open(struct agent *a, struct stream *s, struct rec r)
 			set_hostname(hostname);
 		if (wire_rec_find(r.p, r.n, WT_SEED, &seed))
 			set_seed(seed.p, seed.n);
-		if (ip && *ip && set_network(r, ip, &what)) {
-			stream_fail(a, s, errno, "cannot set the %s: %s", what, strerror(errno));
+		if (set_network(r, ip, &what)) {
+			stream_fail(a, s, errno, "cannot set the %s: %s", what, text_errno(errno, text));
 			return;
 		}
 	}

@@ -117,8 +117,12 @@ static bool flush(struct agent *a)
 		n = write(a->port.fd, a->cur.p + a->cur_at, a->cur.len - a->cur_at);
 		if (n > 0)
 			a->cur_at += (size_t)n;
-		else if (n == 0 || errno != EINTR)
-			a->port_writable = false; /* full, or gone: then the read side says so */
+		else if (n == 0 || errno == EAGAIN)
+			a->port_writable = false;
+		else if (errno != EINTR) {
+			maybe_gone(a);
+			return false;
+		}
 	}
 	buf_clear(&a->cur);
 	a->cur_at = 0;

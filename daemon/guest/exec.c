@@ -12,6 +12,7 @@
 
 #include "daemon/guest/agent.h"
 #include "daemon/guest/spawn.h"
+#include "daemon/guest/text.h"
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -46,6 +47,11 @@ struct exec_plan {
 	char **script_argv;
 	char *cwd;
 };
+
+const char *exec_plan_folder(const struct exec_plan *plan)
+{
+	return plan->c.cwd;
+}
 
 void exec_plan_free(struct exec_plan *plan)
 {
@@ -317,6 +323,7 @@ static struct exec_plan *make_plan(const struct agent *a, struct rec r, bool tty
 static struct proc *start(struct agent *a, struct stream *s, struct rec r, struct session *session, const struct user *u)
 {
 	struct proc *p = proc_new(a, PROC_EXEC);
+	char text[TEXT_ERRNO_MAX];
 
 	if (!p) {
 		stream_fail(a, s, EAGAIN, "too many processes");
@@ -328,7 +335,7 @@ static struct proc *start(struct agent *a, struct stream *s, struct rec r, struc
 	if (session)
 		command_json(&p->plan->argv, &session->command);
 	if (launch(a, p, r)) {
-		stream_fail(a, s, errno, "cannot start a process: %s", strerror(errno));
+		stream_fail(a, s, errno, "cannot start a process: %s", text_errno(errno, text));
 		proc_bury(a, p);
 		return NULL;
 	}

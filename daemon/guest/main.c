@@ -40,7 +40,7 @@ static int attach(struct agent *a, const char *how, const char *arg)
 
 	/* descriptors 0 to 2 must be taken: children get theirs by dup2 */
 	do
-		fd = open("/dev/null", O_RDWR);
+		fd = open("/dev/null", O_RDWR); /* lint: allow, it is to be inherited */
 	while (fd >= 0 && fd < 3);
 	if (fd >= 3)
 		close(fd);

@@ -10,6 +10,7 @@
 
 #include "daemon/guest/op.h"
 #include "daemon/guest/spawn.h"
+#include "daemon/guest/text.h"
 #include "shared/base/mem.h"
 
 static const struct {
@@ -43,12 +44,9 @@ int op_error(struct op *o, int sys, const char *fmt, ...)
 
 int op_fail(struct op *o, int sys, const char *path)
 {
-	char text[128];
+	char text[TEXT_ERRNO_MAX];
 
-	snprintf(text, sizeof(text), "%s", strerror(sys));
-	if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z'))
-		text[0] = (char)(text[0] + 'a' - 'A');
-	return op_error(o, sys, "%s: '%s'", text, path);
+	return op_error(o, sys, "%s: '%s'", text_errno(sys, text), path);
 }
 
 int op_write_all(int fd, const char *p, size_t n)
@@ -113,10 +111,11 @@ static void put_result(const struct op *o)
 static int run(void *arg, int status_fd)
 {
 	struct op *o = arg;
+	char text[TEXT_ERRNO_MAX];
 
 	o->status_fd = status_fd;
 	if (user_become(&o->user))
-		op_error(o, errno, "cannot change the user: %s", strerror(errno));
+		op_error(o, errno, "cannot change the user: %s", text_errno(errno, text));
 	else if (chdir(o->user.home) && chdir("/"))
 		op_fail(o, errno, "/");
 	else if (ops[o->kind].fn(o))
@@ -165,6 +164,7 @@ void ops_open(struct agent *a, struct stream *s, struct rec r)
 	struct op o = { .r = r, .kind = (int)wire_rec_get_u64(r.p, r.n, WT_OP, 0), .status_fd = -1 };
 	auto_free char *spec = wire_rec_get_str(r.p, r.n, WT_USER);
 	auto_free char *path = wire_rec_get_str(r.p, r.n, WT_PATH);
+	char text[TEXT_ERRNO_MAX];
 	struct proc *p;
 	int sys = user_resolve(spec, &o.user);
 
@@ -184,7 +184,7 @@ void ops_open(struct agent *a, struct stream *s, struct rec r)
 	o.path = path;
 	p->command = mem_strdup(ops[o.kind].name);
 	if (launch(a, p, &o)) {
-		stream_fail(a, s, errno, "cannot start a process: %s", strerror(errno));
+		stream_fail(a, s, errno, "cannot start a process: %s", text_errno(errno, text));
 		proc_bury(a, p);
 		return;
 	}

@@ -10,6 +10,7 @@
 
 #include "daemon/guest/agent.h"
 #include "daemon/guest/spawn.h"
+#include "daemon/guest/text.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -18,6 +19,8 @@
 #define TTY_REST_MAX (256 * 1024)
 #define RESULT_MAX 4096
 #define CODE_TIMEOUT 124
+#define CODE_NOT_RUN 126
+#define CODE_NOT_FOUND 127
 #define CODE_SIGNAL 128
 
 struct proc *proc_new(struct agent *a, enum proc_kind kind)
@@ -200,16 +203,21 @@ static void not_found(struct agent *a, struct proc *p, int code, const char *why
 
 static void start_failed(struct agent *a, struct proc *p, const struct spawn_failure *f)
 {
-	if (f->stage == SPAWN_EXEC && (f->sys == ENOENT || f->sys == ENOTDIR)) {
-		not_found(a, p, 127, strchr(p->command, '/') ? "no such file or directory" : "command not found");
-	} else if (f->stage == SPAWN_EXEC) {
-		auto_free char *why = mem_strdup(strerror(f->sys));
+	char why[TEXT_ERRNO_MAX];
 
-		if (why[0] >= 'A' && why[0] <= 'Z')
-			why[0] = (char)(why[0] + 'a' - 'A');
-		not_found(a, p, 126, why);
+	text_errno(f->sys, why);
+	if (f->stage == SPAWN_EXEC && (f->sys == ENOENT || f->sys == ENOTDIR)) {
+		not_found(a, p, CODE_NOT_FOUND, strchr(p->command, '/') ? "no such file or directory" : "command not found");
+	} else if (f->stage == SPAWN_EXEC) {
+		not_found(a, p, CODE_NOT_RUN, why);
+	} else if (f->stage == SPAWN_CWD) {
+		auto_free char *text =
+			mem_printf("cannot change to the working directory '%s': %s", exec_plan_folder(p->plan), why);
+
+		fail_all(a, p, f->sys, text);
 	} else {
-		auto_free char *text = mem_printf("cannot %s: %s", spawn_stage_name((enum spawn_stage)f->stage), strerror(f->sys));
+		auto_free char *text =
+			mem_printf("cannot %s: %s", f->stage == SPAWN_USER ? "change the user" : "set up the process", why);
 
 		fail_all(a, p, f->sys, text);
 	}
@@ -235,17 +243,16 @@ static void exec_status(struct agent *a, struct proc *p)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !p->reaped)
 		return;
 	loop_close(&p->status);
-	if (n <= 0 || p->reaped) {
-		exec_plan_free(p->plan);
-		p->plan = NULL;
+	if (n == (ssize_t)sizeof(f)) {
+		start_failed(a, p, &f); /* the child still runs on its plan until it is reaped */
+		return;
 	}
-	if (n == (ssize_t)sizeof(f))
-		start_failed(a, p, &f);
-	else
-		started(a, p);
+	exec_plan_free(p->plan);
+	p->plan = NULL;
+	started(a, p);
 }
 
-/* An operation says OPS_STARTED when the file is there, and in the end what went wrong, if anything. */
+/* An operation says SPAWN_OP_STARTED when the file is there, and in the end what went wrong, if anything. */
 static void op_status(struct agent *a, struct proc *p)
 {
 	ssize_t n;
@@ -278,7 +285,7 @@ void proc_on_status(struct agent *a, void *owner, uint32_t events)
 
 /* ---- end ---- */
 
-/* What an operation's child wrote after its OPS_STARTED: a record with WT_ERRNO and WT_MESSAGE, or nothing. */
+/* What an operation's child wrote after its SPAWN_OP_STARTED: a record with WT_ERRNO and WT_MESSAGE, or nothing. */
 static bool op_result(const struct proc *p, const uint8_t **rec, size_t *n)
 {
 	size_t skip = p->status_buf.len && p->status_buf.p[0] == SPAWN_OP_STARTED;

@@ -15,18 +15,6 @@
 #define KERNEL_SIGSET 8 /* bytes */
 #define UMASK 022
 
-const char *spawn_stage_name(enum spawn_stage stage)
-{
-	static const char *const names[] = {
-		[SPAWN_SETUP] = "set up the process",
-		[SPAWN_USER] = "change the user",
-		[SPAWN_CWD] = "change to the working directory",
-		[SPAWN_EXEC] = "run the command",
-	};
-
-	return stage >= SPAWN_SETUP && stage <= SPAWN_EXEC ? names[stage] : "start";
-}
-
 /*
  * A system call that returns -errno. The child of a command shares our memory, errno too, while we run on: libc's
  * wrappers would change the errno that we are about to look at.

@@ -48,7 +48,5 @@ pid_t spawn_command(struct spawn_command *c);
 /* As fork: fn runs in a copy of us, with all other descriptors closed; its result is the exit code. It changes the
  * user and the folder itself. */
 pid_t spawn_function(const struct spawn_io *io, int (*fn)(void *arg, int status_fd), void *arg);
-/* "change to the working directory", for messages. */
-const char *spawn_stage_name(enum spawn_stage stage);
 
 #endif

@@ -150,11 +150,17 @@ static void on_pidfd(uv_poll_t *poll, int status, int events)
 
 /* ---- the restore's answers ---- */
 
+static void on_handle_closed(uv_handle_t *handle);
+
+/* No more is wanted from QEMU; its monitor is free for the next client. The handle is closed before its descriptor: libuv takes
+ * the descriptor out of its epoll set whenever a poll handle is stopped or closed, and by a later time the number may
+ * belong to somebody else, who would then never hear of his events. */
 static void qmp_done(struct vm *vm)
 {
 	if (vm->qmp_polled)
-		uv_poll_stop(&vm->qmp_poll);
-	close_fd(&vm->qmp_fd); /* free for the next client */
+		uv_close((uv_handle_t *)&vm->qmp_poll, on_handle_closed);
+	vm->qmp_polled = false;
+	close_fd(&vm->qmp_fd);
 }
 
 /* One line from QEMU; true when no more is to be expected. */
@@ -254,10 +260,8 @@ void vm_free(struct vm *vm)
 		vm_release(vm);
 		return;
 	}
-	bool qmp = vm->qmp_polled;
+	qmp_done(vm);
 	uv_close((uv_handle_t *)&vm->exit_poll, on_handle_closed);
-	if (qmp)
-		uv_close((uv_handle_t *)&vm->qmp_poll, on_handle_closed);
 }
 
 /* With network: the helper's command line and both ends of the line to it. */

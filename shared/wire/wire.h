@@ -20,8 +20,10 @@
  *        delays another by milliseconds only.
  *
  * Life of a stream: host OPEN(record) -> agent STARTED(record) or EXIT with WT_ERRNO -> DATA/EOF/CREDIT/SIGNAL/RESIZE
- *        both ways -> agent EXIT(record), its last frame. CLOSE from the host ends the stream at once: a plain
- *        process group is killed, a session goes on without this client; no EXIT follows.
+ *        both ways -> agent EXIT(record), its last frame. (An operation on files is STARTED once the file is there, so an
+ *        error before that is an EXIT alone; one later, as a full disk, is an EXIT with WT_ERRNO after STARTED.)
+ *        CLOSE from the host ends the stream at once: a plain process group is killed, a session goes on without this
+ *        client; no EXIT follows.
  */
 #ifndef SBX_WIRE_WIRE_H
 #define SBX_WIRE_WIRE_H
@@ -88,9 +90,10 @@ enum wire_tag {
 	WT_SESSION, WT_ATTACH /* enum wire_attach */, WT_SINCE /* replay from this offset of the session's output */,
 	WT_SIGNAL, WT_PATH, WT_OFFSET, WT_LENGTH, WT_MODE, WT_DEPTH, WT_PARENTS, WT_RECURSIVE, WT_NAME, WT_OWNERS,
 	WT_ID, WT_HOSTNAME, WT_SEED, WT_WALL_MS /* in OPEN: host's clock; the guest steps its own if it is off by > 100 ms */,
-	WT_MAC, WT_IP /* "10.0.2.15/24" or empty for no network */, WT_GATEWAY, WT_DNS,
+	WT_MAC /* "02:00:5e:10:00:01" */, WT_IP /* "10.0.2.15/24" or empty for no network */, WT_GATEWAY, WT_DNS,
 	/* STARTED and EXIT */
-	WT_PID, WT_REPLAY /* bytes of scrollback that come first on stdout */, WT_CODE /* 0..255; 128+n by signal n; 124 timeout */,
+	WT_PID, WT_REPLAY /* bytes of scrollback that come first on stdout; WT_OFFSET: their place */,
+	WT_CODE /* 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT come without STARTED */,
 	WT_TERMSIG /* signal that ended it, 0 if none */, WT_TIMED_OUT, WT_ERRNO, WT_MESSAGE, WT_UTIME_US, WT_STIME_US, WT_MAXRSS_KB,
 	WT_CREATED /* STARTED: 1 when the session is new, 0 when joined */,
 	WT_TAG_END
@@ -105,7 +108,7 @@ struct wire_frame {
 	uint32_t length;
 };
 
-/* ---- sending: append one frame to a buffer ---- */
+/* ---- sending: append one frame to a buffer; one that is too long marks the buffer failed ---- */
 void wire_put(struct buf *out, enum wire_type type, uint8_t channel, uint32_t stream, const void *payload, size_t n);
 void wire_put_credit(struct buf *out, uint32_t stream, uint8_t channel, uint32_t bytes);
 void wire_put_signal(struct buf *out, uint32_t stream, int signo);
@@ -127,8 +130,8 @@ void wire_rx_free(struct wire_rx *rx);
 char *wire_rx_space(struct wire_rx *rx, size_t want);
 void wire_rx_fed(struct wire_rx *rx, size_t n);
 /* Next whole frame: 1 and *f; 0 when more bytes are needed. Never fails: bad bytes turn the receiver `lost`, in which
- * state everything up to a well-formed HELLO frame is skipped. f->payload points into rx. Frames with an unknown type,
- * a channel above 2 or a length above WIRE_PAYLOAD_MAX count as bad bytes. */
+ * state everything up to a well-formed HELLO frame (at most 128 bytes, with a nonce) is skipped. f->payload points into
+ * rx. Frames with an unknown type, a channel above 2, flags or a length above WIRE_PAYLOAD_MAX count as bad bytes. */
 int wire_rx_next(struct wire_rx *rx, struct wire_frame *f);
 /* Become lost on purpose (the host does so before its HELLO is answered, the agent when its port hangs up). */
 void wire_rx_lose(struct wire_rx *rx);
