@@ -114,7 +114,7 @@ void cli_document(struct cli *cli, const js *v)
 int cli_confirm(const char *question, const char *hint, struct err *err)
 {
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		err_set(err, ERR_STATE, "%s: nobody to ask, as standard input is no terminal", question);
+		err_set(err, ERR_STATE, "cannot ask whether to %s: standard input is no terminal", question);
 		return err_hint(err, "%s", hint);
 	}
 	auto_buf line = BUF_INIT;

@@ -30,7 +30,7 @@ static int confirm(const struct options *o, double running, struct err *err)
 {
 	if (o->yes || o->keep || running < 1)
 		return 1;
-	auto_free char *question = mem_printf("%.0f sandbox%s running: end and remove", running, running < 2 ? " is" : "es are");
+	auto_free char *question = mem_printf("end and remove %.0f running sandbox%s", running, running < 2 ? "" : "es");
 	return cli_confirm(question, "try: sbx down --yes, or --keep to let them run on", err);
 }
 

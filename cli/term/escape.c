@@ -38,6 +38,23 @@ static size_t after_escape(struct escape *e, uint8_t c, uint8_t *out, enum escap
 	return n;
 }
 
+/* Where a byte that passes leaves us. */
+static enum escape_state after_byte(enum escape_state state, uint8_t c)
+{
+	if (c == '\r' || c == '\n')
+		return ESCAPE_LINE_START;
+	if (state == ESCAPE_LINE_START && c == 27)
+		return ESCAPE_REPORT;
+	if (state == ESCAPE_REPORT && c == '[')
+		return ESCAPE_REPORT_BODY;
+	if (state == ESCAPE_REPORT_BODY && c >= ' ' && c < '@')
+		return ESCAPE_REPORT_BODY;
+	/* cursor position, device attributes, status, size, mode, focus */
+	if (state == ESCAPE_REPORT_BODY && strchr("RcntyIO", c) && c)
+		return ESCAPE_LINE_START;
+	return ESCAPE_WITHIN;
+}
+
 size_t escape_feed(struct escape *e, struct escape_io *io)
 {
 	size_t n = 0;
@@ -52,7 +69,7 @@ size_t escape_feed(struct escape *e, struct escape_io *io)
 			e->state = ESCAPE_SEEN;
 			continue;
 		}
-		e->state = c == '\r' || c == '\n' ? ESCAPE_LINE_START : ESCAPE_WITHIN;
+		e->state = after_byte(e->state, c);
 		io->out[n++] = c;
 	}
 	return n;

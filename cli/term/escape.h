@@ -12,7 +12,8 @@
 
 #define ESCAPE_NONE (-1)
 
-enum escape_state { ESCAPE_LINE_START, ESCAPE_WITHIN, ESCAPE_SEEN };
+/* A terminal's own report at the start of a line (shells ask where the cursor is) leaves us there: it is no typing. */
+enum escape_state { ESCAPE_LINE_START, ESCAPE_WITHIN, ESCAPE_SEEN, ESCAPE_REPORT, ESCAPE_REPORT_BODY };
 enum escape_event { ESCAPE_NOTHING, ESCAPE_DETACH, ESCAPE_HELP };
 
 struct escape {

@@ -26,8 +26,9 @@ static const char *packing(const uint8_t *p)
 	static const struct {
 		const char *name;
 		uint8_t magic[4], n;
-	} known[] = { { "gzip", { 0x1f, 0x8b }, 2 }, { "xz", { 0xfd, '7', 'z', 'X' }, 4 }, { "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4 },
-		{ "bzip2", { 'B', 'Z', 'h' }, 3 }, { "lzma", { 0x5d, 0, 0 }, 3 }, { "lzo", { 0x89, 'L', 'Z', 'O' }, 4 } };
+	} known[] = { { "gzip", { 0x1f, 0x8b }, 2 }, { "xz", { 0xfd, '7', 'z', 'X' }, 4 },
+		{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4 }, { "bzip2", { 'B', 'Z', 'h' }, 3 }, { "lzma", { 0x5d, 0, 0 }, 3 },
+		{ "lzo", { 0x89, 'L', 'Z', 'O' }, 4 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(p, known[i].magic, known[i].n))
@@ -74,7 +75,11 @@ int kernel_elf(const void *image, size_t n, struct buf *out, struct err *err)
 		return err_set(err, ERR_INVALID, "the packed kernel claims %u bytes", expected);
 	if (unpack(p + 4, length - 8, expected, out, err))
 		return -1;
-	if (out->len < 4 || memcmp(out->p, "\x7f" "ELF", 4))
+	if (out->len < 4 ||
+		memcmp(out->p,
+			"\x7f"
+			"ELF",
+			4))
 		return err_set(err, ERR_INVALID, "the unpacked kernel is not an ELF file");
 	return 0;
 }

@@ -21,8 +21,8 @@ static void entry(struct cpio *c, const char *name, unsigned mode, const void *d
 	unsigned links = S_ISDIR(mode) ? 2 : 1;
 
 	/* magic, inode, mode, uid, gid, links, mtime, size, device (2), node (2), length of the name, checksum */
-	buf_fmt(c->out, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", c->inode++, mode, 0u, 0u, links, 0u, (unsigned)n, 0u, 0u,
-		0u, 0u, (unsigned)strlen(name) + 1, 0u);
+	buf_fmt(c->out, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", c->inode++, mode, 0u, 0u, links, 0u,
+		(unsigned)n, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
 	buf_add(c->out, name, strlen(name) + 1);
 	pad(c->out, start);
 	buf_add(c->out, data, n);

@@ -76,8 +76,8 @@ static int input_stat(struct input *in, struct err *err)
 
 	if (stat(in->path, &st))
 		return err_sys(err, errno, "cannot read '%s'", in->path);
-	snprintf(in->id, sizeof(in->id), "%lld:%lld.%09ld:%llu", (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-		(unsigned long long)st.st_ino);
+	snprintf(in->id, sizeof(in->id), "%lld:%lld.%09ld:%llu", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+		st.st_mtim.tv_nsec, (unsigned long long)st.st_ino);
 	return 0;
 }
 
@@ -159,7 +159,8 @@ static void write_input(struct jw *w, const char *name, const struct input *in)
 	jw_obj_end(w);
 }
 
-static int image_save(const char *dir, const struct image *image, const struct kernel_package *kernel, const struct inputs *in, struct err *err)
+static int image_save(
+	const char *dir, const struct image *image, const struct kernel_package *kernel, const struct inputs *in, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(dir, "image.json");
@@ -223,7 +224,8 @@ static int find_one(void *arg, struct image *image, const js *json)
 	struct find *f = arg;
 	int64_t recipe = 0;
 
-	if (js_int(js_get(json, "recipe"), &recipe) || recipe != RECIPE_VERSION || (f->found && image->created_wall_ms < f->out->created_wall_ms) ||
+	if (js_int(js_get(json, "recipe"), &recipe) || recipe != RECIPE_VERSION ||
+		(f->found && image->created_wall_ms < f->out->created_wall_ms) ||
 		!input_same(&f->in.agent, js_get(json, "agent")) || !input_same(&f->in.busybox, js_get(json, "busybox"))) {
 		image_free(image);
 		return 0;
@@ -291,7 +293,8 @@ static int prune_one(void *arg, struct image *image, const js *json)
 	const char *keep = arg;
 
 	(void)json;
-	if (strcmp(image->key, keep) != 0 && clock_wall_ms() - image->created_wall_ms > PRUNE_AFTER_MS && !image_in_use(image->rootfs))
+	if (strcmp(image->key, keep) != 0 && clock_wall_ms() - image->created_wall_ms > PRUNE_AFTER_MS &&
+		!image_in_use(image->rootfs))
 		fs_remove_tree(image->dir, NULL);
 	image_free(image);
 	return 0;
@@ -370,8 +373,8 @@ static void image_key(const char *name, const struct build *b, char out[KEY_LENG
 	auto_buf text = BUF_INIT;
 	char sha[HASH_HEX];
 
-	buf_fmt(&text, "recipe=%d\nname=%s\nkernel=%s %s\nbusybox=%s\nagent=%s\n", RECIPE_VERSION, name, b->kernel.name, b->kernel.version,
-		b->in.busybox.sha, b->in.agent.sha);
+	buf_fmt(&text, "recipe=%d\nname=%s\nkernel=%s %s\nbusybox=%s\nagent=%s\n", RECIPE_VERSION, name, b->kernel.name,
+		b->kernel.version, b->in.busybox.sha, b->in.agent.sha);
 	hash_bytes(text.p, text.len, sha);
 	memcpy(out, sha, KEY_LENGTH);
 	out[KEY_LENGTH] = '\0';

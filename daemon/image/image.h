@@ -16,7 +16,7 @@
 
 struct image {
 	char *name, *key, *dir, *kernel, *initrd, *rootfs, *kernel_version;
-	int64_t size_bytes;      /* allocated on disk */
+	int64_t size_bytes; /* allocated on disk */
 	int64_t created_wall_ms;
 };
 

@@ -172,12 +172,14 @@ int kernel_check_depends(const char *name, const struct buf *text, const char *l
 		n = strcspn(depends, ",");
 		auto_free char *wanted = mem_printf(",%.*s,", (int)n, depends);
 		if (!strstr(loaded, wanted))
-			return err_set(err, ERR_INVALID, "module '%s' needs '%.*s', which is not loaded before it", name, (int)n, depends);
+			return err_set(
+				err, ERR_INVALID, "module '%s' needs '%.*s', which is not loaded before it", name, (int)n, depends);
 	}
 	return 0;
 }
 
-static int add_module(struct cpio *cpio, const char *tree, const char *module, struct buf *list, struct buf *loaded, struct err *err)
+static int add_module(
+	struct cpio *cpio, const char *tree, const char *module, struct buf *list, struct buf *loaded, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	const char *name = strrchr(module, '/') + 1;

@@ -30,12 +30,34 @@ struct dir_row {
 
 /* Parents first. */
 static const struct dir_row dirs[] = {
-	{ "/bin", 0755, 0 }, { "/sbin", 0755, 0 }, { "/usr", 0755, 0 }, { "/usr/bin", 0755, 0 }, { "/usr/sbin", 0755, 0 },
-	{ "/usr/lib", 0755, 0 }, { "/usr/share", 0755, 0 }, { "/usr/local", 0755, 0 }, { "/usr/local/bin", 0755, 0 }, { "/lib", 0755, 0 },
-	{ "/etc", 0755, 0 }, { "/etc/network", 0755, 0 }, { "/root", 0700, 0 }, { "/home", 0755, 0 },
-	{ "/home/user", 0755, USER_ID }, { "/tmp", 01777, 0 }, { "/var", 0755, 0 }, { "/var/log", 0755, 0 }, { "/var/tmp", 01777, 0 },
-	{ "/var/lib", 0755, 0 }, { "/var/cache", 0755, 0 }, { "/proc", 0555, 0 }, { "/sys", 0555, 0 }, { "/dev", 0755, 0 },
-	{ "/run", 0755, 0 }, { "/mnt", 0755, 0 }, { "/opt", 0755, 0 }, { "/srv", 0755, 0 },
+	{ "/bin", 0755, 0 },
+	{ "/sbin", 0755, 0 },
+	{ "/usr", 0755, 0 },
+	{ "/usr/bin", 0755, 0 },
+	{ "/usr/sbin", 0755, 0 },
+	{ "/usr/lib", 0755, 0 },
+	{ "/usr/share", 0755, 0 },
+	{ "/usr/local", 0755, 0 },
+	{ "/usr/local/bin", 0755, 0 },
+	{ "/lib", 0755, 0 },
+	{ "/etc", 0755, 0 },
+	{ "/etc/network", 0755, 0 },
+	{ "/root", 0700, 0 },
+	{ "/home", 0755, 0 },
+	{ "/home/user", 0755, USER_ID },
+	{ "/tmp", 01777, 0 },
+	{ "/var", 0755, 0 },
+	{ "/var/log", 0755, 0 },
+	{ "/var/tmp", 01777, 0 },
+	{ "/var/lib", 0755, 0 },
+	{ "/var/cache", 0755, 0 },
+	{ "/proc", 0555, 0 },
+	{ "/sys", 0555, 0 },
+	{ "/dev", 0755, 0 },
+	{ "/run", 0755, 0 },
+	{ "/mnt", 0755, 0 },
+	{ "/opt", 0755, 0 },
+	{ "/srv", 0755, 0 },
 };
 
 static const struct {
@@ -165,8 +187,9 @@ int rootfs_disk(const char *dir, const struct buf *owners, const char *tmp, cons
 	auto_free char *script = fs_join(tmp, "owners.debugfs");
 	/* A journal, though a small one: the disk may one day be started again after the guest was killed. Inode tables are
 	 * zeroed here, so that the guest has no such work in the background; sparse_punch gives the space back. */
-	const char *const format[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", "size=8", "-L", "sbx", "-O",
-		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, DISK_SIZE, NULL };
+	const char *const format[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", "size=8", "-L", "sbx",
+		"-O", "^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, DISK_SIZE,
+		NULL };
 	/* mke2fs keeps the owners of the tree, and that is whoever builds */
 	const char *const chown[] = { "debugfs", "-w", "-f", script, path, NULL };
 	struct run run = { .argv = format, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };

@@ -133,20 +133,21 @@ static const char *child_read(struct child *c, int64_t deadline)
 	return NULL;
 }
 
+/* Its status, or -1. After the deadline it is killed: it may have closed its pipes and gone on. */
 static int child_wait(struct child *c, int64_t deadline)
 {
 	int status = -1;
 
 	for (;;) {
-		pid_t r = waitpid(c->pid, &status, clock_mono_ms() < deadline ? WNOHANG : 0);
+		bool late = clock_mono_ms() >= deadline;
+		if (late)
+			kill(-c->pid, SIGKILL);
+		pid_t r = waitpid(c->pid, &status, late ? 0 : WNOHANG);
 		if (r == c->pid)
 			return status;
 		if (r < 0 && errno != EINTR)
 			return -1;
-		if (clock_mono_ms() >= deadline)
-			kill(-c->pid, SIGKILL);
-		else
-			poll(NULL, 0, 1); /* its pipes are closed: the end is near */
+		poll(NULL, 0, 1); /* its pipes are closed: the end is near */
 	}
 }
 
@@ -181,6 +182,7 @@ int run_capture(const struct run *run, struct buf *out, struct err *err)
 	if (status == -1 || !WIFEXITED(status))
 		return err_set(err, ERR_IO, "'%s' was ended by a signal", run->argv[0]);
 	if (WEXITSTATUS(status) != 0)
-		return err_set(err, ERR_IO, "'%s' ended with code %d: %s", run->argv[0], WEXITSTATUS(status), last_line(&complaint));
+		return err_set(
+			err, ERR_IO, "'%s' ended with code %d: %s", run->argv[0], WEXITSTATUS(status), last_line(&complaint));
 	return 0;
 }

@@ -69,7 +69,8 @@ static int read_identity(struct accel_facts *f, struct err *err)
 		return -1;
 	if (stat(f->qemu, &st))
 		return err_sys(err, errno, "cannot read '%s'", f->qemu);
-	snprintf(f->qemu_id, sizeof(f->qemu_id), "%lld:%lld:%llu", (long long)st.st_size, (long long)st.st_mtim.tv_sec, (unsigned long long)st.st_ino);
+	snprintf(f->qemu_id, sizeof(f->qemu_id), "%lld:%lld:%llu", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+		(unsigned long long)st.st_ino);
 	if (fs_read("/proc/sys/kernel/random/boot_id", sizeof(f->boot_id), &id, err))
 		return -1;
 	snprintf(f->boot_id, sizeof(f->boot_id), "%.*s", (int)strcspn(id.p, "\n"), id.p);
@@ -88,7 +89,8 @@ int accel_facts_read(const char *cache, struct accel_facts *out, struct err *err
 	if (fs_read(path, JSON_MAX, &text, NULL))
 		return 0;
 	auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, NULL);
-	if (strcmp(js_str(js_get(v, "bootId"), ""), out->boot_id) != 0 || strcmp(js_str(js_get(v, "qemuId"), ""), out->qemu_id) != 0 ||
+	if (strcmp(js_str(js_get(v, "bootId"), ""), out->boot_id) != 0 ||
+		strcmp(js_str(js_get(v, "qemuId"), ""), out->qemu_id) != 0 ||
 		accel_from_name(js_str(js_get(v, "accel"), ""), &out->accel) || js_int(js_get(v, "tscKhz"), &khz) || khz <= 0)
 		return 0;
 	out->tsc_khz = (uint64_t)khz;

@@ -10,9 +10,9 @@
 #include "daemon/vm/template.h"
 
 struct accel_facts {
-	char *qemu;	     /* path */
-	char qemu_id[128];   /* size, mtime and inode of the binary */
-	char version[128];   /* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)" */
+	char *qemu;	   /* path */
+	char qemu_id[128]; /* size, mtime and inode of the binary */
+	char version[128]; /* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)" */
 	char boot_id[64];
 	enum vm_accel accel; /* SBX_ACCEL counts */
 	char reason[256];

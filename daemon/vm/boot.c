@@ -75,8 +75,9 @@ static int start_vmm(struct boot *b, const struct image *image, const struct mac
 		return -1;
 	char **argv = machine_argv(&m);
 	const int fds[] = { agent, qmp };
-	struct spawn s = { .argv = argv, .fds = fds, .fd_count = 2, .log_fd = b->log_fd, .die_with_parent = true, .hold_fd = -1,
-		.net_fd = -1 };
+	struct spawn s = {
+		.argv = argv, .fds = fds, .fd_count = 2, .log_fd = b->log_fd, .die_with_parent = true, .hold_fd = -1, .net_fd = -1
+	};
 	b->pid = spawn_start(&s, err);
 	machine_argv_free(argv);
 	return b->pid < 0 ? -1 : 0;
@@ -110,8 +111,12 @@ static void add_last_words(const struct boot *b, struct err *err)
 
 int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err)
 {
-	*b = (struct boot){ .dir = mem_strdup(dir), .ram = fs_join(dir, "ram"), .disk = fs_join(dir, "disk.qcow2"),
-		.console = fs_join(dir, "console.log"), .log_fd = -1, .probe.fd = -1 };
+	*b = (struct boot){ .dir = mem_strdup(dir),
+		.ram = fs_join(dir, "ram"),
+		.disk = fs_join(dir, "disk.qcow2"),
+		.console = fs_join(dir, "console.log"),
+		.log_fd = -1,
+		.probe.fd = -1 };
 	if (!make_disk(b, image, err) && !start_vmm(b, image, m, err)) {
 		int fd = sock_connect(dir, "agent.sock", err);
 		if (fd >= 0 && !probe_open(&b->probe, fd, clock_mono_ms() + timeout_ms, err))

@@ -19,9 +19,10 @@ struct boot {
 	struct probe probe;
 };
 
-/* Start image in dir (existing, empty). m: qemu, accel, vcpus, memory_mb, tsc_khz are read. Returns when the agent has answered; -1 with err (the last words of the guest or the VMM
- * in it) when it has not within timeout_ms; then nothing is left running. */
-int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err);
+/* Start image in dir (existing, empty). m: qemu, accel, vcpus, memory_mb, tsc_khz are read. Returns when the agent has answered; -1
+ * with err (the last words of the guest or the VMM in it) when it has not within timeout_ms; then nothing is left running. */
+int boot_start(
+	struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err);
 /* Wait up to timeout_ms for the VMM to end by itself; then, or with 0, kill it. Releases b. */
 void boot_end(struct boot *b, int timeout_ms);
 

@@ -14,7 +14,7 @@
  * reboot=t panic=-1: a guest that ends or dies must end QEMU (-no-reboot) and not hang. console=ttyS0: the boot is on record in
  * the template; a restored VM's serial port leads nowhere, so a hostile guest fills no disk with it.
  */
-#define KERNEL_WORDS                                                                                                 \
+#define KERNEL_WORDS                                                                                                               \
 	"quiet mitigations=off init_on_alloc=0 cryptomgr.notests random.trust_cpu=on audit=0 reboot=t panic=-1 console=ttyS0"
 /* Emulation has no clock that the kernel could calibrate against in reasonable time; the guest's rdtsc is the host's. */
 #define TCG_WORDS " tsc_early_khz=%llu lpj=4000000 no_timer_check tsc=reliable clocksource=tsc"
@@ -75,7 +75,8 @@ static void add_core(struct args *a, const struct machine *m)
 	add2(a, "-display", "none");
 	/* option ROMs are only needed to start a bzImage */
 	add2(a, "-machine", "microvm,x-option-roms=off,memory-backend=ram");
-	addf(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%uM,share=%s", ram, m->memory_mb, m->ram_shared ? "on" : "off");
+	addf(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%uM,share=%s", ram, m->memory_mb,
+		m->ram_shared ? "on" : "off");
 	addf(a, "-m", "%uM", m->memory_mb);
 	addf(a, "-smp", "%u", m->vcpus);
 	/* the translation buffer is private memory: a busy guest must not grow it to an eighth of the host's */

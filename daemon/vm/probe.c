@@ -78,7 +78,7 @@ static int hello(struct probe *p, int64_t deadline, struct err *err)
 		if (next_frame(p, &f, deadline, err))
 			return -1;
 	} while (f.type != WIRE_HELLO || wire_rec_find(f.payload, f.length, WT_NONCE, &field) != 1 || field.n != sizeof(nonce) ||
-		 memcmp(field.p, nonce, sizeof(nonce)) != 0);
+		memcmp(field.p, nonce, sizeof(nonce)) != 0);
 	if (wire_rec_get_u64(f.payload, f.length, WT_VERSION, 0) != WIRE_VERSION)
 		return err_set(err, ERR_PROTOCOL, "the agent in the guest speaks another version");
 	return 0;

@@ -27,18 +27,18 @@
  *   command line, so -incoming with a descriptor is not enough). The answers are only looked at for a refusal.
  * - The template was saved running, so the guest runs as soon as its state is loaded.
  * Measured here under TCG, fork to the agent's answer: about 50 ms, of which QEMU's own start (linking its 40 libraries,
- * building its object model) is over 40. Leaving out -kernel (not needed: ROMs are not part of the state) saves 1 ms, MALLOC_ARENA_MAX,
- * a small tb-size and LD_BIND_NOW make no difference, huge pages cost 3.5 MB and gain nothing.
+ * building its object model) is over 40. Leaving out -kernel (not needed: ROMs are not part of the state) saves 1 ms,
+ * MALLOC_ARENA_MAX, a small tb-size and LD_BIND_NOW make no difference, huge pages cost 3.5 MB and gain nothing.
  */
 #define AGENT_SOCKET "agent.sock"
 #define QMP_SOCKET "qmp.sock"
 enum { FD_AGENT = SPAWN_FD_FIRST, FD_QMP, FD_STATE, FD_NET, FD_END };
 _Static_assert(FD_STATE == 5, "named in the commands");
 
-static const char restore_commands[] =
-	"{\"execute\":\"qmp_capabilities\"}\n"
-	"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}}\n"
-	"{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:5\"},\"id\":\"restore\"}\n";
+static const char restore_commands[] = "{\"execute\":\"qmp_capabilities\"}\n"
+				       "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":"
+				       "\"x-ignore-shared\",\"state\":true}]}}\n"
+				       "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:5\"},\"id\":\"restore\"}\n";
 
 enum { QMP_READ = 4096, QMP_LINE_MAX = 65536 };
 
@@ -46,8 +46,8 @@ struct vm {
 	char *dir;
 	pid_t pid;
 	uint64_t start_time;
-	bool child;  /* ours to reap */
-	bool exited; /* and reaped, if ours */
+	bool child;			  /* ours to reap */
+	bool exited;			  /* and reaped, if ours */
 	int pidfd, go_fd, qmp_fd, log_fd; /* -1: closed */
 	uv_loop_t *loop;
 	uv_poll_t exit_poll, qmp_poll;
@@ -254,6 +254,7 @@ void vm_free(struct vm *vm)
 	if (vm->child && !vm->exited && vm->go_fd >= 0) {
 		/* still held: it ends with our end of the pair, at once, and nobody else would reap it */
 		close_fd(&vm->go_fd);
+		kill(vm->pid, SIGKILL); /* should somebody have stopped it; unreaped, the pid cannot be another's */
 		reap(vm);
 	}
 	if (!vm->handles) {
@@ -310,13 +311,25 @@ static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct 
 	vm->log_fd = spawn_log(err);
 	if (vm->log_fd < 0)
 		return -1;
-	struct machine m = { .qemu = qemu, .name = config->id, .accel = config->tmpl->accel, .vcpus = config->tmpl->vcpus,
-		.memory_mb = config->tmpl->memory_mb, .ram = config->tmpl->ram, .disk = disk, .agent_fd = FD_AGENT, .qmp_fd = FD_QMP,
+	struct machine m = { .qemu = qemu,
+		.name = config->id,
+		.accel = config->tmpl->accel,
+		.vcpus = config->tmpl->vcpus,
+		.memory_mb = config->tmpl->memory_mb,
+		.ram = config->tmpl->ram,
+		.disk = disk,
+		.agent_fd = FD_AGENT,
+		.qmp_fd = FD_QMP,
 		.net_fd = config->net ? FD_NET : -1 };
 	const int fds[FD_END - SPAWN_FD_FIRST] = { agent, qmp, state, net->pair[0] };
 	char **argv = machine_argv(&m);
-	struct spawn s = { .argv = argv, .fds = fds, .fd_count = config->net ? 4 : 3, .log_fd = vm->log_fd, .hold_fd = hold,
-		.net_argv = config->net ? net->argv : NULL, .net_fd = net->pair[1] };
+	struct spawn s = { .argv = argv,
+		.fds = fds,
+		.fd_count = config->net ? 4 : 3,
+		.log_fd = vm->log_fd,
+		.hold_fd = hold,
+		.net_argv = config->net ? net->argv : NULL,
+		.net_fd = net->pair[1] };
 	vm->pid = spawn_start(&s, err);
 	machine_argv_free(argv);
 	if (vm->pid < 0)
@@ -362,7 +375,8 @@ int vm_go(struct vm *vm, struct err *err)
 	vm->qmp_fd = sock_connect(vm->dir, QMP_SOCKET, err);
 	if (vm->qmp_fd < 0)
 		return -1;
-	if (send(vm->qmp_fd, restore_commands, sizeof(restore_commands) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(restore_commands) - 1)
+	if (send(vm->qmp_fd, restore_commands, sizeof(restore_commands) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+		(ssize_t)sizeof(restore_commands) - 1)
 		return err_sys(err, errno, "cannot write to '%s/" QMP_SOCKET "'", vm->dir);
 	unsigned before = vm->handles;
 	int r = watch(vm, &vm->qmp_poll, vm->qmp_fd, on_qmp, err);
@@ -375,7 +389,8 @@ int vm_go(struct vm *vm, struct err *err)
 	return n == 1 ? 0 : err_sys(err, sys, "cannot start the vmm");
 }
 
-struct vm *vm_adopt(uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err)
+struct vm *vm_adopt(
+	uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err)
 {
 	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 

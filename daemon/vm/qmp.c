@@ -153,7 +153,8 @@ static int take_answer(const js *answer, const char *command, js **result, struc
 	struct jw w;
 
 	if (refusal)
-		return err_set(err, ERR_STATE, "qemu refused '%s': %s", command, js_str(js_get(refusal, "desc"), "no reason given"));
+		return err_set(
+			err, ERR_STATE, "qemu refused '%s': %s", command, js_str(js_get(refusal, "desc"), "no reason given"));
 	if (!result)
 		return 0;
 	jw_init(&w, &copy);

@@ -18,9 +18,9 @@ struct spawn {
 	char *const *argv; /* argv[0] absolute */
 	const int *fds;
 	unsigned fd_count;
-	int log_fd;  /* its stdout and stderr: spawn_log() */
+	int log_fd;	      /* its stdout and stderr: spawn_log() */
 	bool die_with_parent; /* killed when the calling thread ends */
-	int hold_fd; /* our end of a stream: wait for a byte before exec, end at its EOF; -1: start at once */
+	int hold_fd;	      /* our end of a stream: wait for a byte before exec, end at its EOF; -1: start at once */
 	/* A helper that lives and dies with it, or NULL: gets net_fd as descriptor 3. */
 	char *const *net_argv;
 	int net_fd;

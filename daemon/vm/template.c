@@ -29,6 +29,7 @@
  * first connection then reaches the guest as an "open" event.
  */
 #define KEY_LENGTH 16
+#define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
 #define JSON_MAX ((size_t)64 << 10)
 enum {
 	BOOT_MS = 60000,
@@ -59,23 +60,32 @@ void template_free(struct template *t)
 	*t = (struct template){ 0 };
 }
 
-static void template_key(const struct image *image, const struct accel_facts *f, unsigned vcpus, unsigned memory_mb, char out[KEY_LENGTH + 1])
+static void template_key(
+	const struct image *image, const struct accel_facts *f, unsigned vcpus, unsigned memory_mb, char out[KEY_LENGTH + 1])
 {
 	auto_buf text = BUF_INIT;
 	char sha[HASH_HEX];
 
 	/* the measured rate differs by a few kHz from one start of the host to the next, and that does not matter */
-	buf_fmt(&text, "machine=%d\nimage=%s\nqemu=%s %s\naccel=%s\nvcpus=%u\nmemory=%u\ntsc=%llu MHz\n", MACHINE_VERSION, image->key, f->version,
-		f->qemu_id, accel_name(f->accel), vcpus, memory_mb, (unsigned long long)(f->tsc_khz + 500) / 1000);
+	buf_fmt(&text, "machine=%d\nimage=%s\nqemu=%s %s\naccel=%s\nvcpus=%u\nmemory=%u\ntsc=%llu MHz\n", MACHINE_VERSION,
+		image->key, f->version, f->qemu_id, accel_name(f->accel), vcpus, memory_mb,
+		(unsigned long long)(f->tsc_khz + 500) / 1000);
+	/* the real processor shows in the state, and a new microcode or kernel may change what it can */
+	if (f->accel == VM_ACCEL_KVM)
+		buf_fmt(&text, "boot=%s\n", f->boot_id);
 	hash_bytes(text.p, text.len, sha);
 	memcpy(out, sha, KEY_LENGTH);
 	out[KEY_LENGTH] = '\0';
 }
 
-static void template_fill(const char *cache, const struct image *image, const struct machine *shape, const char *key, struct template *out)
+static void template_fill(
+	const char *cache, const struct image *image, const struct machine *shape, const char *key, struct template *out)
 {
-	*out = (struct template){ .key = mem_strdup(key), .dir = mem_printf("%s/templates/%s", cache, key), .accel = shape->accel,
-		.vcpus = shape->vcpus, .memory_mb = shape->memory_mb };
+	*out = (struct template){ .key = mem_strdup(key),
+		.dir = mem_printf("%s/templates/%s", cache, key),
+		.accel = shape->accel,
+		.vcpus = shape->vcpus,
+		.memory_mb = shape->memory_mb };
 	out->ram = fs_join(out->dir, "ram");
 	out->state = fs_join(out->dir, "state");
 	out->disk = fs_join(out->dir, "disk.qcow2");
@@ -92,7 +102,8 @@ static bool is_complete(const struct template *t)
 	return fs_exists(path);
 }
 
-int template_find(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, struct template *out, struct err *err)
+int template_find(
+	const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, struct template *out, struct err *err)
 {
 	struct accel_facts f;
 	char key[KEY_LENGTH + 1];
@@ -158,7 +169,8 @@ static int await_migration(struct qmp *q, struct err *err)
 		if (!strcmp(status, "completed"))
 			return 0;
 		if (!strcmp(status, "failed") || !strcmp(status, "cancelled"))
-			return err_set(err, ERR_INTERNAL, "the state could not be saved: %s", js_str(js_get(answer, "error-desc"), status));
+			return err_set(err, ERR_INTERNAL, "the state could not be saved: %s",
+				js_str(js_get(answer, "error-desc"), status));
 	}
 	return err_set(err, ERR_TIMEOUT, "saving the state took too long");
 }
@@ -171,8 +183,8 @@ static int save_state(const struct boot *boot, int state, struct err *err)
 
 	if (!q)
 		return -1;
-	int r = qmp_execute(
-		q, "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}", NULL, err);
+	int r = qmp_execute(q, "migrate-set-capabilities",
+		"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}", NULL, err);
 	if (!r)
 		r = qmp_give_fd(q, "state", state, err);
 	if (!r)
@@ -254,8 +266,23 @@ static int make_into(const struct making *b, const char *dir)
 	return write_json(b, dir);
 }
 
-/* Templates whose image is gone serve nobody. */
-static void prune(const char *cache)
+/* Would nobody look for this template again: its image is gone, or `made` has taken its place? */
+static bool is_stale(const char *cache, const js *v, const char *folder, const struct template *made)
+{
+	int64_t vcpus = 0, memory = 0, created = 0;
+	auto_free char *image = mem_printf("%s/images/%s", cache, js_str(js_get(v, "imageFolder"), ""));
+
+	if (js_int(js_get(v, "createdWallMs"), &created) || clock_wall_ms() - created < PRUNE_AFTER_MS ||
+		!strcmp(folder, made->key))
+		return false;
+	if (!fs_exists(image))
+		return true;
+	return !strcmp(image, made->image_dir) && !strcmp(js_str(js_get(v, "accel"), ""), accel_name(made->accel)) &&
+		!js_int(js_get(v, "vcpus"), &vcpus) && vcpus == made->vcpus && !js_int(js_get(v, "memoryMb"), &memory) &&
+		memory == made->memory_mb;
+}
+
+static void prune(const char *cache, const struct template *made)
 {
 	auto_free char *dir = fs_join(cache, "templates");
 	DIR *d = opendir(dir);
@@ -269,8 +296,7 @@ static void prune(const char *cache)
 		if (e->d_name[0] == '.' || fs_read(json, JSON_MAX, &text, NULL))
 			continue;
 		auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, NULL);
-		auto_free char *image = mem_printf("%s/images/%s", cache, js_str(js_get(v, "imageFolder"), ""));
-		if (!fs_exists(image) && !image_in_use(disk))
+		if (is_stale(cache, v, e->d_name, made) && !image_in_use(disk))
 			fs_remove_tree(path, NULL);
 	}
 	if (d)
@@ -284,12 +310,14 @@ static int make_locked(const struct making *b, const char *parent, struct templa
 	if (is_complete(out))
 		return 0;
 	/* we hold the lock, so what is there was left by a build that died */
-	int r = fs_remove_tree(tmp, b->err) || fs_mkdirs(tmp, 0700, b->err) || make_into(b, tmp) || fs_remove_tree(out->dir, b->err) ? -1 : 0;
+	int r = fs_remove_tree(tmp, b->err) || fs_mkdirs(tmp, 0700, b->err) || make_into(b, tmp) || fs_remove_tree(out->dir, b->err)
+		? -1
+		: 0;
 	if (!r && rename(tmp, out->dir))
 		r = err_sys(b->err, errno, "cannot rename '%s'", tmp);
 	fs_remove_tree(tmp, NULL);
 	if (!r)
-		prune(b->cache);
+		prune(b->cache, out);
 	return r;
 }
 
@@ -312,8 +340,8 @@ static int make(struct making *b, struct template *out)
 	return r;
 }
 
-int template_build(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, build_progress *progress, void *arg, struct template *out,
-	struct err *err)
+int template_build(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, build_progress *progress,
+	void *arg, struct template *out, struct err *err)
 {
 	struct accel_facts f = { 0 };
 	struct making b = { .cache = cache, .image = image, .facts = &f, .progress = progress, .arg = arg, .err = err };
@@ -321,7 +349,9 @@ int template_build(const char *cache, const struct image *image, unsigned vcpus,
 	*out = (struct template){ 0 };
 	int r = accel_facts_get(cache, image, &f, err);
 	if (!r) {
-		b.shape = (struct machine){ .qemu = f.qemu, .accel = f.accel, .vcpus = vcpus, .memory_mb = memory_mb, .tsc_khz = f.tsc_khz };
+		b.shape = (struct machine){
+			.qemu = f.qemu, .accel = f.accel, .vcpus = vcpus, .memory_mb = memory_mb, .tsc_khz = f.tsc_khz
+		};
 		r = make(&b, out);
 	}
 	accel_facts_free(&f);

@@ -94,7 +94,8 @@ enum wire_tag {
 	/* STARTED and EXIT */
 	WT_PID, WT_REPLAY /* bytes of scrollback that come first on stdout; WT_OFFSET: their place */,
 	WT_CODE /* 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT come without STARTED */,
-	WT_TERMSIG /* signal that ended it, 0 if none */, WT_TIMED_OUT, WT_ERRNO, WT_MESSAGE, WT_UTIME_US, WT_STIME_US, WT_MAXRSS_KB,
+	WT_TERMSIG /* signal that ended it, 0 if none */, WT_TIMED_OUT, WT_ERRNO, WT_MESSAGE,
+	WT_UTIME_US, WT_STIME_US, WT_MAXRSS_KB,
 	WT_CREATED /* STARTED: 1 when the session is new, 0 when joined */,
 	WT_TAG_END
 };

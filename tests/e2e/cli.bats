@@ -5,7 +5,8 @@ load helper
 setup_file() { e2e_up; }
 teardown_file() { e2e_down; }
 
-COMMANDS="create run exec pty ls inspect cp rm logs key image context up down doctor version"
+COMMANDS="create run exec pty ls inspect cp rm logs up down doctor version"
+GROUPED="key:create key:ls key:rm image:ls image:build context:ls"
 
 # usage ARGS...: wrong usage ends with 2, words on stderr, nothing on stdout.
 usage() {
@@ -67,12 +68,16 @@ usage() {
 	for c in $COMMANDS; do
 		expect_match "$c" "$output"
 	done
-	for c in $COMMANDS "key create" "key ls" "key rm" "image build" "image ls" "context ls"; do
+	for c in $COMMANDS $GROUPED; do
 		# shellcheck disable=SC2086 # a command of two words
-		run --separate-stderr sbx $c --help
+		run --separate-stderr sbx ${c/:/ } --help
 		expect_status 0
 		expect_match "[Ee]xample" "$output"
-		expect_match "sbx ${c%% *}" "$output"
+		expect_match "sbx ${c/:/ }" "$output"
+		expect '' "$stderr"
+	done
+	for c in $GROUPED; do
+		expect_match "${c#*:}" "$(sbx "${c%:*}" --help)"
 	done
 }
 
@@ -130,18 +135,12 @@ usage() {
 	expect '' "$nothing" "sandboxes after doctor"
 }
 
-@test "doctor says how to mend what is wrong" {
-	mkdir -p "$WORK/tools"
-	local tool
-	for tool in sh bash env cat id uname dpkg dpkg-query apt-get mke2fs busybox; do
-		ln -sf "$(command -v "$tool")" "$WORK/tools/$tool"
-	done
-	# A PATH without QEMU.
-	run --separate-stderr env SBX_HOME="$WORK/h" PATH="$WORK/tools" timeout 60 "$TOP/build/bin/sbx" doctor
+@test "doctor says what is wrong and how to mend it" {
+	run --separate-stderr timeout 60 env SBX_HOME="$WORK/h" SBX_CACHE=/proc/nosuch "$TOP/build/bin/sbx" doctor
 	SBX_HOME=$WORK/h timeout 30 sbx down --yes 2>/dev/null || true
 	expect_status 1
-	expect_match 'qemu' "$output$stderr"
-	expect_match 'apt-get|make deps|install' "$output$stderr"
+	expect_match '/proc/nosuch' "$output"
+	expect_match 'FAIL|fail|wrong' "$output"
 }
 
 @test "no colour in a pipe" {
@@ -159,11 +158,15 @@ usage() {
 	rm -rf "$home"
 }
 
-@test "a home with a path too long for sockets is refused in words" {
+@test "a home whose path is too long for sockets works, or is refused in words" {
 	local long
 	long=$WORK/$(printf 'x%.0s' {1..120})
-	run --separate-stderr env SBX_HOME="$long" timeout 20 sbx ls
-	expect_status 1
-	[ -n "$stderr" ]
+	run --separate-stderr env SBX_HOME="$long" timeout 20 sbx run -- echo works
 	SBX_HOME=$long timeout 20 sbx down --yes 2>/dev/null || true
+	if [ "$status" -eq 0 ]; then
+		expect works "$output"
+	else
+		expect_status 1
+		expect_match 'long' "$stderr"
+	fi
 }

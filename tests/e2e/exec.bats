@@ -131,10 +131,11 @@ there_in_guest() { [ -n "$(sbx exec demo -- sh -c "ps | grep '$1' | grep -v grep
 @test "Ctrl-C is forwarded: the command in the guest gets SIGINT" {
 	# Jobs of a shell script start with SIGINT ignored.
 	env --default-signal=INT,QUIT sbx exec demo -- sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done' >"$WORK/int" 2>&1 3>&- &
-	local pid=$!
+	local pid=$! status=0
 	wait_until 5 grep -q ready "$WORK/int"
 	kill -INT "$pid"
-	run wait "$pid"
+	wait "$pid" || status=$?
+	expect 9 "$status"
 	grep -q caught "$WORK/int" || fail "not caught: $(cat "$WORK/int")"
 }
 
@@ -229,7 +230,7 @@ there_in_guest() { [ -n "$(sbx exec demo -- sh -c "ps | grep '$1' | grep -v grep
 }
 
 @test "run takes the flags of create, and stdin" {
-	expect "in v" "$(echo in | sbx run --memory 200 --env V=v --name once -- sh -c 'read a; echo $a $V' || echo in | sbx run -i --memory 200 --env V=v --name once -- sh -c 'read a; echo $a $V')"
+	expect "in v" "$(echo in | sbx run -i --vcpus 2 --memory 512 --env V=v --name once -- sh -c 'read a; echo $a $V')"
 	expect demo "$(names)"
 }
 

@@ -24,7 +24,7 @@ code() { jq -r .error.code "$WORK/body"; }
 	local path
 	expect 200 "$(tcp /version)"
 	expect 200 "$(tcp /health)"
-	for path in /sandboxes /sandboxes/demo /system /keys /images '/sandboxes/demo/files?path=/etc/passwd' /nosuch; do
+	for path in /sandboxes /sandboxes/demo /system /keys /images '/sandboxes/demo/files?path=/etc/passwd'; do
 		expect 401 "$(tcp "$path")" "GET $path"
 		expect unauthorized "$(code)"
 	done
@@ -113,7 +113,7 @@ code() { jq -r .error.code "$WORK/body"; }
 	expect 400 "$(bad /sandboxes '{"memoryMb": 1}')"
 	expect 400 "$(bad /sandboxes '{"memoryMb": "256"}')"
 	expect 400 "$(bad /sandboxes '{"name": "Not Valid"}')"
-	expect 400 "$(bad /sandboxes "$(printf '[%.0s' {1..500})")"
+	expect_match '^(400|413)$' "$(bad /sandboxes "$(printf '[%.0s' {1..500})")"
 	expect 400 "$(tcp '/sandboxes?limit=0' -H "X-API-Key: $KEY")"
 	expect 400 "$(tcp '/sandboxes?state=nosuch' -H "X-API-Key: $KEY")"
 	expect 404 "$(tcp /sandboxes/nosuch -H "X-API-Key: $KEY")"
@@ -137,7 +137,7 @@ code() { jq -r .error.code "$WORK/body"; }
 	jq -e '.type == "file" and .size == 3000000 and .mode == 416 and .name == "d.bin"' "$WORK/body"
 	expect 201 "$(f /mkdir -X POST -H 'Content-Type: application/json' -d '{"path": "/tmp/m/n", "parents": true}')"
 	expect 409 "$(f /mkdir -X POST -H 'Content-Type: application/json' -d '{"path": "/tmp/m/n"}')"
-	expect 204 "$(f '?path=/tmp/m/n/x' -X PUT --data-binary hello)"
+	expect 204 "$(f '?path=/tmp/m/n/x' -X PUT -H 'Content-Type: application/octet-stream' --data-binary hello)"
 	expect 200 "$(f '/list?path=/tmp/m&depth=5')"
 	jq -e '[.entries[].path] == ["/tmp/m/n", "/tmp/m/n/x"]' "$WORK/body"
 	expect 409 "$(f '?path=/tmp/m' -X DELETE)"
@@ -145,8 +145,8 @@ code() { jq -r .error.code "$WORK/body"; }
 	expect 404 "$(f '?path=/tmp/m')"
 	expect 404 "$(f '/stat?path=/tmp/m')"
 	expect 400 "$(f '')"
-	expect 403 "$(f '?path=/root/x&user=nobody' -X PUT --data-binary hello)"
-	expect 404 "$(f '?path=/no/such/dir/x' -X PUT --data-binary hello)"
+	expect 403 "$(f '?path=/root/x&user=nobody' -X PUT -H 'Content-Type: application/octet-stream' --data-binary hello)"
+	expect 404 "$(f '?path=/no/such/dir/x' -X PUT -H 'Content-Type: application/octet-stream' --data-binary hello)"
 }
 
 @test "an upload in chunks of unknown length, and one that breaks off: the old file stands" {

@@ -136,7 +136,7 @@ teardown_file() { e2e_down; }
 	within 1000 sbx ls >"$WORK/ls"
 	for i in 1 5 10; do expect_match "par$i" "$(cat "$WORK/ls")"; done
 	expect par10 "$(sbx ls -o json | jq -r '(.sandboxes? // .)[0].name')"
-	for i in 1 2 3 4 5 6 7 8 9 10; do echo "par$i"; done | xargs command sbx rm 3>&-
+	sbx rm par1 par2 par3 par4 par5 par6 par7 par8 par9 par10
 	sbx rm last
 }
 

@@ -25,9 +25,9 @@ def connect(endpoint):
     return s
 
 
-def handshake(s, path, headers):
+def handshake(s, host, path, headers):
     key = base64.b64encode(os.urandom(16)).decode()
-    lines = [f"GET /sbx/v1{path} HTTP/1.1", "Host: sbx", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+    lines = [f"GET /sbx/v1{path} HTTP/1.1", f"Host: {host}", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
              f"Sec-WebSocket-Key: {key}", *headers]
     s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
     data = b""
@@ -80,7 +80,7 @@ def main():
     p.add_argument("--messages", action="store_true")
     a = p.parse_args()
     s = connect(a.endpoint)
-    head, rest = handshake(s, a.path, a.header)
+    head, rest = handshake(s, "sbx" if "/" in a.endpoint else a.endpoint, a.path, a.header)
     if " 101 " not in head.split("\r\n")[0]:
         print(head.split("\r\n")[0], file=sys.stderr)
         return 100

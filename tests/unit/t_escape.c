@@ -58,6 +58,18 @@ static void test_sequences(void **state)
 	check('~', "\r~.rest", "\r<rest");
 }
 
+static void test_reports(void **state)
+{
+	(void)state;
+	check('~', "ls\r\033[12;40R~.", "ls\r\033[12;40R<");
+	check('~', "\033[?1;2c~.", "\033[?1;2c<");
+	check('~', "\033[1;1R\033[0n~.", "\033[1;1R\033[0n<");
+	check('~', "\033[A~.", "\033[A~.");
+	check('~', "\033~.", "\033~.");
+	check('~', "x\033[1;1R~.", "x\033[1;1R~.");
+	check('~', "\033[1\r~.", "\033[1\r<");
+}
+
 static void test_other_characters(void **state)
 {
 	(void)state;
@@ -105,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sequences),
+		cmocka_unit_test(test_reports),
 		cmocka_unit_test(test_other_characters),
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_show),
