@@ -74,7 +74,11 @@ static void send_size(struct session *s)
 
 static void send_eof(struct session *s)
 {
+	static const uint8_t channel = CH_STDIN, end_of_file = 4;
 	auto_buf text = BUF_INIT;
+	/* a terminal has no end of its input but the key for it */
+	if (s->config->tty)
+		ws_queue(&s->ws, WS_BINARY, (struct ws_piece){ &channel, 1 }, (struct ws_piece){ &end_of_file, 1 });
 	buf_str(&text, "{\"type\":\"eof\"}");
 	send_text(s, &text);
 	s->stdin_open = false;
@@ -472,7 +476,8 @@ static int prepare(struct session *s, struct client *c, struct err *err)
 	if (!s->config->tty || !s->config->use_stdin || !isatty(STDIN_FILENO))
 		return ws_flush(&s->ws, err);
 	s->escape = s->config->escape;
-	return raw_enter(STDIN_FILENO, err) ? -1 : ws_flush(&s->ws, err);
+	s->raw = raw_enter(STDIN_FILENO, err) == 0;
+	return s->raw ? ws_flush(&s->ws, err) : -1;
 }
 
 /* Say goodbye if the socket takes it; the daemon learns it from the end of the connection anyway. */
@@ -505,6 +510,9 @@ int session_run(struct client *c, const struct session_config *config, struct se
 	while (rc == 0 && !s.done)
 		rc = step(&s, err);
 	raw_leave();
+	/* what is said next must not stand behind the remote prompt */
+	if (s.raw && (rc || out->end != SESSION_EXIT) && write(STDERR_FILENO, "\n", 1) < 0)
+		s.err_broken = true;
 	goodbye(&s);
 	sink_close(&s.out[0]);
 	sink_close(&s.out[1]);

@@ -110,7 +110,8 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256 };
 	opterr = 0;
 	int id;
-	while ((id = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */
+			argc, argv, "h", options, NULL)) != -1) {
 		if (id == 'h')
 			return DAEMON_HELP;
 		if (id == OPT_VERSION)

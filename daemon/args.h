@@ -14,8 +14,8 @@ struct daemon_args {
 	char *home, *cache, *program; /* absolute */
 	const char **listen;
 	size_t listen_count;
-	int ready_fd;                 /* -1 = nobody waits */
-	const char *image;            /* --build */
+	int ready_fd;	   /* -1 = nobody waits */
+	const char *image; /* --build */
 	unsigned vcpus, memory_mb;
 };
 

@@ -100,12 +100,17 @@ static void on_signal(uv_signal_t *handle, int signo)
 static int start_serving(struct daemon *d, const struct daemon_args *args, struct err *err)
 {
 	d->dialects[0] = sbx_dialect;
-	struct http_config config = { .dialects = d->dialects, .dialect_count = ARRAY_LEN(d->dialects), .authenticate = authenticate,
-		.arg = &d->api };
+	struct http_config config = {
+		.dialects = d->dialects, .dialect_count = ARRAY_LEN(d->dialects), .authenticate = authenticate, .arg = &d->api
+	};
 	d->server = http_server_new(&d->loop, &config, err);
 	if (!d->server)
 		return -1;
-	d->api = (struct api){ .core = d->core, .server = d->server, .listen = add_listener, .listener = get_listener, .shutdown = go_down,
+	d->api = (struct api){ .core = d->core,
+		.server = d->server,
+		.listen = add_listener,
+		.listener = get_listener,
+		.shutdown = go_down,
 		.arg = d };
 	auto_free char *path = fs_join(args->home, "sbxd.sock");
 	if (http_listen_unix(d->server, path, err))
@@ -155,7 +160,7 @@ static void raise_limits(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			log_warn("sbxd", "cannot raise the limit of open files: %s", strerror(errno));
+			log_warn("sbxd", "cannot raise the limit of open files above 1024");
 	}
 }
 

@@ -83,7 +83,8 @@ static void build_settle(struct build *build)
 	const struct err *err = NULL;
 	if (build->status != 0) {
 		if (build->failure.code == ERR_OK)
-			err_set(&build->failure, ERR_INTERNAL, "building image '%s' ended with status %lld", build->image, (long long)build->status);
+			err_set(&build->failure, ERR_INTERNAL, "building image '%s' ended with status %lld", build->image,
+				(long long)build->status);
 		err = &build->failure;
 		log_warn("build", "%s", err->msg);
 	}
@@ -161,22 +162,28 @@ static int build_spawn(struct build *build, struct err *err)
 	char vcpus[16], memory[16];
 	snprintf(vcpus, sizeof(vcpus), "%u", build->vcpus);
 	snprintf(memory, sizeof(memory), "%u", build->memory_mb);
-	const char *args[] = { config->program, "--build", build->image, "--vcpus", vcpus, "--memory", memory, "--cache", config->cache,
-		NULL };
+	const char *args[] = { config->program, "--build", build->image, "--vcpus", vcpus, "--memory", memory, "--cache",
+		config->cache, NULL };
 	uv_stdio_container_t stdio[3] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&build->output },
 		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
 	};
-	uv_process_options_t options = { .exit_cb = on_child_exit, .file = config->program, .args = (char **)(uintptr_t)args, .stdio = stdio, .stdio_count = 3 };
+	uv_process_options_t options = { .exit_cb = on_child_exit,
+		.file = config->program,
+		.args = (char **)(uintptr_t)args,
+		.stdio = stdio,
+		.stdio_count = 3 };
 	int rc = uv_spawn(config->loop, &build->process, &options);
 	return rc < 0 ? err_sys(err, -rc, "cannot start the image builder '%s'", config->program) : 0;
 }
 
-static struct build *build_start(struct builder *b, const char *image, unsigned vcpus, unsigned memory_mb, struct err *err)
+static struct build *build_start(struct builder *b, const struct build_goal *goal, struct err *err)
 {
 	struct build *build = mem_zalloc(sizeof(*build));
-	*build = (struct build){ .builder = b, .image = mem_strdup(image), .vcpus = vcpus, .memory_mb = memory_mb };
+	*build = (struct build){
+		.builder = b, .image = mem_strdup(goal->image), .vcpus = goal->vcpus, .memory_mb = goal->memory_mb
+	};
 	buf_init(&build->line);
 	uv_pipe_init(b->config.loop, &build->output, 0);
 	build->process.data = build->output.data = build;
@@ -191,14 +198,20 @@ static struct build *build_start(struct builder *b, const char *image, unsigned 
 	return build;
 }
 
-struct build_wait *builder_wait(struct builder *b, const char *image, unsigned vcpus, unsigned memory_mb, const struct build_ops *ops,
-	void *arg, struct err *err)
+static struct build *build_find(const struct builder *b, const struct build_goal *goal)
 {
-	struct build *build = b->builds;
-	while (build && (strcmp(build->image, image) != 0 || build->vcpus != vcpus || build->memory_mb != memory_mb))
-		build = build->next;
+	for (struct build *build = b->builds; build; build = build->next)
+		if (!strcmp(build->image, goal->image) && build->vcpus == goal->vcpus && build->memory_mb == goal->memory_mb)
+			return build;
+	return NULL;
+}
+
+struct build_wait *builder_wait(
+	struct builder *b, const struct build_goal *goal, const struct build_ops *ops, void *arg, struct err *err)
+{
+	struct build *build = build_find(b, goal);
 	if (!build)
-		build = build_start(b, image, vcpus, memory_mb, err);
+		build = build_start(b, goal, err);
 	if (!build)
 		return NULL;
 	struct build_wait *w = mem_zalloc(sizeof(*w));
@@ -234,8 +247,11 @@ void builder_free(struct builder *b)
 		return;
 	while (b->builds) {
 		struct build *build = b->builds;
-		while (build->waits)
-			builder_forget(build->waits);
+		for (struct build_wait *w = build->waits, *next; w; w = next) {
+			next = w->next;
+			free(w);
+		}
+		build->waits = NULL;
 		uv_read_stop((uv_stream_t *)&build->output);
 		uv_process_kill(&build->process, SIGTERM);
 		build_close(build);

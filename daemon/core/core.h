@@ -20,7 +20,7 @@ struct builder;
 struct core_config {
 	uv_loop_t *loop;
 	const char *home, *cache; /* absolute */
-	const char *program;      /* this executable, started as `program --build ...` */
+	const char *program;	  /* this executable, started as `program --build ...` */
 };
 
 /* Open the state in home (made if missing) and recover what is recorded there. CONFLICT when another daemon has it. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -176,8 +177,8 @@ static void on_begin(uv_timer_t *timer)
 	struct err err = ERR_INIT;
 	int found = find_template(sb, &err);
 	if (found == 0) {
-		unsigned vcpus = (unsigned)sb->row.vcpus, memory_mb = (unsigned)sb->row.memory_mb;
-		sb->build = builder_wait(sb->core->builder, sb->row.image, vcpus, memory_mb, &build_ops, sb, &err);
+		struct build_goal goal = { sb->row.image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
+		sb->build = builder_wait(sb->core->builder, &goal, &build_ops, sb, &err);
 		if (!sb->build)
 			create_fail(sb, &err);
 	} else if (found < 0 || start_vm(sb, &err)) {
@@ -198,18 +199,10 @@ static char **copy_list(char *const *list)
 	return copy;
 }
 
-static int check_image(const char *image, struct err *err)
+struct sandbox *sandbox_create(
+	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
-	for (const char *const *r = image_recipes(); *r; r++)
-		if (!strcmp(*r, image))
-			return 0;
-	err_set(err, ERR_NOT_FOUND, "no image '%s'", image);
-	return err_hint(err, "list them with: sbx image ls");
-}
-
-struct sandbox *sandbox_create(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
-{
-	if (check_image(spec->image, err))
+	if (catalog_check(spec->image, err))
 		return NULL;
 	struct err ignored = ERR_INIT;
 	if (spec->name && sandbox_find(core, spec->name, &ignored)) {

@@ -36,8 +36,11 @@ struct eventlog *eventlog_new(const char *path)
 	struct eventlog *log = mem_zalloc(sizeof(*log));
 	log->path = mem_strdup(path);
 	log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (log->fd < 0)
-		log_warn("core", "cannot open '%s': %s", path, strerror(errno));
+	if (log->fd < 0) {
+		struct err err = ERR_INIT;
+		err_sys(&err, errno, "cannot open '%s'", path);
+		log_warn("core", "%s", err.msg);
+	}
 	off_t end = log->fd < 0 ? 0 : lseek(log->fd, 0, SEEK_END);
 	log->size = end > 0 ? (size_t)end : 0;
 	return log;

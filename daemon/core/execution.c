@@ -18,7 +18,7 @@ struct execution {
 	uv_timer_t deadline; /* until the guest answers */
 	int64_t begun_us;
 	bool logged, ended, closed;
-	char *id;            /* of the sandbox, which may be gone at the end */
+	char *id; /* of the sandbox, which may be gone at the end */
 };
 
 /* ---- callbacks of the link ---- */
@@ -103,15 +103,22 @@ static void on_stream_exit(void *arg, const struct link_exit *e)
 	struct execution *x = arg;
 	link_stream_close(x->stream);
 	x->stream = NULL;
-	struct exec_end end = { .code = e->code, .signal = e->signal, .timed_out = e->timed_out, .user_us = e->utime_us,
-		.system_us = e->stime_us, .max_rss_kb = e->maxrss_kb };
+	struct exec_end end = { .code = e->code,
+		.signal = e->signal,
+		.timed_out = e->timed_out,
+		.user_us = e->utime_us,
+		.system_us = e->stime_us,
+		.max_rss_kb = e->maxrss_kb };
 	if (e->link_lost) {
 		end.failed = true;
 		err_set(&end.err, ERR_UNAVAILABLE, "the connection to sandbox '%s' was lost", x->id);
 		err_hint(&end.err, "see: sbx logs %s", x->id);
 	} else if (e->sys) {
 		end.failed = true;
-		err_set(&end.err, code_of_guest_errno(e->sys), "%s", e->message[0] ? e->message : strerror(e->sys));
+		err_sys(&end.err, e->sys, "the guest refused");
+		if (e->message[0])
+			err_set(&end.err, ERR_INVALID, "%s", e->message);
+		end.err.code = code_of_guest_errno(e->sys);
 		end.err.sys = e->sys;
 	}
 	finish(x, &end);
@@ -138,7 +145,8 @@ static const struct link_stream_ops stream_ops = {
 
 /* ---- starting ---- */
 
-static struct execution *start(struct sandbox *sb, struct buf *record, bool logged, const struct exec_ops *ops, void *arg, struct err *err)
+static struct execution *start(
+	struct sandbox *sb, struct buf *record, bool logged, const struct exec_ops *ops, void *arg, struct err *err)
 {
 	wire_rec_u64(record, WT_WALL_MS, (uint64_t)clock_wall_ms());
 	struct link *link = sandbox_link(sb, err);
@@ -175,7 +183,8 @@ static void log_command(struct sandbox *sb, const struct exec_spec *spec)
 	eventlog_add(sb->log, spec->session ? "session" : "exec", "%s", buf_failed(&text) ? "" : text.p);
 }
 
-struct execution *execution_command(struct sandbox *sb, const struct exec_spec *spec, const struct exec_ops *ops, void *arg, struct err *err)
+struct execution *execution_command(
+	struct sandbox *sb, const struct exec_spec *spec, const struct exec_ops *ops, void *arg, struct err *err)
 {
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, WIRE_OP_EXEC);
@@ -205,7 +214,8 @@ struct execution *execution_command(struct sandbox *sb, const struct exec_spec *
 	return x;
 }
 
-struct execution *execution_file(struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops, void *arg, struct err *err)
+struct execution *execution_file(
+	struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops, void *arg, struct err *err)
 {
 	static const enum wire_op op[FILE_OPS] = {
 		[FILE_READ] = WIRE_OP_READ,
@@ -255,8 +265,8 @@ struct execution *execution_info(struct sandbox *sb, const struct exec_ops *ops,
 	return start(sb, &r, false, ops, arg, err);
 }
 
-struct execution *execution_kill_session(struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg,
-	struct err *err)
+struct execution *execution_kill_session(
+	struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg, struct err *err)
 {
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, WIRE_OP_KILL);

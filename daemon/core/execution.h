@@ -23,13 +23,13 @@ struct exec_start {
 	int64_t pid;
 	const char *session; /* "" when there is none */
 	bool created;
-	uint64_t replay;     /* bytes of scrollback that come first */
+	uint64_t replay; /* bytes of scrollback that come first */
 };
 
 struct exec_end {
-	bool failed;         /* it never ran, or the operation did not succeed: err says why */
+	bool failed; /* it never ran, or the operation did not succeed: err says why */
 	struct err err;
-	int code;            /* 0..255 */
+	int code; /* 0..255 */
 	int signal;
 	bool timed_out;
 	int64_t user_us, system_us, max_rss_kb;
@@ -37,20 +37,20 @@ struct exec_end {
 };
 
 struct exec_ops {
-	void (*on_start)(void *arg, const struct exec_start *start);                           /* may be NULL */
-	void (*on_data)(void *arg, enum exec_channel ch, const uint8_t *data, size_t n);       /* give back: execution_consumed */
-	void (*on_eof)(void *arg, enum exec_channel ch);                                       /* may be NULL */
-	void (*on_writable)(void *arg);                                                        /* may be NULL */
+	void (*on_start)(void *arg, const struct exec_start *start);			 /* may be NULL */
+	void (*on_data)(void *arg, enum exec_channel ch, const uint8_t *data, size_t n); /* give back: execution_consumed */
+	void (*on_eof)(void *arg, enum exec_channel ch);				 /* may be NULL */
+	void (*on_writable)(void *arg);							 /* may be NULL */
 	void (*on_end)(void *arg, const struct exec_end *end);
 };
 
 struct exec_spec {
 	char *const *command, *const *env; /* NULL-terminated; command may be empty only when a session is joined */
-	const char *cwd, *user;            /* NULL: the agent's defaults */
+	const char *cwd, *user;		   /* NULL: the agent's defaults */
 	bool tty;
 	unsigned cols, rows;
-	int64_t timeout_ms;                /* 0 = none */
-	const char *session;               /* NULL: dies with this client; "": a new one gets a name */
+	int64_t timeout_ms;  /* 0 = none */
+	const char *session; /* NULL: dies with this client; "": a new one gets a name */
 	enum exec_attach attach;
 };
 
@@ -60,18 +60,21 @@ struct file_spec {
 	enum file_op op;
 	const char *path, *user, *name;
 	int64_t offset, length; /* length -1 = to the end */
-	int mode;               /* -1 = default */
+	int mode;		/* -1 = default */
 	unsigned depth;
 	bool parents, recursive, owners;
 };
 
 /* NULL with err: STATE when the sandbox does not run, TOO_LARGE, LIMIT. */
-struct execution *execution_command(struct sandbox *sb, const struct exec_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
-struct execution *execution_file(struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
+struct execution *execution_command(
+	struct sandbox *sb, const struct exec_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
+struct execution *execution_file(
+	struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
 /* JSON text by the agent on stdout: one array of sessions; what the guest says of itself. Untrusted. */
 struct execution *execution_sessions(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err);
 struct execution *execution_info(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err);
-struct execution *execution_kill_session(struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg, struct err *err);
+struct execution *execution_kill_session(
+	struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg, struct err *err);
 
 /* Returns how many bytes were taken; after fewer than n, on_writable tells when to go on. */
 size_t execution_write(struct execution *x, const void *data, size_t n);

@@ -31,7 +31,8 @@ static int undo(struct sandbox *sb, struct err *err)
 
 static int adopt(struct sandbox *sb, struct err *err)
 {
-	sb->vm = vm_adopt(sb->core->config.loop, sb->dir, (pid_t)sb->row.pid, (uint64_t)sb->row.start_time, sandbox_vm_ended, sb, err);
+	sb->vm = vm_adopt(
+		sb->core->config.loop, sb->dir, (pid_t)sb->row.pid, (uint64_t)sb->row.start_time, sandbox_vm_ended, sb, err);
 	if (sb->vm) {
 		log_info("core", "%s: adopted, pid %lld", sb->row.id, (long long)sb->row.pid);
 		sandbox_arm_expiry(sb);

@@ -221,7 +221,9 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 		err_hint(err, "try again");
 	} else {
 		err_set(err, ERR_STATE, "sandbox '%s' is %s", id, sandbox_state_name(sb->state));
-		err_hint(err, sb->state == SANDBOX_STOPPED ? "why: sbx logs %s; remove it: sbx rm %s" : "wait, or remove it: sbx rm %s", id, id);
+		err_hint(err,
+			sb->state == SANDBOX_STOPPED ? "why: sbx logs %s; remove it: sbx rm %s" : "wait, or remove it: sbx rm %s",
+			id, id);
 	}
 	return NULL;
 }
@@ -240,7 +242,8 @@ static void finish_deletion(struct sandbox *sb)
 	if (rc == 0)
 		rc = db_sandbox_delete(sb->core->db, sb->row.id, &err);
 	if (rc)
-		log_error("core", "%s: cannot remove: %s", sb->row.id, err.msg); /* stays in state deleting: retried at the next start */
+		log_error("core", "%s: cannot remove: %s", sb->row.id,
+			err.msg); /* stays in state deleting: retried at the next start */
 	struct deletion *list = sb->deletions;
 	sb->deletions = NULL;
 	if (sb->created_cb)

@@ -48,7 +48,7 @@ struct sandbox *sandbox_at(const struct core *core, size_t i);
 int sandbox_usable(struct sandbox *sb, struct err *err);
 
 struct sandbox_spec {
-	const char *name;  /* or NULL */
+	const char *name; /* or NULL */
 	const char *image;
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
 	unsigned vcpus, memory_mb;
@@ -61,7 +61,8 @@ struct sandbox_spec {
 typedef void sandbox_created_cb(void *arg, struct sandbox *sb, const struct err *err);
 /* All or nothing. Returns the sandbox in state creating (the name is taken from now on), or NULL with err (CONFLICT, NOT_FOUND,
  * NO_SPACE ...) in which case cb is not called. The image is built first when it must be. */
-struct sandbox *sandbox_create(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
+struct sandbox *sandbox_create(
+	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
 
 typedef void sandbox_deleted_cb(void *arg, const struct err *err); /* err NULL when all went well */
 /* End the VM at once and remove the record and files; works in any state, also while creating (whose callback then gets an

@@ -32,7 +32,7 @@ enum stmt {
 	STMT_COUNT
 };
 
-#define SANDBOX_COLUMNS                                                                                                    \
+#define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
 	" expires_ms, pid, start_time, create_us"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
@@ -72,6 +72,7 @@ static int run_script(struct db *db, const char *script, struct err *err)
 
 static int schema_version(struct db *db, int *out, struct err *err)
 {
+	*out = 0;
 	sqlite3_stmt *st = NULL;
 	if (sqlite3_prepare_v2(db->h, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK)
 		return db_err(db, err, "cannot read the schema version");
@@ -86,7 +87,7 @@ static int migrate(struct db *db, struct err *err)
 	int version = 0;
 	if (schema_version(db, &version, err))
 		return -1;
-	if (version > (int)ARRAY_LEN(migrations)) {
+	if (version < 0 || version > (int)ARRAY_LEN(migrations)) {
 		err_set(err, ERR_STATE, "the database was written by a newer sbx (schema %d, this one knows %zu)", version,
 			ARRAY_LEN(migrations));
 		return err_hint(err, "run the newer sbx, or set SBX_HOME to another folder");
@@ -110,7 +111,8 @@ struct db *db_open(const char *path, struct err *err)
 	}
 	sqlite3_extended_result_codes(db->h, 1);
 	sqlite3_busy_timeout(db->h, 2000);
-	if (run_script(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;", err) || migrate(db, err))
+	if (run_script(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;", err) ||
+		migrate(db, err))
 		goto fail;
 	for (int i = 0; i < STMT_COUNT; i++) {
 		if (sqlite3_prepare_v3(db->h, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmt[i], NULL) != SQLITE_OK) {
@@ -199,8 +201,8 @@ int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *e
 {
 	sqlite3_stmt *st = db->stmt[SANDBOX_INSERT];
 	const char *const texts[] = { row->id, row->name, row->image, row->template_key, row->state, row->reason, row->accel };
-	const int64_t ints[] = { row->vcpus, row->memory_mb, row->timeout_s, row->net, row->account, row->created_ms, row->expires_ms,
-		row->pid, row->start_time, row->create_us };
+	const int64_t ints[] = { row->vcpus, row->memory_mb, row->timeout_s, row->net, row->account, row->created_ms,
+		row->expires_ms, row->pid, row->start_time, row->create_us };
 	int at = 1;
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		bind_text(st, at++, texts[i]);

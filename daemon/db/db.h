@@ -17,24 +17,24 @@ struct db;
 
 /* Text lists (environment, labels) are stored as "K=V" strings; NULL-terminated array, owned by the row. */
 struct db_sandbox {
-	char *id, *name;      /* name NULL when it has none */
+	char *id, *name; /* name NULL when it has none */
 	char *image, *template_key;
-	char *state;          /* word of core's state table */
-	char *reason;         /* why it does not run, or NULL */
-	char *accel;          /* word, or NULL */
+	char *state;  /* word of core's state table */
+	char *reason; /* why it does not run, or NULL */
+	char *accel;  /* word, or NULL */
 	char **env, **labels;
 	int64_t vcpus, memory_mb, timeout_s;
-	int64_t net;          /* core's enum */
+	int64_t net; /* core's enum */
 	int64_t account;
 	int64_t created_ms, expires_ms; /* wall clock; 0 = never */
-	int64_t pid, start_time;        /* of the VM process; 0 = none */
+	int64_t pid, start_time;	/* of the VM process; 0 = none */
 	int64_t create_us;
 };
 
 struct db_key {
 	char *id, *name;
 	char prefix[16];
-	char hash[65];        /* SHA-256 of the secret in hex */
+	char hash[65]; /* SHA-256 of the secret in hex */
 	int64_t account;
 	int64_t created_ms, used_ms;
 };

@@ -52,16 +52,16 @@ void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *
 
 /* ---- the request ---- */
 void *http_app(struct http_req *r);
-int64_t http_account(struct http_req *r);              /* 0 on the Unix socket */
-bool http_is_local(struct http_req *r);                /* came over the Unix socket */
-int http_op(struct http_req *r);                       /* operation index in its contract */
-const char *http_param(struct http_req *r, const char *name);  /* path parameter, decoded; never NULL for a declared one */
-const char *http_query(struct http_req *r, const char *name);  /* validated; NULL when absent and without default */
+int64_t http_account(struct http_req *r);		      /* 0 on the Unix socket */
+bool http_is_local(struct http_req *r);			      /* came over the Unix socket */
+int http_op(struct http_req *r);			      /* operation index in its contract */
+const char *http_param(struct http_req *r, const char *name); /* path parameter, decoded; never NULL for a declared one */
+const char *http_query(struct http_req *r, const char *name); /* validated; NULL when absent and without default */
 int64_t http_query_int(struct http_req *r, const char *name, int64_t def);
 bool http_query_bool(struct http_req *r, const char *name, bool def);
 const char *http_header(struct http_req *r, const char *name);
-const js *http_body(struct http_req *r);               /* validated JSON body; NULL when none was sent */
-void http_set_user(struct http_req *r, void *user);    /* handler's own state */
+const js *http_body(struct http_req *r);	    /* validated JSON body; NULL when none was sent */
+void http_set_user(struct http_req *r, void *user); /* handler's own state */
 void *http_user(struct http_req *r);
 /* Called once when the request is over, answered or not; delivered = the whole answer was handed to the socket. */
 void http_on_done(struct http_req *r, void (*cb)(struct http_req *r, bool delivered));
@@ -98,7 +98,7 @@ struct ws_ops {
 	void (*on_message)(void *arg, struct ws *ws, bool text, const uint8_t *data, size_t n); /* whole messages, <= 1 MiB */
 	/* Something that had to be queued has left since, and less than HTTP_HIGH / 2 is queued now. */
 	void (*on_drain)(void *arg, struct ws *ws);
-	void (*on_close)(void *arg, struct ws *ws);   /* last callback; ws is freed after it */
+	void (*on_close)(void *arg, struct ws *ws); /* last callback; ws is freed after it */
 };
 /* Answer with 101. 400 and NULL when the client did not ask for an upgrade properly. The server pings every 30 s and gives up
  * on a peer silent for 90 s. */

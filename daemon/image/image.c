@@ -203,7 +203,7 @@ static int for_each_image(const char *cache, const char *name, image_fn *fn, voi
 		/* a folder without a readable image.json is no image */
 		if (e->d_name[0] == '.' || image_load(path, &image, &json, NULL))
 			continue;
-		if (name && strcmp(name, image.name) != 0)
+		if (name && image.name && strcmp(name, image.name) != 0)
 			image_free(&image);
 		else
 			r = fn(arg, &image, json);

@@ -30,11 +30,11 @@ struct link_stream {
 	int64_t opened_ms;
 	bool answered, done; /* STARTED or EXIT came; on_exit was given */
 	bool eof_wanted, eof_sent, starved;
-	struct buf open_record;            /* kept until the link is up */
-	struct buf input;                  /* stdin that has no credit yet */
-	uint64_t credit;                   /* stdin bytes we may send */
-	uint64_t granted[WIRE_CHANNELS];   /* output bytes the guest may still send */
-	uint64_t consumed[WIRE_CHANNELS];  /* not yet returned as credit */
+	struct buf open_record;		  /* kept until the link is up */
+	struct buf input;		  /* stdin that has no credit yet */
+	uint64_t credit;		  /* stdin bytes we may send */
+	uint64_t granted[WIRE_CHANNELS];  /* output bytes the guest may still send */
+	uint64_t consumed[WIRE_CHANNELS]; /* not yet returned as credit */
 };
 
 struct link {
@@ -47,7 +47,7 @@ struct link {
 	uv_write_t write;
 	struct buf out, in_flight;
 	bool fresh, connected, up, writing, ending, closing; /* ending: streams are being told, no new ones */
-	unsigned handles; /* libuv handles that still close */
+	unsigned handles;				     /* libuv handles that still close */
 	uint8_t nonce[WIRE_NONCE];
 	struct wire_rx rx;
 	struct link_stream *streams;
@@ -288,7 +288,8 @@ static void got_hello(struct link *link, const struct wire_frame *f)
 	uint64_t version = wire_rec_get_u64(f->payload, f->length, WT_VERSION, 0);
 	if (version != WIRE_VERSION) {
 		struct err why = ERR_INIT;
-		err_set(&why, ERR_PROTOCOL, "the agent speaks protocol %llu, this daemon %d", (unsigned long long)version, WIRE_VERSION);
+		err_set(&why, ERR_PROTOCOL, "the agent speaks protocol %llu, this daemon %d", (unsigned long long)version,
+			WIRE_VERSION);
 		link_fail(link, &why);
 		return;
 	}
@@ -510,8 +511,8 @@ bool link_is_stuck(const struct link *link, int64_t ms)
 
 /* ---- streams: the callers' side ---- */
 
-struct link_stream *link_stream_open(struct link *link, const struct buf *record, const struct link_stream_ops *ops, void *arg,
-	struct err *err)
+struct link_stream *link_stream_open(
+	struct link *link, const struct buf *record, const struct link_stream_ops *ops, void *arg, struct err *err)
 {
 	if (link->closing || link->ending) {
 		err_set(err, ERR_UNAVAILABLE, "the sandbox is going away");
@@ -522,7 +523,8 @@ struct link_stream *link_stream_open(struct link *link, const struct buf *record
 		return NULL;
 	}
 	if (buf_failed(record) || record->len > WIRE_PAYLOAD_MAX) {
-		err_set(err, ERR_TOO_LARGE, "the command with its environment is too long (%zu bytes, at most %d)", record->len, WIRE_PAYLOAD_MAX);
+		err_set(err, ERR_TOO_LARGE, "the command with its environment is too long (%zu bytes, at most %d)", record->len,
+			WIRE_PAYLOAD_MAX);
 		return NULL;
 	}
 	struct link_stream *s = mem_zalloc(sizeof(*s));

@@ -389,6 +389,7 @@ int vm_go(struct vm *vm, struct err *err)
 	return n == 1 ? 0 : err_sys(err, sys, "cannot start the vmm");
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one call, in recovery, and each of them is needed */
 struct vm *vm_adopt(
 	uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err)
 {

@@ -48,10 +48,11 @@ _Noreturn static void child_fail(const char *what)
 
 static void child_reset_signals(void)
 {
+	const struct sigaction usual = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
+		sigaction(s, &usual, NULL); /* fails for the two that cannot be changed, and need not */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

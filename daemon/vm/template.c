@@ -340,6 +340,7 @@ static int make(struct making *b, struct template *out)
 	return r;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a shape, a listener and a result */
 int template_build(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, build_progress *progress,
 	void *arg, struct template *out, struct err *err)
 {

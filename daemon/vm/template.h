@@ -16,19 +16,22 @@
 
 enum vm_accel { VM_ACCEL_TCG, VM_ACCEL_KVM };
 
-struct template {
+struct template
+{
 	char *key, *dir;
-	char *ram, *state, *disk;   /* paths */
+	char *ram, *state, *disk; /* paths */
 	char *image_name, *image_dir, *kernel, *rootfs;
 	enum vm_accel accel;
 	unsigned vcpus, memory_mb;
 };
 
 /* The template of an image in a shape, if it is built: 1 found (template_free it), 0 not, -1 err. Reads files only. */
-int template_find(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, struct template *out, struct err *err);
+int template_find(
+	const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, struct template *out, struct err *err);
 /* Build it (blocking, seconds): for the builder process, never for the daemon's loop. `progress` may be NULL. */
 typedef void build_progress(void *arg, const char *phase, const char *text);
-int template_build(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, build_progress *progress, void *arg, struct template *out, struct err *err);
+int template_build(const char *cache, const struct image *image, unsigned vcpus, unsigned memory_mb, build_progress *progress,
+	void *arg, struct template *out, struct err *err);
 void template_free(struct template *t);
 
 /* Which acceleration works here, decided once per machine boot and QEMU version by a real boot to the agent, remembered in

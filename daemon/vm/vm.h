@@ -23,10 +23,10 @@
 #include "shared/base/err.h"
 
 struct vm_config {
-	const char *id;             /* sandbox id, shows in the process list */
-	const char *dir;            /* existing folder of this VM, absolute */
+	const char *id;	 /* sandbox id, shows in the process list */
+	const char *dir; /* existing folder of this VM, absolute */
 	const struct template *tmpl;
-	bool net;                   /* outbound network through sbx-net; else the NIC has no peer */
+	bool net; /* outbound network through sbx-net; else the NIC has no peer */
 };
 
 struct vm;
@@ -40,7 +40,8 @@ struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb 
 /* Let it start: it restores the template and the guest runs, with no further word from us. */
 int vm_go(struct vm *vm, struct err *err);
 /* Watch a VMM that an earlier daemon started. NULL with NOT_FOUND when that process is gone. */
-struct vm *vm_adopt(uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err);
+struct vm *vm_adopt(
+	uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err);
 pid_t vm_pid(const struct vm *vm);
 uint64_t vm_start_time(const struct vm *vm);
 /* Path of the agent socket in a VM's dir: allocated. It may be longer than a socket's address can be (107 bytes). */
@@ -58,8 +59,8 @@ void vm_free(struct vm *vm);
 void vm_kill_recorded(pid_t pid, uint64_t start_time);
 /* Start time of a pid in clock ticks since boot; 0 when there is no such process. */
 uint64_t proc_start_time(pid_t pid);
-/* Memory of the process that no other shares, in KiB, 0 when unknown: Anonymous of smaps_rollup. Its Private_* fields are of no use:
- * they count the page cache of QEMU's program and of the template as private to a VM while it is the only one. */
+/* Memory of the process that no other shares, in KiB, 0 when unknown: Anonymous of smaps_rollup. Its Private_* fields are of no
+ * use: they count the page cache of QEMU's program and of the template as private to a VM while it is the only one. */
 int64_t proc_private_kb(pid_t pid);
 
 #endif

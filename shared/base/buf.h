@@ -22,7 +22,10 @@ struct buf {
 #define BUF_MAX ((size_t)1 << 30)
 
 extern char buf_empty[];
-#define BUF_INIT { .p = buf_empty }
+#define BUF_INIT                                                                                                                   \
+	{                                                                                                                          \
+		.p = buf_empty                                                                                                     \
+	}
 #define auto_buf __attribute__((cleanup(buf_free))) struct buf
 
 void buf_init(struct buf *b);

@@ -14,32 +14,32 @@
 #include <stdarg.h>
 
 /* code, machine-readable name (wire and JSON output), HTTP status */
-#define ERR_CODES(X)                                  \
-	X(OK, "ok", 200)                              \
-	X(INTERNAL, "internal", 500)                  \
-	X(IO, "io", 500)                              \
-	X(INVALID, "invalid_request", 400)            \
-	X(USAGE, "usage", 400)                        \
-	X(UNAUTHORIZED, "unauthorized", 401)          \
-	X(FORBIDDEN, "forbidden", 403)                \
-	X(NOT_FOUND, "not_found", 404)                \
-	X(METHOD, "method_not_allowed", 405)          \
-	X(CONFLICT, "conflict", 409)                  \
-	X(STATE, "invalid_state", 409)                \
-	X(TOO_LARGE, "too_large", 413)                \
-	X(MEDIA_TYPE, "unsupported_media_type", 415)  \
-	X(LIMIT, "limit_exceeded", 429)               \
-	X(NOT_IMPLEMENTED, "not_implemented", 501)    \
-	X(PROTOCOL, "protocol_error", 502)            \
-	X(UNAVAILABLE, "unavailable", 503)            \
-	X(TIMEOUT, "timeout", 504)                    \
+#define ERR_CODES(X)                                                                                                               \
+	X(OK, "ok", 200)                                                                                                           \
+	X(INTERNAL, "internal", 500)                                                                                               \
+	X(IO, "io", 500)                                                                                                           \
+	X(INVALID, "invalid_request", 400)                                                                                         \
+	X(USAGE, "usage", 400)                                                                                                     \
+	X(UNAUTHORIZED, "unauthorized", 401)                                                                                       \
+	X(FORBIDDEN, "forbidden", 403)                                                                                             \
+	X(NOT_FOUND, "not_found", 404)                                                                                             \
+	X(METHOD, "method_not_allowed", 405)                                                                                       \
+	X(CONFLICT, "conflict", 409)                                                                                               \
+	X(STATE, "invalid_state", 409)                                                                                             \
+	X(TOO_LARGE, "too_large", 413)                                                                                             \
+	X(MEDIA_TYPE, "unsupported_media_type", 415)                                                                               \
+	X(LIMIT, "limit_exceeded", 429)                                                                                            \
+	X(NOT_IMPLEMENTED, "not_implemented", 501)                                                                                 \
+	X(PROTOCOL, "protocol_error", 502)                                                                                         \
+	X(UNAVAILABLE, "unavailable", 503)                                                                                         \
+	X(TIMEOUT, "timeout", 504)                                                                                                 \
 	X(NO_SPACE, "no_space", 507)
 
 enum err_code {
 #define X(id, name, status) ERR_##id,
 	ERR_CODES(X)
 #undef X
-	ERR_CODE_COUNT
+		ERR_CODE_COUNT
 };
 
 struct err {
@@ -49,7 +49,10 @@ struct err {
 	char hint[256];
 };
 
-#define ERR_INIT { .code = ERR_OK }
+#define ERR_INIT                                                                                                                   \
+	{                                                                                                                          \
+		.code = ERR_OK                                                                                                     \
+	}
 
 /* Fill err and return -1, so that `return err_set(...)` is the idiom. Too long a message is cut. */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

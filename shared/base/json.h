@@ -20,8 +20,8 @@
 typedef struct cJSON js;
 
 struct js_limits {
-	size_t bytes;     /* whole document */
-	unsigned depth;   /* nesting */
+	size_t bytes;	  /* whole document */
+	unsigned depth;	  /* nesting */
 	unsigned members; /* objects' members and arrays' items, in all */
 };
 #define JS_LIMITS_DEFAULT ((struct js_limits){ .bytes = 16u << 20, .depth = 64, .members = 100000 })
@@ -33,11 +33,11 @@ void js_cleanup(js **v);
 #define auto_js __attribute__((cleanup(js_cleanup))) js
 
 enum js_type { JS_NULL, JS_BOOL, JS_NUMBER, JS_STRING, JS_ARRAY, JS_OBJECT };
-enum js_type js_type(const js *v);           /* JS_NULL for v == NULL */
-const char *js_type_name(enum js_type type); /* "null", "boolean", ... */
-const char *js_key(const js *v);             /* member name, or NULL */
+enum js_type js_type(const js *v);		  /* JS_NULL for v == NULL */
+const char *js_type_name(enum js_type type);	  /* "null", "boolean", ... */
+const char *js_key(const js *v);		  /* member name, or NULL */
 const js *js_get(const js *obj, const char *key); /* exact name; NULL when absent or obj is no object */
-const js *js_first(const js *v);             /* first child of an array or object */
+const js *js_first(const js *v);		  /* first child of an array or object */
 const js *js_next(const js *v);
 size_t js_count(const js *v);
 #define js_each(it, v) for (const js *it = js_first(v); it; it = js_next(it))
@@ -70,7 +70,7 @@ void jw_num(struct jw *w, double v); /* shortest that reads back; NaN and infini
 void jw_bool(struct jw *w, bool v);
 void jw_null(struct jw *w);
 void jw_raw(struct jw *w, const char *json, size_t n); /* trusted, already JSON */
-void jw_js(struct jw *w, const js *v);                 /* a parsed value again */
+void jw_js(struct jw *w, const js *v);		       /* a parsed value again */
 /* key and value in one call */
 void jw_kstr(struct jw *w, const char *key, const char *s);
 void jw_kint(struct jw *w, const char *key, int64_t v);

@@ -23,15 +23,15 @@ void *mem_try(size_t size) __attribute__((malloc));
 /* `auto_free char *p = ...;` frees at the end of the scope; give away with `return mem_steal(&p);`. */
 #define auto_free __attribute__((cleanup(mem_cleanup_free)))
 #define auto_fd __attribute__((cleanup(mem_cleanup_fd)))
-#define mem_steal(pp)                       \
-	({                                  \
-		__typeof__(*(pp)) p_ = *(pp); \
-		*(pp) = NULL;               \
-		p_;                         \
+#define mem_steal(pp)                                                                                                              \
+	({                                                                                                                         \
+		__typeof__(*(pp)) p_ = *(pp);                                                                                      \
+		*(pp) = NULL;                                                                                                      \
+		p_;                                                                                                                \
 	})
 
 void mem_cleanup_free(void *pp); /* free(*(void **)pp) */
-void mem_cleanup_fd(int *fd);    /* close unless -1 */
+void mem_cleanup_fd(int *fd);	 /* close unless -1 */
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

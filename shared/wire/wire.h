@@ -47,15 +47,15 @@
 
 enum wire_type {
 	WIRE_HELLO = 1, /* both: record WT_VERSION, WT_NONCE */
-	WIRE_OPEN,      /* host: record, WT_OP first */
-	WIRE_STARTED,   /* agent: record */
-	WIRE_DATA,      /* both: channel 0 stdin, 1 stdout (or tty), 2 stderr */
-	WIRE_EOF,       /* both: channel closed by its writer */
-	WIRE_CREDIT,    /* both: u32 bytes more on that channel */
-	WIRE_SIGNAL,    /* host: u8 signal number, to the process group */
-	WIRE_RESIZE,    /* host: u16 cols, u16 rows */
-	WIRE_EXIT,      /* agent: record */
-	WIRE_CLOSE,     /* host: no payload */
+	WIRE_OPEN,	/* host: record, WT_OP first */
+	WIRE_STARTED,	/* agent: record */
+	WIRE_DATA,	/* both: channel 0 stdin, 1 stdout (or tty), 2 stderr */
+	WIRE_EOF,	/* both: channel closed by its writer */
+	WIRE_CREDIT,	/* both: u32 bytes more on that channel */
+	WIRE_SIGNAL,	/* host: u8 signal number, to the process group */
+	WIRE_RESIZE,	/* host: u16 cols, u16 rows */
+	WIRE_EXIT,	/* agent: record */
+	WIRE_CLOSE,	/* host: no payload */
 	WIRE_TYPE_END
 };
 
@@ -65,37 +65,69 @@ enum wire_channel { WIRE_STDIN, WIRE_STDOUT, WIRE_STDERR, WIRE_CHANNELS };
 enum wire_op {
 	WIRE_OP_EXEC = 1,  /* ARG..., ENV..., CWD, USER, TTY, COLS, ROWS, TIMEOUT_MS, SESSION, ATTACH */
 	WIRE_OP_SESSIONS,  /* stdout: one JSON array of sessions; EXIT 0 */
-	WIRE_OP_KILL,      /* SESSION, SIGNAL: signal a session's group; a finished one is forgotten */
+	WIRE_OP_KILL,	   /* SESSION, SIGNAL: signal a session's group; a finished one is forgotten */
 	WIRE_OP_CONFIGURE, /* after restore: ID, HOSTNAME, SEED, WALL_MS, MAC, IP, GATEWAY, DNS, ENV...; EXIT 0 */
-	WIRE_OP_READ,      /* PATH [OFFSET] [LENGTH]: contents on stdout */
-	WIRE_OP_WRITE,     /* PATH [MODE]: stdin to a temporary beside it, then rename at EOF; parents are made; a CLOSE
+	WIRE_OP_READ,	   /* PATH [OFFSET] [LENGTH]: contents on stdout */
+	WIRE_OP_WRITE,	   /* PATH [MODE]: stdin to a temporary beside it, then rename at EOF; parents are made; a CLOSE
 			      before EOF leaves the old file */
-	WIRE_OP_LIST,      /* PATH [DEPTH]: stdout one JSON object a line */
-	WIRE_OP_STAT,      /* PATH: stdout one JSON object */
-	WIRE_OP_MKDIR,     /* PATH [MODE] [PARENTS]: EEXIST when there and not PARENTS */
-	WIRE_OP_REMOVE,    /* PATH [RECURSIVE] */
-	WIRE_OP_TAR,       /* PATH [NAME]: pax tar of the file or tree on stdout, its members named NAME/... (default: base name;
+	WIRE_OP_LIST,	   /* PATH [DEPTH]: stdout one JSON object a line */
+	WIRE_OP_STAT,	   /* PATH: stdout one JSON object */
+	WIRE_OP_MKDIR,	   /* PATH [MODE] [PARENTS]: EEXIST when there and not PARENTS */
+	WIRE_OP_REMOVE,	   /* PATH [RECURSIVE] */
+	WIRE_OP_TAR,	   /* PATH [NAME]: pax tar of the file or tree on stdout, its members named NAME/... (default: base name;
 			      "." = the contents only) */
-	WIRE_OP_UNTAR,     /* PATH: tar (plain, gz, zst) on stdin unpacked below PATH (made if missing); modes, times, links kept;
+	WIRE_OP_UNTAR,	   /* PATH: tar (plain, gz, zst) on stdin unpacked below PATH (made if missing); modes, times, links kept;
 			      owners kept with OWNERS=1; nothing leaves PATH */
-	WIRE_OP_INFO,      /* stdout: JSON {hostname, uptimeMs, memTotalKb, memAvailableKb, processes, agentVersion, load} */
+	WIRE_OP_INFO,	   /* stdout: JSON {hostname, uptimeMs, memTotalKb, memAvailableKb, processes, agentVersion, load} */
 	WIRE_OP_END
 };
 
 /* Tags of a record. A record is a sequence of (tag u8, length u16 or, with bit 7 of the tag set, u32; bytes). Integers are
  * 8-byte little endian. Unknown tags are skipped (forward compatible); a malformed record is refused whole. */
 enum wire_tag {
-	WT_OP = 1, WT_VERSION, WT_NONCE,
-	WT_ARG, WT_ENV /* "K=V" */, WT_CWD, WT_USER, WT_TTY, WT_COLS, WT_ROWS, WT_TIMEOUT_MS,
-	WT_SESSION, WT_ATTACH /* enum wire_attach */, WT_SINCE /* replay from this offset of the session's output */,
-	WT_SIGNAL, WT_PATH, WT_OFFSET, WT_LENGTH, WT_MODE, WT_DEPTH, WT_PARENTS, WT_RECURSIVE, WT_NAME, WT_OWNERS,
-	WT_ID, WT_HOSTNAME, WT_SEED, WT_WALL_MS /* in OPEN: host's clock; the guest steps its own if it is off by > 100 ms */,
-	WT_MAC /* "02:00:5e:10:00:01" */, WT_IP /* "10.0.2.15/24" or empty for no network */, WT_GATEWAY, WT_DNS,
+	WT_OP = 1,
+	WT_VERSION,
+	WT_NONCE,
+	WT_ARG,
+	WT_ENV /* "K=V" */,
+	WT_CWD,
+	WT_USER,
+	WT_TTY,
+	WT_COLS,
+	WT_ROWS,
+	WT_TIMEOUT_MS,
+	WT_SESSION,
+	WT_ATTACH /* enum wire_attach */,
+	WT_SINCE /* replay from this offset of the session's output */,
+	WT_SIGNAL,
+	WT_PATH,
+	WT_OFFSET,
+	WT_LENGTH,
+	WT_MODE,
+	WT_DEPTH,
+	WT_PARENTS,
+	WT_RECURSIVE,
+	WT_NAME,
+	WT_OWNERS,
+	WT_ID,
+	WT_HOSTNAME,
+	WT_SEED,
+	WT_WALL_MS /* in OPEN: host's clock; the guest steps its own if it is off by > 100 ms */,
+	WT_MAC /* "02:00:5e:10:00:01" */,
+	WT_IP /* "10.0.2.15/24" or empty for no network */,
+	WT_GATEWAY,
+	WT_DNS,
 	/* STARTED and EXIT */
-	WT_PID, WT_REPLAY /* bytes of scrollback that come first on stdout; WT_OFFSET: their place */,
+	WT_PID,
+	WT_REPLAY /* bytes of scrollback that come first on stdout; WT_OFFSET: their place */,
 	WT_CODE /* 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT come without STARTED */,
-	WT_TERMSIG /* signal that ended it, 0 if none */, WT_TIMED_OUT, WT_ERRNO, WT_MESSAGE,
-	WT_UTIME_US, WT_STIME_US, WT_MAXRSS_KB,
+	WT_TERMSIG /* signal that ended it, 0 if none */,
+	WT_TIMED_OUT,
+	WT_ERRNO,
+	WT_MESSAGE,
+	WT_UTIME_US,
+	WT_STIME_US,
+	WT_MAXRSS_KB,
 	WT_CREATED /* STARTED: 1 when the session is new, 0 when joined */,
 	WT_TAG_END
 };
@@ -122,8 +154,8 @@ uint32_t wire_get_u32(const uint8_t *p);
 /* ---- receiving ---- */
 struct wire_rx {
 	struct buf in;
-	size_t used;   /* bytes of in already handed out */
-	bool lost;     /* out of step: skip to a HELLO */
+	size_t used; /* bytes of in already handed out */
+	bool lost;   /* out of step: skip to a HELLO */
 };
 void wire_rx_init(struct wire_rx *rx);
 void wire_rx_free(struct wire_rx *rx);

@@ -298,6 +298,7 @@ static void test_replay_is_the_last_256_kib(void **state)
 			break;
 		close_stream(h, s);
 		host_forget(h);
+		usleep(5000); /* while a client catches up the terminal is not read */
 	}
 	host_wait_output(h, s, "200000\r\nlast\r\n");
 	assert_true(host_started_u64(s, WT_REPLAY) <= 256 * 1024);

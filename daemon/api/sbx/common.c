@@ -70,7 +70,7 @@ char **api_pairs(const js *obj)
 		return NULL;
 	char **list = mem_array(js_count(obj) + 1, sizeof(*list));
 	size_t n = 0;
-	js_each(it, obj)
+	js_each (it, obj)
 		list[n++] = mem_printf("%s=%s", js_key(it), js_str(it, ""));
 	return list;
 }
@@ -81,7 +81,7 @@ char **api_strings(const js *arr)
 		return NULL;
 	char **list = mem_array(js_count(arr) + 1, sizeof(*list));
 	size_t n = 0;
-	js_each(it, arr)
+	js_each (it, arr)
 		list[n++] = mem_strdup(js_str(it, ""));
 	return list;
 }
@@ -99,8 +99,18 @@ int api_signal(const char *word)
 		const char *word;
 		int signo;
 	} signals[] = {
-		{ "HUP", SIGHUP },   { "INT", SIGINT },   { "QUIT", SIGQUIT }, { "KILL", SIGKILL }, { "TERM", SIGTERM },   { "USR1", SIGUSR1 },
-		{ "USR2", SIGUSR2 }, { "STOP", SIGSTOP }, { "CONT", SIGCONT }, { "TSTP", SIGTSTP }, { "WINCH", SIGWINCH }, { "ALRM", SIGALRM },
+		{ "HUP", SIGHUP },
+		{ "INT", SIGINT },
+		{ "QUIT", SIGQUIT },
+		{ "KILL", SIGKILL },
+		{ "TERM", SIGTERM },
+		{ "USR1", SIGUSR1 },
+		{ "USR2", SIGUSR2 },
+		{ "STOP", SIGSTOP },
+		{ "CONT", SIGCONT },
+		{ "TSTP", SIGTSTP },
+		{ "WINCH", SIGWINCH },
+		{ "ALRM", SIGALRM },
 	};
 	for (size_t i = 0; word && i < ARRAY_LEN(signals); i++)
 		if (!strcmp(signals[i].word, word))

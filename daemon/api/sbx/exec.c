@@ -164,7 +164,9 @@ void api_read_exec(struct exec_request *q, const js *body)
 		.session = js_str(js_get(body, "session"), NULL),
 	};
 	const char *attach = js_str(js_get(body, "attach"), "auto");
-	q->spec.attach = !strcmp(attach, "create") ? EXEC_ATTACH_CREATE : !strcmp(attach, "only") ? EXEC_ATTACH_ONLY : EXEC_ATTACH_AUTO;
+	q->spec.attach = !strcmp(attach, "create") ? EXEC_ATTACH_CREATE
+		: !strcmp(attach, "only")	   ? EXEC_ATTACH_ONLY
+						   : EXEC_ATTACH_AUTO;
 }
 
 void api_free_exec(struct exec_request *q)

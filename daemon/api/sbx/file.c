@@ -13,7 +13,9 @@ static int parse_mode(const char *octal)
 
 static struct file_spec spec_of(struct http_req *r, enum file_op op)
 {
-	return (struct file_spec){ .op = op, .path = http_query(r, "path"), .user = http_query(r, "user"), .length = -1, .mode = -1 };
+	return (struct file_spec){
+		.op = op, .path = http_query(r, "path"), .user = http_query(r, "user"), .length = -1, .mode = -1
+	};
 }
 
 /* Start a small operation whose answer is collected. */
@@ -119,16 +121,23 @@ static void on_mkdir(struct collect *c, const struct err *err)
 		return;
 	}
 	const js *body = http_body(c->req);
-	struct file_spec spec = { .op = FILE_STAT, .path = js_str(js_get(body, "path"), ""), .user = js_str(js_get(body, "user"), NULL),
-		.length = -1, .mode = -1 };
+	struct file_spec spec = { .op = FILE_STAT,
+		.path = js_str(js_get(body, "path"), ""),
+		.user = js_str(js_get(body, "user"), NULL),
+		.length = -1,
+		.mode = -1 };
 	run_collected(c->req, &spec, on_mkdir_stat);
 }
 
 void sbx_makeDirectory(struct http_req *r)
 {
 	const js *body = http_body(r);
-	struct file_spec spec = { .op = FILE_MKDIR, .path = js_str(js_get(body, "path"), ""), .user = js_str(js_get(body, "user"), NULL),
-		.length = -1, .mode = parse_mode(js_str(js_get(body, "mode"), NULL)), .parents = js_bool(js_get(body, "parents"), false) };
+	struct file_spec spec = { .op = FILE_MKDIR,
+		.path = js_str(js_get(body, "path"), ""),
+		.user = js_str(js_get(body, "user"), NULL),
+		.length = -1,
+		.mode = parse_mode(js_str(js_get(body, "mode"), NULL)),
+		.parents = js_bool(js_get(body, "parents"), false) };
 	run_collected(r, &spec, on_mkdir);
 }
 

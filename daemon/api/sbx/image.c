@@ -1,52 +1,38 @@
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
 #include "daemon/core/builder.h"
-#include "daemon/image/image.h"
+#include "daemon/core/catalog.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 void api_write_image(struct jw *w, struct api *api, const char *name)
 {
-	struct image image = { 0 };
-	struct err err = ERR_INIT;
-	int found = image_find(core_config(api->core)->cache, name, &image, &err);
-	bool built = found == 1;
+	struct catalog_image image;
+	catalog_get(api->core, name, &image);
 	jw_obj(w);
-	jw_kstr(w, "name", name);
-	jw_kstr(w, "state", builder_is_building(core_builder(api->core), name) ? "building" : built ? "built" : "unbuilt");
-	jw_kstr(w, "key", built ? image.key : NULL);
-	jw_kstr(w, "kernel", built ? image.kernel_version : NULL);
+	jw_kstr(w, "name", image.name);
+	jw_kstr(w, "state", image.state);
+	jw_kstr(w, "key", image.key);
+	jw_kstr(w, "kernel", image.kernel);
 	jw_key(w, "sizeBytes");
-	if (built)
+	if (image.key)
 		jw_int(w, image.size_bytes);
 	else
 		jw_null(w);
-	api_write_time(w, "createdAt", built ? image.created_wall_ms : 0);
+	api_write_time(w, "createdAt", image.created_ms);
 	jw_obj_end(w);
-	if (built)
-		image_free(&image);
-}
-
-static bool is_known(const char *name)
-{
-	for (const char *const *n = image_recipes(); *n; n++)
-		if (!strcmp(*n, name))
-			return true;
-	return false;
+	catalog_release(&image);
 }
 
 /* The image named in the path, or NULL when 404 has been answered. */
 static const char *image_name(struct http_req *r)
 {
 	const char *name = http_param(r, "image");
-	if (is_known(name))
-		return name;
 	struct err err = ERR_INIT;
-	err_set(&err, ERR_NOT_FOUND, "no image '%s'", name);
-	err_hint(&err, "list them with: sbx image ls");
+	if (catalog_check(name, &err) == 0)
+		return name;
 	http_reply_err(r, &err);
 	return NULL;
 }
@@ -59,7 +45,7 @@ void sbx_listImages(struct http_req *r)
 	jw_obj(&w);
 	jw_key(&w, "images");
 	jw_arr(&w);
-	for (const char *const *n = image_recipes(); *n; n++)
+	for (const char *const *n = catalog_names(); *n; n++)
 		api_write_image(&w, api_of(r), *n);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
@@ -150,7 +136,8 @@ void sbx_buildImage(struct http_req *r)
 	struct build_call *call = mem_zalloc(sizeof(*call));
 	*call = (struct build_call){ .req = r, .name = mem_strdup(name), .begun_ms = clock_mono_ms() };
 	struct err err = ERR_INIT;
-	call->wait = builder_wait(core_builder(api_of(r)->core), name, (unsigned)vcpus, (unsigned)memory_mb, &build_call_ops, call, &err);
+	struct build_goal goal = { name, (unsigned)vcpus, (unsigned)memory_mb };
+	call->wait = builder_wait(core_builder(api_of(r)->core), &goal, &build_call_ops, call, &err);
 	if (!call->wait) {
 		http_reply_err(r, &err);
 		free(call->name);

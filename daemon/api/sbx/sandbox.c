@@ -96,8 +96,8 @@ static bool matches(const struct filter *f, const struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
 	return (!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
-	       (!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
-	       (!f->label || has_label(row->labels, f->label));
+		(!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
+		(!f->label || has_label(row->labels, f->label));
 }
 
 /* A cursor is the id of the last row of its page and its time, so that it holds when that row is deleted meanwhile. */
@@ -143,10 +143,11 @@ void sbx_listSandboxes(struct http_req *r)
 		struct sandbox *sb = sandbox_at(core, i);
 		if (!matches(&f, sb) || !is_after_cursor(sandbox_row(sb), cursor_ms, cursor_id))
 			continue;
-		if (n++ == limit) {
+		if (last && n == limit) {
 			next = mem_printf("%lld-%s", (long long)last->created_ms, last->id);
 			break;
 		}
+		n++;
 		last = sandbox_row(sb);
 		api_write_sandbox(&w, sb);
 	}
@@ -160,7 +161,7 @@ void sbx_listSandboxes(struct http_req *r)
 
 struct create_call {
 	struct http_req *req; /* NULL when the client has gone */
-	char *id;             /* the sandbox may be removed by others at any time */
+	char *id;	      /* the sandbox may be removed by others at any time */
 	bool pending, failed;
 };
 

@@ -26,12 +26,12 @@ struct stream_call {
 	struct api *api;
 	struct ws *ws;
 	struct execution *x;
-	char *sandbox;       /* id */
+	char *sandbox; /* id */
 	bool pty, started;
-	struct buf input;    /* stdin that the guest has not taken */
+	struct buf input; /* stdin that the guest has not taken */
 	bool eof;
-	size_t window;       /* stdin bytes the client may still send */
-	size_t to_grant;     /* taken by the guest, not yet granted again */
+	size_t window;	 /* stdin bytes the client may still send */
+	size_t to_grant; /* taken by the guest, not yet granted again */
 	size_t unconsumed[3];
 };
 
@@ -319,8 +319,9 @@ static void open_stream(struct http_req *r, bool pty)
 		return;
 	}
 	struct stream_call *call = mem_zalloc(sizeof(*call));
-	*call = (struct stream_call){ .api = api_of(r), .sandbox = mem_strdup(sandbox_row(sb)->id), .pty = pty, .input = BUF_INIT,
-		.window = STDIN_WINDOW };
+	*call = (struct stream_call){
+		.api = api_of(r), .sandbox = mem_strdup(sandbox_row(sb)->id), .pty = pty, .input = BUF_INIT, .window = STDIN_WINDOW
+	};
 	call->ws = http_upgrade(r, &ws_ops, call);
 	if (!call->ws) {
 		free(call->sandbox);

@@ -4,7 +4,7 @@
 
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
-#include "daemon/vm/template.h"
+#include "daemon/core/catalog.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "shared/base/version.h"
@@ -58,10 +58,9 @@ void sbx_getSystem(struct http_req *r)
 	jw_kstr(&w, "home", config->home);
 	jw_kstr(&w, "cache", config->cache);
 	char reason[256] = "";
-	enum vm_accel accel;
-	bool known = accel_known(config->cache, &accel, reason, NULL) == 1;
-	jw_kstr(&w, "acceleration", known ? accel_name(accel) : NULL);
-	jw_kstr(&w, "accelerationReason", known ? reason : NULL);
+	const char *accel = catalog_acceleration(api->core, reason);
+	jw_kstr(&w, "acceleration", accel);
+	jw_kstr(&w, "accelerationReason", accel ? reason : NULL);
 	jw_kint(&w, "sandboxes", (int64_t)sandbox_count(api->core));
 	jw_kint(&w, "running", (int64_t)count_running(api->core));
 	jw_key(&w, "listeners");
@@ -100,7 +99,6 @@ void sbx_addListener(struct http_req *r)
 }
 
 /* ---- shutdown ---- */
-
 
 static void on_reply_sent(struct http_req *r, bool delivered)
 {
