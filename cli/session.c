@@ -19,6 +19,7 @@
 #define WINDOW_START ((int64_t)256 * 1024)
 #define STDIN_SIZE ((size_t)64 * 1024)
 #define IMPATIENT_MS 2000
+#define EOF_KEY_MS 300
 #define START_MAX ((size_t)1 << 20) /* longest message that the daemon takes */
 
 enum { CH_STDIN, CH_STDOUT, CH_STDERR };
@@ -35,6 +36,7 @@ struct session {
 	size_t left_n;
 	int left_to; /* index of out */
 	bool stdin_open, raw;
+	bool eof_keys; /* our input has ended: say so until the terminal ends */
 	int64_t window;
 	struct escape escape;
 	uint8_t *in_buf; /* STDIN_SIZE, then the filtered copy STDIN_SIZE + 1 */
@@ -72,16 +74,18 @@ static void send_size(struct session *s)
 	send_text(s, &text);
 }
 
+/* The end-of-file key: what ends the input of a terminal. */
+static void send_eof_key(struct session *s)
+{
+	static const uint8_t channel = CH_STDIN, key = 4;
+	ws_queue(&s->ws, WS_BINARY, (struct ws_piece){ &channel, 1 }, (struct ws_piece){ &key, 1 });
+}
+
 static void send_eof(struct session *s)
 {
-	static const uint8_t channel = CH_STDIN, end_of_file = 4;
 	auto_buf text = BUF_INIT;
-	/* a terminal has no end of its input but the key for it */
-	if (s->config->tty)
-		ws_queue(&s->ws, WS_BINARY, (struct ws_piece){ &channel, 1 }, (struct ws_piece){ &end_of_file, 1 });
 	buf_str(&text, "{\"type\":\"eof\"}");
 	send_text(s, &text);
-	s->stdin_open = false;
 }
 
 static int not_text(const char *what, const char *value, struct err *err)
@@ -384,6 +388,22 @@ static void typed(struct session *s, size_t n)
 	}
 }
 
+/* The end of our input ends a command's; a named session goes on without us, one without a name is told by the key. */
+static void on_stdin_end(struct session *s)
+{
+	s->stdin_open = false;
+	if (s->config->op != SBX_OP_CONNECT_PTY) {
+		send_eof(s);
+	} else if (s->raw) {
+		finish(s, SESSION_INTERRUPTED, 128 + SIGHUP); /* the terminal was hung up */
+	} else if (s->config->session) {
+		finish(s, SESSION_DETACHED, 0);
+	} else {
+		send_eof_key(s);
+		s->eof_keys = true;
+	}
+}
+
 static int on_stdin(struct session *s, struct err *err)
 {
 	/* one byte less than the window: the escape machine may give back one that it held */
@@ -396,7 +416,7 @@ static int on_stdin(struct session *s, struct err *err)
 	if (n < 0)
 		return err_sys(err, errno, "cannot read standard input");
 	if (n == 0)
-		send_eof(s);
+		on_stdin_end(s);
 	else
 		typed(s, (size_t)n);
 	return 0;
@@ -416,8 +436,12 @@ static int step(struct session *s, struct err *err)
 	/* while an output is full, the end of the connection must not turn this into a busy loop */
 	if (s->left_n && !ws_queued(&s->ws))
 		p[0].fd = -1;
-	if (poll(p, ARRAY_LEN(p), -1) < 0)
+	int rc = poll(p, ARRAY_LEN(p), s->eof_keys ? EOF_KEY_MS : -1);
+	if (rc < 0)
 		return errno == EINTR ? 0 : err_sys(err, errno, "cannot wait");
+	/* a shell that was just starting, or in the middle of a line, has missed the one before */
+	if (rc == 0)
+		send_eof_key(s);
 	if (p[1].revents && on_signals(s, err))
 		return -1;
 	if (p[3].revents && (drain(s, err) || process(s, err)))

@@ -52,7 +52,11 @@ int build_main(const struct daemon_args *args)
 	/* Not to be outlived: the daemon undoes what waits for us. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
 		return 1;
-	if (image_build(args->cache, args->image, on_progress, NULL, &image, &err))
+	/* What is there is taken as it is: a new shape of it needs no network. */
+	int found = image_find(args->cache, args->image, &image, &err);
+	if (found < 0)
+		return fail(&err);
+	if (!found && image_build(args->cache, args->image, on_progress, NULL, &image, &err))
 		return fail(&err);
 	int rc = template_build(args->cache, &image, args->vcpus, args->memory_mb, on_progress, NULL, &tmpl, &err);
 	if (rc == 0)

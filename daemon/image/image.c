@@ -133,8 +133,10 @@ static int image_load(const char *dir, struct image *out, js **json, struct err 
 	if (fs_read(path, JSON_MAX, &text, err))
 		return -1;
 	auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
-	if (!v)
-		return err_prefix(err, "'%s'", path);
+	if (!v) {
+		err_prefix(err, "'%s'", path);
+		return -1;
+	}
 	out->name = mem_strdup(js_str(js_get(v, "name"), ""));
 	out->key = mem_strdup(js_str(js_get(v, "key"), ""));
 	out->kernel_version = mem_strdup(js_str(js_get(v, "kernelVersion"), ""));
@@ -203,7 +205,7 @@ static int for_each_image(const char *cache, const char *name, image_fn *fn, voi
 		/* a folder without a readable image.json is no image */
 		if (e->d_name[0] == '.' || image_load(path, &image, &json, NULL))
 			continue;
-		if (name && image.name && strcmp(name, image.name) != 0)
+		if (name && strcmp(name, image.name) != 0)
 			image_free(&image);
 		else
 			r = fn(arg, &image, json);

@@ -1,13 +1,11 @@
 #include "daemon/vm/link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/vm/sock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -414,49 +412,31 @@ static void start_talking(struct link *link)
 	uv_timer_start(&link->timer, on_hello_again, HELLO_AGAIN_MS, HELLO_AGAIN_MS);
 }
 
-/* A path longer than sun_path is reached through its folder's descriptor. */
-static int connect_unix(const char *path)
+static int connect_agent(const char *path, struct err *err)
 {
-	auto_free char *dir = mem_strdup(path);
-	char *slash = strrchr(dir, '/');
-	if (!slash)
-		return -EINVAL;
-	*slash = '\0';
-	auto_fd int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return -errno;
-	auto_free char *alias = mem_printf("/proc/self/fd/%d/%s", dirfd, slash + 1);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	if (strlen(alias) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(addr.sun_path, alias, strlen(alias) + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
-		int sys = errno;
-		close(fd);
-		return -sys;
-	}
-	return fd;
+	const char *slash = strrchr(path, '/');
+	auto_free char *dir = mem_strndup(path, slash ? (size_t)(slash - path) : 0);
+	return sock_connect(slash ? dir : ".", slash ? slash + 1 : path, err);
 }
 
 static void on_connect_time(uv_timer_t *timer)
 {
 	struct link *link = timer->data;
-	int fd = connect_unix(link->path);
-	if (fd == -EAGAIN || fd == -ECONNREFUSED || fd == -ENOENT) {
+	struct err err = ERR_INIT;
+	int fd = connect_agent(link->path, &err);
+	if (fd < 0 && (err.sys == EAGAIN || err.sys == ECONNREFUSED || err.sys == ENOENT)) {
 		uv_timer_start(&link->timer, on_connect_time, RETRY_MS, 0); /* backlog full or not there yet */
 		return;
 	}
-	int rc = fd < 0 ? fd : uv_pipe_open(&link->pipe, fd);
+	int rc = fd < 0 ? 0 : uv_pipe_open(&link->pipe, fd);
 	if (rc < 0) {
-		struct err why = ERR_INIT;
-		err_sys(&why, -rc, "cannot connect to '%s'", link->path);
-		link_fail(link, &why);
-		return;
+		close(fd);
+		err_sys(&err, -rc, "cannot use the connection to '%s'", link->path);
 	}
-	start_talking(link);
+	if (err.code != ERR_OK)
+		link_fail(link, &err);
+	else
+		start_talking(link);
 }
 
 struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const struct link_ops *ops, void *arg, struct err *err)

@@ -54,7 +54,7 @@ static void child_reset_signals(void)
 	for (int s = 1; s < NSIG; s++)
 		sigaction(s, &usual, NULL); /* fails for the two that cannot be changed, and need not */
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Put `from` at `to`, open across exec. */

@@ -85,11 +85,11 @@ kill_daemon() {
 }
 
 @test "a terminal session lives through the daemon's death" {
-	python3 "$TOP/tests/e2e/ws.py" "$SBX_HOME/sbxd.sock" /sandboxes/demo/pty --start '{"session": "long", "command": ["sh"]}' --send $'W=long-42\n' --for 0.5 >/dev/null
+	python3 "$TOP/tests/e2e/ws.py" "$SBX_HOME/sbxd.sock" /sandboxes/demo/pty --start '{"session": "long", "command": ["sh"]}' --send $'W=long-$((40+2)); echo $W\n' --until long-42 >/dev/null
 	kill_daemon
 	sbx ls
-	python3 "$TOP/tests/e2e/ws.py" "$SBX_HOME/sbxd.sock" /sandboxes/demo/pty --start '{"session": "long", "attach": "only"}' --send $'echo $W\n' --until 'long-42' --for 10 >"$WORK/long"
-	grep -q 'long-42' "$WORK/long"
+	python3 "$TOP/tests/e2e/ws.py" "$SBX_HOME/sbxd.sock" /sandboxes/demo/pty --start '{"session": "long", "attach": "only"}' --send $'echo and-$W\n' --until and-long-42 --for 10 >"$WORK/long"
+	grep -q and-long-42 "$WORK/long"
 	api /sandboxes/demo/sessions/long -X DELETE
 }
 

@@ -13,6 +13,10 @@ teardown_file() {
 	e2e_down
 }
 
+teardown() {
+	tmux -L sbx kill-server 2>/dev/null || true
+}
+
 # The shell in a tmux window of 100 x 30 characters, prompt `host$ `.
 window() { # window NAME
 	tmux -L sbx -f /dev/null new-session -d -s "$1" -x 100 -y 30 "env PS1='host\$ ' bash --norc --noprofile -i" 3>&- 4>&-
@@ -53,7 +57,6 @@ close_window() { tmux -L sbx kill-session -t "$1"; }
 	await w '^30 100'
 	await w '^istty'
 	await w '^code=7'
-	close_window w
 }
 
 @test "an interactive shell: typing, Ctrl-C, exit code" {
@@ -69,7 +72,6 @@ close_window() { tmux -L sbx kill-session -t "$1"; }
 	await w '^alive-2'
 	typed w 'exit 5'
 	await w '^code=5'
-	close_window w
 }
 
 @test "the window's size is followed" {
@@ -83,7 +85,6 @@ close_window() { tmux -L sbx kill-session -t "$1"; }
 	tmux -L sbx resize-window -t w -x 60 -y 20
 	wait_until 5 resized w '20 60'
 	typed w exit
-	close_window w
 }
 resized() {
 	typed "$1" 'stty size'
@@ -101,15 +102,13 @@ resized() {
 	sleep 1.2
 	refuse shows w '^missed-8'
 	typed w 'clear'
-	typed w 'sbx pty demo --session s1'
+	typed w 'sbx pty demo --session s1; echo code=$?'
 	await w 'missed-8'
 	await w 'before-3'
 	typed w 'echo again-$((5+5))'
 	await w '^again-10'
 	typed w 'exit 3'
-	typed w 'echo code=$?'
 	await w '^code=3'
-	close_window w
 }
 
 @test "a session outlives a client that is killed" {
@@ -124,7 +123,6 @@ resized() {
 	typed x 'echo $V'
 	await x '^kept-12'
 	typed x exit
-	close_window x
 }
 
 @test "several clients share a session, and both are listed" {
@@ -146,8 +144,6 @@ resized() {
 	await a '^still-18'
 	typed a exit
 	await a 'host\$ ?$'
-	close_window a
-	close_window b
 }
 
 @test "an escape that is changed or off" {
@@ -168,7 +164,6 @@ resized() {
 	typed w 'echo out-$((3*3))'
 	await w '^out-9'
 	await w 'host\$'
-	close_window w
 }
 
 @test "a doubled escape types one; an escape not after a newline is text" {
@@ -181,7 +176,6 @@ resized() {
 	typed w 'tail'
 	await w '[#$] ~tail'
 	typed w exit
-	close_window w
 }
 
 @test "the terminal is restored on every way out" {
@@ -207,7 +201,6 @@ resized() {
 		wait_until 5 test -s "$WORK/after"
 		diff "$WORK/before" "$WORK/after" || fail "after $way"
 	done
-	close_window w
 }
 
 @test "bytes pass unchanged both ways: UTF-8, control characters" {
@@ -222,7 +215,6 @@ resized() {
 	await w '^zwölf'
 	keys w C-d
 	typed w 'exit'
-	close_window w
 }
 
 @test "a window that is flooded still obeys Ctrl-C" {
@@ -237,7 +229,6 @@ resized() {
 	wait_until 10 shows w '^calm-25'
 	typed w exit
 	await w '^code='
-	close_window w
 }
 
 @test "no such sandbox: an error, and the terminal as before" {
@@ -245,5 +236,4 @@ resized() {
 	typed w 'sbx pty nosuch; echo code=$?'
 	await w 'nosuch'
 	await w '^code=1'
-	close_window w
 }
