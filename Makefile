@@ -26,7 +26,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSI
 # The one list of Debian packages: to build and run (PACKAGES), more for tests and lint (PACKAGES_CHECK), and the peers that bench
 # measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
-	libarchive-dev libacl1-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
+	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
 	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux python3 python3-yaml git tar
@@ -66,7 +66,7 @@ GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 SBXGEN_SRC := $(call src,shared/gen) $(BASE)
 SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http $(sort $(wildcard daemon/api/*))) $(BASE) $(WIRE) $(CONTRACT)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http $(sort $(wildcard daemon/api/*))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 

@@ -17,13 +17,20 @@ struct create_options {
 /* clang-format off */
 #define CREATE_OPTIONS(type, m) \
 	{ .kind = OPT_STR, .name = "name", .arg = "NAME", .help = "name to call it by", .off = offsetof(type, m.name) }, \
-	{ .kind = OPT_STR, .name = "image", .arg = "IMAGE", .help = "image to start from (default base)", .off = offsetof(type, m.image) }, \
-	{ .kind = OPT_INT, .name = "vcpus", .arg = "N", .help = "virtual CPUs (default 1)", .off = offsetof(type, m.vcpus), .min = 1, .max = 16 }, \
-	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default 256)", .off = offsetof(type, m.memory), .min = 128, .max = 16384 }, \
-	{ .kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V", .help = "environment of its commands, repeatable; K alone takes our value", .off = offsetof(type, m.env) }, \
-	{ .kind = OPT_PAIRS, .name = "label", .arg = "K=V", .help = "label to find it by, repeatable", .off = offsetof(type, m.labels) }, \
-	{ .kind = OPT_INT, .name = "timeout", .arg = "S", .help = "remove it after so many seconds (default: keep)", .off = offsetof(type, m.timeout), .min = 0, .max = 31536000 }, \
-	{ .kind = OPT_BOOL, .name = "net", .help = "outbound network (never to this machine itself)", .off = offsetof(type, m.net) }
+	{ .kind = OPT_STR, .name = "image", .arg = "IMAGE", .help = "image to start from (default base)", \
+		.off = offsetof(type, m.image) }, \
+	{ .kind = OPT_INT, .name = "vcpus", .arg = "N", .help = "virtual CPUs (default 1)", \
+		.off = offsetof(type, m.vcpus), .min = 1, .max = 16 }, \
+	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default 256)", \
+		.off = offsetof(type, m.memory), .min = 128, .max = 16384 }, \
+	{ .kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V", \
+		.help = "environment of its commands, repeatable; K alone takes our value", .off = offsetof(type, m.env) }, \
+	{ .kind = OPT_PAIRS, .name = "label", .arg = "K=V", .help = "label to find it by, repeatable", \
+		.off = offsetof(type, m.labels) }, \
+	{ .kind = OPT_INT, .name = "timeout", .arg = "S", .help = "remove it after so many seconds (default: keep)", \
+		.off = offsetof(type, m.timeout), .min = 0, .max = 31536000 }, \
+	{ .kind = OPT_BOOL, .name = "net", .help = "outbound network (never to this machine itself)", \
+		.off = offsetof(type, m.net) }
 /* clang-format on */
 
 /* Create and wait. The sandbox object; NULL with err, or NULL with *interrupted = 128 + signal when a signal came on sig_fd

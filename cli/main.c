@@ -203,7 +203,7 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 static int hold_standard_streams(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY | O_CLOEXEC) != fd)
 			return -1;
 	return 0;
 }

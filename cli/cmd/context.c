@@ -17,7 +17,8 @@ static void add(struct jw *w, const char *name, const char *endpoint, bool curre
 /* The local daemon without the flags and variables that may hide it. */
 static int local_endpoint(struct endpoint *out, struct err *err)
 {
-	auto_free char *host = getenv("SBX_HOST") ? mem_strdup(getenv("SBX_HOST")) : NULL;
+	const char *set = getenv("SBX_HOST");
+	auto_free char *host = set ? mem_strdup(set) : NULL;
 	unsetenv("SBX_HOST");
 	int rc = endpoint_resolve(NULL, NULL, out, err);
 	if (host)

@@ -92,14 +92,22 @@ static int list_sessions(struct cli *cli, struct client *c, const char *sandbox,
 	return 0;
 }
 
+static void tell_detached(struct cli *cli, const struct session_config *config, const struct session_result *result)
+{
+	const char *name = *result->name ? result->name : config->session;
+	if (name)
+		cli_warn(cli, "detached from session '%s'; 'sbx pty %s --session %s' comes back", name, config->sandbox, name);
+	else
+		cli_warn(cli, "detached; 'sbx pty --list %s' shows the sessions", config->sandbox);
+}
+
 static int open_terminal(struct cli *cli, struct client *c, struct session_config *config, struct err *err)
 {
 	struct session_result result;
 	if (session_run(c, config, &result, err))
 		return -1;
 	if (result.end == SESSION_DETACHED)
-		cli_warn(cli, "detached from session '%s'; 'sbx pty %s --session %s' comes back", result.name, config->sandbox,
-			result.name);
+		tell_detached(cli, config, &result);
 	return session_code(cli, &result, config);
 }
 

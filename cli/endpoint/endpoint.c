@@ -96,7 +96,7 @@ static int refused(const struct endpoint *ep, int sys, struct err *err)
 	err_set(err, ERR_UNAVAILABLE, "cannot reach the daemon at '%s': %s", ep->shown, strerror(sys));
 	if (err)
 		err->sys = sys;
-	return -1;
+	return ep->managed ? -1 : err_hint(err, "start the daemon there: sbx up");
 }
 
 /* connect(2) gets a time limit from SO_SNDTIMEO; afterwards the descriptor is non-blocking and it has no effect. */

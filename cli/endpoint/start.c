@@ -77,7 +77,7 @@ static int spawn(const struct launch *l, struct err *err)
 /* Read what the daemon says of its start: one line. */
 static int wait_ready(int fd, const char *log_path, struct err *err)
 {
-	char text[512];
+	char text[512] = "";
 	size_t n = 0;
 	int64_t end = clock_mono_ms() + START_MS;
 	while (n < sizeof(text) - 1 && !memchr(text, '\n', n)) {

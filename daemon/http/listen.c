@@ -14,6 +14,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/sock.h"
 
 #define BACKLOG 511
 #define RETRY_MS 200
@@ -138,43 +139,21 @@ static struct listener *add_listener(struct http_server *s, int fd, struct err *
 /* ---- Unix ---- */
 
 /* The name in sun_path goes through the folder's descriptor: $SBX_HOME may be longer than the 108 bytes there. */
-static int unix_address(const char *path, int dir, struct sockaddr_un *out, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	int n = snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/%s", dir, name);
-	if (!*name || n < 0 || (size_t)n >= sizeof(out->sun_path))
-		return err_set(err, ERR_INVALID, "socket name in '%s' is empty or too long", path);
-	return 0;
-}
-
-static int open_folder(const char *path, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	auto_free char *dir = !slash ? mem_strdup(".") : mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		err_sys(err, errno, "cannot open folder '%s'", dir);
-	return fd;
-}
-
 /* Make room at path: nothing there is fine, a socket that nobody answers is removed, anything else is an error. */
-static int clear_stale(const char *path, const struct sockaddr_un *addr, struct err *err)
+static int clear_stale(const char *path, struct err *err)
 {
 	struct stat st;
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot look at '%s'", path);
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(err, ERR_CONFLICT, "'%s' exists and is no socket", path);
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot make a socket");
+	struct err why = ERR_INIT;
+	auto_fd int fd = sock_connect(path, &why);
 	/* EAGAIN: somebody listens, but has his queue full */
-	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno == EAGAIN)
+	if (fd >= 0 || why.sys == EAGAIN)
 		return err_set(err, ERR_CONFLICT, "a daemon is already listening on '%s'", path);
-	if (errno != ECONNREFUSED && errno != ENOENT)
-		return err_sys(err, errno, "cannot find out who owns '%s'", path);
+	if (why.sys != ECONNREFUSED && why.sys != ENOENT)
+		return err_sys(err, why.sys, "cannot find out who owns '%s'", path);
 	if (unlink(path) != 0 && errno != ENOENT)
 		return err_sys(err, errno, "cannot remove the stale socket '%s'", path);
 	return 0;
@@ -203,8 +182,8 @@ static int new_socket(int family, struct err *err)
 int http_listen_unix(struct http_server *s, const char *path, struct err *err)
 {
 	struct sockaddr_un addr;
-	auto_fd int dir = open_folder(path, err);
-	if (dir < 0 || unix_address(path, dir, &addr, err) != 0 || clear_stale(path, &addr, err) != 0)
+	auto_fd int dir = -1;
+	if (sock_address(path, &addr, &dir, err) != 0 || clear_stale(path, err) != 0)
 		return -1;
 	int fd = new_socket(AF_UNIX, err);
 	if (fd < 0)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/vm/qcow2.h"
-#include "daemon/vm/sock.h"
+#include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -54,8 +54,10 @@ static int make_disk(const struct boot *b, const struct image *image, struct err
 
 static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)
 {
-	auto_fd int agent = sock_listen(b->dir, "agent.sock", err);
-	auto_fd int qmp = agent < 0 ? -1 : sock_listen(b->dir, "qmp.sock", err);
+	auto_free char *agent_path = fs_join(b->dir, "agent.sock");
+	auto_free char *qmp_path = fs_join(b->dir, "qmp.sock");
+	auto_fd int agent = sock_listen(agent_path, err);
+	auto_fd int qmp = agent < 0 ? -1 : sock_listen(qmp_path, err);
 	struct machine m = *wanted;
 
 	if (agent < 0 || qmp < 0)
@@ -117,8 +119,9 @@ int boot_start(struct boot *b, const struct image *image, const struct machine *
 		.console = fs_join(dir, "console.log"),
 		.log_fd = -1,
 		.probe.fd = -1 };
+	auto_free char *path = fs_join(dir, "agent.sock");
 	if (!make_disk(b, image, err) && !start_vmm(b, image, m, err)) {
-		int fd = sock_connect(dir, "agent.sock", err);
+		int fd = sock_connect(path, err);
 		if (fd >= 0 && !probe_open(&b->probe, fd, clock_mono_ms() + timeout_ms, err))
 			return 0;
 		b->probe.fd = -1;

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/vm/sock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/sock.h"
 
 enum {
 	STREAMS_MAX = 256,
@@ -17,6 +17,8 @@ enum {
 	CREDIT_STEP = WIRE_WINDOW / 4, /* returning credit in steps saves frames; the guest still has 3/4 of the window */
 	RETRY_MS = 20,
 	HELLO_AGAIN_MS = 250,
+	OUT_INPUT_MAX = 1024 * 1024, /* stdin waits in its stream while so much is unsent, whatever credit the guest gave */
+	OUT_MAX = 32 * 1024 * 1024,  /* and a guest that reads nothing at all is given up: control frames need no credit */
 };
 
 struct link_stream {
@@ -28,6 +30,7 @@ struct link_stream {
 	int64_t opened_ms;
 	bool answered, done; /* STARTED or EXIT came; on_exit was given */
 	bool eof_wanted, eof_sent, starved;
+	bool eof_got[WIRE_CHANNELS];
 	struct buf open_record;		  /* kept until the link is up */
 	struct buf input;		  /* stdin that has no credit yet */
 	uint64_t credit;		  /* stdin bytes we may send */
@@ -56,6 +59,7 @@ struct link {
 
 static void link_fail(struct link *link, const struct err *why);
 static void flush(struct link *link);
+static void send_waiting(struct link *link);
 
 /* ---- streams: bookkeeping ---- */
 
@@ -123,10 +127,22 @@ static void on_written(uv_write_t *req, int status)
 		return;
 	}
 	flush(link);
+	send_waiting(link);
+}
+
+static void on_overflow(uv_timer_t *timer)
+{
+	struct err why = ERR_INIT;
+	err_set(&why, ERR_UNAVAILABLE, "the agent does not read what it is sent");
+	link_fail(timer->data, &why);
 }
 
 static void flush(struct link *link)
 {
+	if (link->up && (buf_failed(&link->out) || link->out.len > OUT_MAX)) {
+		uv_timer_start(&link->timer, on_overflow, 0, 0); /* from the loop; idle while the link is up */
+		return;
+	}
 	if (!link->connected || link->writing || link->closing || link->out.len == 0)
 		return;
 	uv_buf_t b = uv_buf_init(link->out.p, (unsigned)link->out.len);
@@ -153,7 +169,7 @@ static void stream_send_input(struct link_stream *s)
 	if (!link || !link->up)
 		return;
 	size_t at = 0;
-	while (s->credit > 0 && at < s->input.len) {
+	while (s->credit > 0 && at < s->input.len && link->out.len + link->in_flight.len < OUT_INPUT_MAX) {
 		size_t n = s->input.len - at;
 		if (n > WIRE_CHUNK)
 			n = WIRE_CHUNK;
@@ -169,6 +185,27 @@ static void stream_send_input(struct link_stream *s)
 		wire_put(&link->out, WIRE_EOF, WIRE_STDIN, s->id, NULL, 0);
 	}
 	flush(link);
+}
+
+/* Tell a writer that waits when there is room again. True when it was told. */
+static bool stream_wake(struct link_stream *s)
+{
+	if (!s->starved || s->input.len >= STDIN_QUEUE_MAX / 2)
+		return false;
+	s->starved = false;
+	if (s->ops->on_writable)
+		s->ops->on_writable(s->arg);
+	return true;
+}
+
+/* Room for stdin again. A callback may release any stream: after one it begins anew. */
+static void send_waiting(struct link *link)
+{
+	struct link_stream *s = link->streams;
+	while (s && link->up && !link->writing) {
+		stream_send_input(s);
+		s = stream_wake(s) ? link->streams : s->next;
+	}
 }
 
 /* ---- frames from the guest ---- */
@@ -245,9 +282,15 @@ static void got_stream_frame(struct link_stream *s, const struct wire_frame *f)
 			break;
 		}
 		s->granted[f->channel] -= f->length;
-		s->ops->on_data(s->arg, f->channel, f->payload, f->length);
+		if (f->length > 0) /* an empty one costs no credit: a flood of them must cost our client nothing */
+			s->ops->on_data(s->arg, f->channel, f->payload, f->length);
 		break;
 	case WIRE_EOF:
+		if (s->eof_got[f->channel]) {
+			cut(s, "two ends of one channel");
+			break;
+		}
+		s->eof_got[f->channel] = true;
 		if (s->ops->on_eof)
 			s->ops->on_eof(s->arg, f->channel);
 		break;
@@ -258,11 +301,7 @@ static void got_stream_frame(struct link_stream *s, const struct wire_frame *f)
 		}
 		s->credit += wire_get_u32(f->payload);
 		stream_send_input(s);
-		if (s->starved && s->input.len < STDIN_QUEUE_MAX / 2) {
-			s->starved = false;
-			if (s->ops->on_writable)
-				s->ops->on_writable(s->arg);
-		}
+		stream_wake(s);
 		break;
 	default:
 		cut(s, "unexpected frame");
@@ -313,6 +352,12 @@ static void got_bytes(struct link *link)
 		struct link_stream *s = link->up ? stream_find(link, f.stream) : NULL;
 		if (s)
 			got_stream_frame(s, &f);
+	}
+	if (link->up && link->rx.lost) {
+		/* Nothing it says would be heard until somebody says HELLO: begin anew. */
+		struct err why = ERR_INIT;
+		err_set(&why, ERR_PROTOCOL, "the agent sent bytes that are no frame");
+		link_fail(link, &why);
 	}
 }
 
@@ -412,18 +457,11 @@ static void start_talking(struct link *link)
 	uv_timer_start(&link->timer, on_hello_again, HELLO_AGAIN_MS, HELLO_AGAIN_MS);
 }
 
-static int connect_agent(const char *path, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	auto_free char *dir = mem_strndup(path, slash ? (size_t)(slash - path) : 0);
-	return sock_connect(slash ? dir : ".", slash ? slash + 1 : path, err);
-}
-
 static void on_connect_time(uv_timer_t *timer)
 {
 	struct link *link = timer->data;
 	struct err err = ERR_INIT;
-	int fd = connect_agent(link->path, &err);
+	int fd = sock_connect(link->path, &err);
 	if (fd < 0 && (err.sys == EAGAIN || err.sys == ECONNREFUSED || err.sys == ENOENT)) {
 		uv_timer_start(&link->timer, on_connect_time, RETRY_MS, 0); /* backlog full or not there yet */
 		return;

@@ -11,7 +11,7 @@
 
 #include "daemon/vm/machine.h"
 #include "daemon/vm/qcow2.h"
-#include "daemon/vm/sock.h"
+#include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "daemon/vm/vm.h"
 #include "shared/base/fs.h"
@@ -61,11 +61,6 @@ struct vm {
 char *vm_agent_socket(const char *dir)
 {
 	return fs_join(dir, AGENT_SOCKET);
-}
-
-int vm_connect_agent(const char *dir, struct err *err)
-{
-	return sock_connect(dir, AGENT_SOCKET, err);
 }
 
 pid_t vm_pid(const struct vm *vm)
@@ -298,8 +293,10 @@ static int net_make(struct net *net, struct err *err)
 /* The child, with everything it inherits. */
 static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct net *net, int hold, struct err *err)
 {
-	auto_fd int agent = sock_listen(config->dir, AGENT_SOCKET, err);
-	auto_fd int qmp = agent < 0 ? -1 : sock_listen(config->dir, QMP_SOCKET, err);
+	auto_free char *agent_path = vm_agent_socket(config->dir);
+	auto_free char *qmp_path = fs_join(config->dir, QMP_SOCKET);
+	auto_fd int agent = sock_listen(agent_path, err);
+	auto_fd int qmp = agent < 0 ? -1 : sock_listen(qmp_path, err);
 	auto_fd int state = open(config->tmpl->state, O_RDONLY | O_CLOEXEC);
 	auto_free char *qemu = machine_find_qemu(err);
 	auto_free char *disk = fs_join(config->dir, "disk.qcow2");
@@ -372,7 +369,8 @@ struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb 
 
 int vm_go(struct vm *vm, struct err *err)
 {
-	vm->qmp_fd = sock_connect(vm->dir, QMP_SOCKET, err);
+	auto_free char *path = fs_join(vm->dir, QMP_SOCKET);
+	vm->qmp_fd = sock_connect(path, err);
 	if (vm->qmp_fd < 0)
 		return -1;
 	if (send(vm->qmp_fd, restore_commands, sizeof(restore_commands) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=

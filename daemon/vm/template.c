@@ -14,7 +14,7 @@
 #include "daemon/vm/accel.h"
 #include "daemon/vm/boot.h"
 #include "daemon/vm/qmp.h"
-#include "daemon/vm/sock.h"
+#include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "shared/base/fs.h"
 #include "shared/base/json.h"
@@ -178,7 +178,8 @@ static int await_migration(struct qmp *q, struct err *err)
 /* QEMU may not start programs, so the state goes to a descriptor that it is given. */
 static int save_state(const struct boot *boot, int state, struct err *err)
 {
-	int fd = sock_connect(boot->dir, "qmp.sock", err);
+	auto_free char *path = fs_join(boot->dir, "qmp.sock");
+	int fd = sock_connect(path, err);
 	struct qmp *q = fd < 0 ? NULL : qmp_open(fd, QMP_MS, err);
 
 	if (!q)

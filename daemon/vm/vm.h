@@ -46,9 +46,6 @@ pid_t vm_pid(const struct vm *vm);
 uint64_t vm_start_time(const struct vm *vm);
 /* Path of the agent socket in a VM's dir: allocated. It may be longer than a socket's address can be (107 bytes). */
 char *vm_agent_socket(const char *dir);
-/* Connect to it whatever its length: a non-blocking, close-on-exec descriptor, or -1 with err. Succeeds from vm_spawn on: what is
- * written before the VMM is up waits in the socket. */
-int vm_connect_agent(const char *dir, struct err *err);
 /* What the VMM has complained of so far, appended to out; nothing for an adopted one that says nothing. */
 void vm_log(const struct vm *vm, struct buf *out);
 /* SIGKILL (also ends a stopped process); on_exit follows. */

@@ -118,8 +118,8 @@ resized() {
 	typed w 'V=kept-$((6+6))'
 	close_window w
 	window x
-	typed x 'sbx pty demo --session s2'
-	await x '[#$] ?'
+	typed x 'sbx pty demo --session s2; echo code=$?'
+	await x 'root@demo'
 	typed x 'echo $V'
 	await x '^kept-12'
 	typed x exit

@@ -1,4 +1,4 @@
-/* link: tests/unit/http_?*.c daemon/http/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lcmocka */
+/* link: tests/unit/http_?*.c daemon/http/?*.c shared/net/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lcmocka */
 /*
  * Hostile clients: the bytes of one connection, as they are or as frames after a good WebSocket handshake (first byte odd), and
  * the small parsers on their own.

@@ -45,13 +45,24 @@ static int teardown(void **state)
 	return 0;
 }
 
-static char *env[] = { "A=1", "EMPTY=", "TEXT=two\nlines", NULL };
-static char *none[] = { NULL };
+static const char *const env[] = { "A=1", "EMPTY=", "TEXT=two\nlines", NULL };
+static const char *const none[] = { NULL };
 
-static struct db_sandbox sample(char *id, char *name)
+/* The row only reads what it is given here: its members are not const because rows that db gives are their owner's. */
+#define LENT(s) ((char *)(uintptr_t)(s))
+
+static struct db_sandbox sample(const char *id, const char *name)
 {
-	return (struct db_sandbox){ .id = id, .name = name, .image = "base", .state = "creating", .env = env, .labels = none, .vcpus = 1,
-		.memory_mb = 256, .created_ms = 1000, .expires_ms = 0 };
+	return (struct db_sandbox){ .id = LENT(id),
+		.name = LENT(name),
+		.image = LENT("base"),
+		.state = LENT("creating"),
+		.env = (char **)(uintptr_t)env,
+		.labels = (char **)(uintptr_t)none,
+		.vcpus = 1,
+		.memory_mb = 256,
+		.created_ms = 1000,
+		.expires_ms = 0 };
 }
 
 static int take(void *arg, struct db_sandbox *row)
@@ -68,10 +79,10 @@ static void test_round_trip(void **state)
 	struct err err = ERR_INIT;
 	struct db_sandbox row = sample("id1", "demo");
 	assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
-	row.state = "running";
+	row.state = LENT("running");
 	row.pid = 42;
 	row.start_time = INT64_MAX;
-	row.reason = "because";
+	row.reason = LENT("because");
 	assert_int_equal(db_sandbox_update(f->db, &row, &err), 0);
 	db_close(f->db);
 	f->db = db_open(f->path, &err);
@@ -108,7 +119,8 @@ static void test_keys(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = ERR_INIT;
-	struct db_key key = { .id = "k1", .name = "ci", .created_ms = 5, .prefix = "sbx_abcd", .hash = "aa" }, got = { 0 };
+	struct db_key key = { .id = LENT("k1"), .name = LENT("ci"), .created_ms = 5, .prefix = "sbx_abcd", .hash = "aa" },
+		      got = { 0 };
 	assert_int_equal(db_key_insert(f->db, &key, &err), 0);
 	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 1);
 	assert_string_equal(got.name, "ci");
@@ -166,7 +178,8 @@ static void test_damaged_file_is_refused(void **state)
 	struct fixture *f = *state;
 	db_close(f->db);
 	struct err err = ERR_INIT;
-	static const char junk[] = "this is no database, but it is long enough to be taken for one if nobody looks at its first bytes";
+	static const char junk[] =
+		"this is no database, but it is long enough to be taken for one if nobody looks at its first bytes";
 	assert_int_equal(fs_write_atomic(f->path, junk, sizeof(junk), 0600, &err), 0);
 	f->db = db_open(f->path, &err);
 	assert_null(f->db);

@@ -1,4 +1,4 @@
-/* link: shared/wire/wire.c shared/wire/record.c daemon/vm/link.c daemon/vm/sock.c | -luv */
+/* link: shared/wire/wire.c shared/wire/record.c daemon/vm/link.c shared/net/sock.c | -luv */
 /* link against the real agent, which runs on the host behind a Unix socket as it does behind QEMU's. */
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/sock.c daemon/vm/machine.c daemon/vm/qcow2.c | -luv */
+/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c | -luv */
 /* The driver with a VMM played by a script: life and death of the process, its sockets, its descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 
 #include "daemon/vm/machine.h"
 #include "daemon/vm/qcow2.h"
-#include "daemon/vm/sock.h"
+#include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "daemon/vm/vm.h"
 #include "shared/base/fs.h"
@@ -158,7 +158,8 @@ static void lives_and_dies(void **state)
 	auto_free char *dir = NULL;
 	struct vm *vm = spawn(f, "alive", &dir, on_end);
 	auto_free char *log = fs_join(dir, "qemu.log");
-	auto_fd int early = vm_connect_agent(dir, &err); /* before anybody is there to accept */
+	auto_free char *agent = vm_agent_socket(dir);
+	auto_fd int early = sock_connect(agent, &err); /* before anybody is there to accept */
 
 	assert_true(early >= 0);
 	assert_int_equal(vm_go(vm, &err), 0);
@@ -262,19 +263,19 @@ static void long_path(void **state)
 	struct stat st;
 
 	assert_int_equal(fs_mkdirs(dir, 0700, &err), 0);
-	assert_int_equal(sock_connect(dir, "s.sock", &err), -1);
+	assert_int_equal(sock_connect(path, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
-	auto_fd int listener = sock_listen(dir, "s.sock", &err);
+	auto_fd int listener = sock_listen(path, &err);
 	assert_true(listener >= 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	auto_fd int client = sock_connect(dir, "s.sock", &err);
+	auto_fd int client = sock_connect(path, &err);
 	assert_true(client >= 0);
 	auto_fd int server = accept(listener, NULL, NULL);
 	assert_int_equal(write(client, "x", 1), 1);
 	char c = 0;
 	assert_int_equal(read(server, &c, 1), 1);
-	auto_fd int other = sock_listen(dir, "s.sock", &err); /* what a dead one left is replaced */
+	auto_fd int other = sock_listen(path, &err); /* what a dead one left is replaced */
 	assert_true(other >= 0);
 }
 

@@ -1,4 +1,4 @@
-#include "daemon/vm/sock.h"
+#include "shared/net/sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -6,35 +6,37 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "shared/base/mem.h"
 
 enum { BACKLOG = 8 };
 
-/* The address goes through /proc, so that the folder is one short component. */
-static int address(const char *dir, const char *name, int *dir_fd, struct sockaddr_un *out, struct err *err)
+int sock_address(const char *path, struct sockaddr_un *out, int *dir_fd, struct err *err)
 {
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	auto_free char *dir = slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
 	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	*dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*dir_fd < 0)
-		return err_sys(err, errno, "cannot open '%s'", dir);
+		return err_sys(err, errno, "cannot open folder '%s'", dir);
 	int n = snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d/%s", *dir_fd, name);
-	if (n < 0 || (size_t)n >= sizeof(out->sun_path))
-		return err_set(err, ERR_INVALID, "the socket name '%s' is too long", name);
-	return 0;
+	if (*name && n > 0 && (size_t)n < sizeof(out->sun_path))
+		return 0;
+	close(*dir_fd);
+	*dir_fd = -1;
+	return err_set(err, ERR_INVALID, "the name of the socket '%s' is empty or too long", path);
 }
 
-int sock_listen(const char *dir, const char *name, struct err *err)
+int sock_listen(const char *path, struct err *err)
 {
 	struct sockaddr_un addr;
 	auto_fd int dir_fd = -1;
-
-	if (address(dir, name, &dir_fd, &addr, err))
+	if (sock_address(path, &addr, &dir_fd, err))
 		return -1;
-	if (unlinkat(dir_fd, name, 0) && errno != ENOENT)
-		return err_sys(err, errno, "cannot replace '%s/%s'", dir, name);
+	if (unlink(path) && errno != ENOENT)
+		return err_sys(err, errno, "cannot replace '%s'", path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot make a socket");
@@ -43,15 +45,14 @@ int sock_listen(const char *dir, const char *name, struct err *err)
 		return fd;
 	int sys = errno;
 	close(fd);
-	return err_sys(err, sys, "cannot listen on '%s/%s'", dir, name);
+	return err_sys(err, sys, "cannot listen on '%s'", path);
 }
 
-int sock_connect(const char *dir, const char *name, struct err *err)
+int sock_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un addr;
 	auto_fd int dir_fd = -1;
-
-	if (address(dir, name, &dir_fd, &addr, err))
+	if (sock_address(path, &addr, &dir_fd, err))
 		return -1;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -60,5 +61,5 @@ int sock_connect(const char *dir, const char *name, struct err *err)
 		return fd;
 	int sys = errno;
 	close(fd);
-	return err_sys(err, sys, "cannot connect to '%s/%s'", dir, name);
+	return err_sys(err, sys, "cannot connect to '%s'", path);
 }
