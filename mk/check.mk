@@ -26,7 +26,7 @@ link_obj = $(sort $(patsubst $(OBJ)/build/gen/%,$(OBJ)/gen/%,$(call obj,$(call l
 
 $(call obj,$(UNIT_SRC) $(FUZZ_SRC) $(CONTRACT)): | $(GENH)
 # The compiler does not know that cmocka's asserts do not come back.
-$(call obj,$(sort $(wildcard tests/unit/*.c))): WARN += -Wno-null-dereference
+$(call obj,$(sort $(wildcard tests/unit/*.c))): CFLAGS += -Wno-null-dereference
 
 .SECONDEXPANSION:
 $(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $$(call link_obj,tests/unit/$$*.c)

@@ -129,7 +129,8 @@ static int look(struct client *c, struct side *s, struct err *err)
 
 static int no_folder(const struct side *s, struct err *err)
 {
-	return err_set(err, ERR_INVALID, s->exists ? "'%s' is no folder" : "there is no folder '%s'", s->arg);
+	err_set(err, ERR_INVALID, s->exists ? "'%s' is no folder" : "there is no folder '%s'", s->arg);
+	return -1;
 }
 
 static int check_source(const struct side *s, struct err *err)
