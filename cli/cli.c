@@ -125,14 +125,21 @@ int cli_confirm(const char *question, const char *hint, struct err *err)
 	return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+void cli_signal_set(sigset_t *set)
+{
+	struct sigaction hup;
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGQUIT);
+	if (sigaction(SIGHUP, NULL, &hup) || hup.sa_handler != SIG_IGN)
+		sigaddset(set, SIGHUP);
+}
+
 int cli_signal_fd(struct err *err)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
+	cli_signal_set(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return err_sys(err, errno, "cannot block signals");
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

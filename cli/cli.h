@@ -8,6 +8,7 @@
 #ifndef SBX_CLI_CLI_H
 #define SBX_CLI_CLI_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -81,7 +82,9 @@ void cli_document(struct cli *cli, const js *v);
 /* Ask on the terminal. 1 yes, 0 no, -1 with err and this hint when there is no terminal to ask on. */
 int cli_confirm(const char *question, const char *hint, struct err *err);
 
-/* Block INT, TERM, HUP and QUIT and return a signalfd for them, or -1. */
+/* The signals that end a command: INT, TERM, QUIT, and HUP unless it is ignored (nohup). */
+void cli_signal_set(sigset_t *set);
+/* Block them and return a signalfd for them, or -1. */
 int cli_signal_fd(struct err *err);
 /* The exit code for the signal that waits in fd (130 for INT), taking it. */
 int cli_signal_code(int fd);

@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "shared/base/fs.h"
 #include "shared/base/mem.h"
 
 static const struct command *const commands[] = {
@@ -81,7 +82,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 	return err_hint(err, "'sbx %s%s--help' lists the commands", group ? group : "", sep);
 }
 
-/* Help that was asked for goes to out with code 0; help in place of a missing command comes with code 2. */
+/* Help that was asked for. */
 static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	if (argc == 0) {
@@ -139,12 +140,15 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 	return rc;
 }
 
-static int no_command(struct cli *cli, const char *group)
+/* The help on standard error, as nobody asked for it. */
+static int no_command(const char *group)
 {
+	auto_buf text = BUF_INIT;
 	if (group)
-		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
+		help_group(&text, commands, ARRAY_LEN(commands), group);
 	else
-		help_all(&cli->out, commands, ARRAY_LEN(commands));
+		help_all(&text, commands, ARRAY_LEN(commands));
+	(void)fs_write_all(STDERR_FILENO, text.p, text.len, NULL); /* the exit code says it too */
 	return EXIT_USAGE;
 }
 
@@ -160,7 +164,7 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 		return show_help(cli, argc - 1, argv + 1, err);
 	const char *group = is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1)
-		return no_command(cli, group);
+		return no_command(group);
 	if (group && (is_help(argv[1]) || same(argv[1], "help")))
 		return show_help(cli, 1, argv, err);
 	const char *word = group ? argv[1] : argv[0];
@@ -195,7 +199,7 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 	}
 	if (cli->globals.help)
 		return show_help(cli, argc, argv, err);
-	return argc == 0 ? no_command(cli, NULL) : dispatch(cli, argc, argv, err);
+	return argc == 0 ? no_command(NULL) : dispatch(cli, argc, argv, err);
 }
 
 /* Descriptors 0 to 2 that are closed would be taken by our files, and output would go there. Reading-only, so that

@@ -20,6 +20,8 @@
 #define STDIN_SIZE ((size_t)64 * 1024)
 #define IMPATIENT_MS 2000
 #define EOF_KEY_MS 300
+#define ANSWER_MS 100
+#define ANSWERS_MAX 256
 #define START_MAX ((size_t)1 << 20) /* longest message that the daemon takes */
 
 enum { CH_STDIN, CH_STDOUT, CH_STDERR };
@@ -39,7 +41,9 @@ struct session {
 	bool eof_keys; /* our input has ended: say so until the terminal ends */
 	int64_t window;
 	struct escape escape;
-	uint8_t *in_buf; /* STDIN_SIZE, then the filtered copy STDIN_SIZE + 1 */
+	struct csi questions, answers; /* between the command and our terminal */
+	int due;		       /* answers that have not come */
+	uint8_t *in_buf;	       /* STDIN_SIZE, then the filtered copy STDIN_SIZE + 1 */
 	unsigned interrupts;
 	int64_t first_interrupt_ms;
 	bool done;
@@ -286,6 +290,8 @@ static int on_message(struct session *s, const struct ws_msg *m, struct err *err
 	s->left = m->data + 1;
 	s->left_n = m->len - 1;
 	s->left_to = m->data[0] == CH_STDERR;
+	if (s->raw)
+		s->due += (int)csi_count(&s->questions, s->left, s->left_n, CSI_QUESTIONS);
 	return drain(s, err);
 }
 
@@ -374,6 +380,9 @@ static void typed(struct session *s, size_t n)
 {
 	struct escape_io io = { .in = s->in_buf, .n = n, .out = s->in_buf + STDIN_SIZE };
 	static const uint8_t channel = CH_STDIN;
+	s->due -= (int)csi_count(&s->answers, s->in_buf, n, CSI_ANSWERS);
+	if (s->due < 0)
+		s->due = 0;
 	while (io.n && !s->done) {
 		size_t len = escape_feed(&s->escape, &io);
 		if (len)
@@ -457,9 +466,7 @@ static int step(struct session *s, struct err *err)
 static int watch_signals(struct session *s, bool terminal, struct err *err)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
-		sigaddset(&set, forwarded[i].signo);
+	cli_signal_set(&set);
 	if (terminal) {
 		sigaddset(&set, SIGWINCH);
 		sigaddset(&set, SIGCONT);
@@ -514,6 +521,19 @@ static void goodbye(struct session *s)
 	(void)ws_flush(&s->ws, NULL);
 }
 
+/* Answers of the terminal to what the last output asked it (shells ask where the cursor is) must not reach the local shell
+ * as typing: those that are still due are taken here, and not a byte more. */
+static void swallow_answers(struct session *s)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	uint8_t byte;
+	for (int bytes = 0; s->due > 0 && bytes < ANSWERS_MAX && poll(&p, 1, ANSWER_MS) > 0; bytes++) {
+		if (read(STDIN_FILENO, &byte, 1) != 1)
+			return;
+		s->due -= (int)csi_count(&s->answers, &byte, 1, CSI_ANSWERS);
+	}
+}
+
 int session_run(struct client *c, const struct session_config *config, struct session_result *out, struct err *err)
 {
 	*out = (struct session_result){ .end = SESSION_EXIT };
@@ -533,6 +553,8 @@ int session_run(struct client *c, const struct session_config *config, struct se
 		rc = process(&s, err);
 	while (rc == 0 && !s.done)
 		rc = step(&s, err);
+	if (s.raw && out->end == SESSION_DETACHED)
+		swallow_answers(&s);
 	raw_leave();
 	/* what is said next must not stand behind the remote prompt */
 	if (s.raw && (rc || out->end != SESSION_EXIT) && write(STDERR_FILENO, "\n", 1) < 0)

@@ -181,8 +181,10 @@ static int find_place(struct client *c, const struct side *src, struct side *dst
 		parent.path = path;
 		if (look(c, &parent, err))
 			return -1;
-		if (!parent.folder)
-			return err_set(err, ERR_NOT_FOUND, "there is no folder to put '%s' in", dst->arg);
+		if (!parent.folder) {
+			err_set(err, ERR_NOT_FOUND, "there is no folder to put '%s' in", dst->arg);
+			return -1;
+		}
 	}
 	out->folder = folder_name(dst);
 	out->name = mem_strdup(base_name(dst));

@@ -5,18 +5,17 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/endpoint/start.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/sock.h"
 
 #define CONNECT_SECONDS 10
 
@@ -115,37 +114,13 @@ static int finish_connect(int fd, const struct sockaddr *addr, socklen_t len)
 	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ? -1 : 0;
 }
 
-/* Fill sun_path. A path that is too long for it goes by way of its folder's descriptor (*dir, closed by the caller). */
-static int unix_address(const char *path, struct sockaddr_un *addr, int *dir)
-{
-	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) < sizeof(addr->sun_path)) {
-		memcpy(addr->sun_path, path, strlen(path));
-		return 0;
-	}
-	const char *slash = strrchr(path, '/');
-	if (!slash) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	auto_free char *folder = mem_strndup(path, (size_t)(slash - path) + 1);
-	*dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*dir < 0)
-		return -1;
-	int n = snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/%s", *dir, slash + 1);
-	if (n < 0 || (size_t)n >= sizeof(addr->sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return 0;
-}
-
 static int connect_unix(const struct endpoint *ep, struct err *err)
 {
 	auto_fd int dir = -1;
 	struct sockaddr_un addr;
-	if (unix_address(ep->path, &addr, &dir))
-		return refused(ep, errno, err);
+	struct err why = ERR_INIT;
+	if (sock_address(ep->path, &addr, &dir, &why))
+		return refused(ep, why.sys ? why.sys : EINVAL, err);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return refused(ep, errno, err);

@@ -58,16 +58,3 @@ void sha1(const void *data, size_t n, uint8_t out[SHA1_LEN])
 	for (size_t i = 0; i < SHA1_LEN; i++)
 		out[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
 }
-
-void base64(const uint8_t *data, size_t n, char *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)data[i] << 16 | (i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
-		*out++ = digits[v >> 18];
-		*out++ = digits[(v >> 12) & 63];
-		*out++ = i + 1 < n ? digits[(v >> 6) & 63] : '=';
-		*out++ = i + 2 < n ? digits[v & 63] : '=';
-	}
-	*out = '\0';
-}

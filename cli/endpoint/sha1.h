@@ -12,7 +12,5 @@
 
 /* Digest of n bytes, n < 2^29. */
 void sha1(const void *data, size_t n, uint8_t out[SHA1_LEN]);
-/* Base64 with padding of n bytes and NUL into out[(n + 2) / 3 * 4 + 1]. */
-void base64(const uint8_t *data, size_t n, char *out);
 
 #endif

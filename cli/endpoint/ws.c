@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cli/endpoint/sha1.h"
+#include "shared/base/b64.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -16,11 +16,12 @@
 static int handshake(struct client *c, const struct call *call, struct err *err)
 {
 	uint8_t nonce[16];
-	char key[25], accept[WS_ACCEPT_LEN];
+	char accept[WS_ACCEPT_LEN];
+	auto_buf key = BUF_INIT;
 	rand_bytes(nonce, sizeof(nonce));
-	base64(nonce, sizeof(nonce), key);
-	ws_accept(key, accept);
-	c->ws_key = key;
+	b64_encode(&key, nonce, sizeof(nonce));
+	ws_accept(key.p, accept);
+	c->ws_key = key.p;
 	int rc = client_begin(c, call, err);
 	c->ws_key = NULL;
 	if (rc || client_head(c, err))

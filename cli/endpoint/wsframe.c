@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/endpoint/sha1.h"
+#include "shared/base/b64.h"
 #include "shared/base/util.h"
 
 #define FIN 0x80
@@ -159,5 +160,9 @@ void ws_accept(const char *key, char out[WS_ACCEPT_LEN])
 	memcpy(text + n, guid, sizeof(guid) - 1);
 	uint8_t digest[SHA1_LEN];
 	sha1(text, n + sizeof(guid) - 1, digest);
-	base64(digest, SHA1_LEN, out);
+	auto_buf encoded = BUF_INIT;
+	b64_encode(&encoded, digest, SHA1_LEN);
+	size_t len = encoded.len < WS_ACCEPT_LEN ? encoded.len : WS_ACCEPT_LEN - 1;
+	memcpy(out, encoded.p, len);
+	out[len] = '\0';
 }

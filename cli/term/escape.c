@@ -75,6 +75,27 @@ size_t escape_feed(struct escape *e, struct escape_io *io)
 	return n;
 }
 
+unsigned csi_count(struct csi *csi, const uint8_t *data, size_t n, const char *finals)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = data[i];
+		if (csi->state == CSI_NONE) {
+			const uint8_t *esc = memchr(data + i, 27, n - i);
+			if (!esc)
+				break;
+			i = (size_t)(esc - data);
+			csi->state = CSI_ESC;
+		} else if (csi->state == CSI_ESC) {
+			csi->state = c == '[' ? CSI_BODY : c == 27 ? CSI_ESC : CSI_NONE;
+		} else if (c < ' ' || c >= '@') {
+			count += c && strchr(finals, c);
+			csi->state = c == 27 ? CSI_ESC : CSI_NONE;
+		}
+	}
+	return count;
+}
+
 void escape_show(const struct escape *e, char out[8])
 {
 	size_t n = 0;

@@ -35,6 +35,15 @@ struct escape_io {
 };
 size_t escape_feed(struct escape *e, struct escape_io *io);
 
+/* Counts control sequences "ESC [ ... final" in a stream of bytes that comes in pieces: questions to the terminal in what it
+ * is shown, its answers in what it sends. */
+#define CSI_QUESTIONS "nc"
+#define CSI_ANSWERS "Rnc"
+struct csi {
+	enum { CSI_NONE, CSI_ESC, CSI_BODY } state;
+};
+unsigned csi_count(struct csi *csi, const uint8_t *data, size_t n, const char *finals);
+
 /* The character as a person types it, "~" or "^A", into out[8]. */
 void escape_show(const struct escape *e, char out[8]);
 

@@ -48,7 +48,9 @@ static void on_configured(void *arg, const struct link_exit *e)
 	link_stream_close(sb->configure);
 	sb->configure = NULL;
 	struct err err = ERR_INIT;
-	if (e->link_lost || e->sys || e->code) {
+	if (e->link_lost)
+		return; /* the link tells why, next */
+	if (e->sys || e->code) {
 		err_set(&err, ERR_INTERNAL, "the guest could not be set up: %s", e->message[0] ? e->message : "no reason given");
 		create_fail(sb, &err);
 		return;

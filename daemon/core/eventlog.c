@@ -107,7 +107,8 @@ void eventlog_add(struct eventlog *log, const char *name, const char *fmt, ...)
 		struct err err = ERR_INIT;
 		if (fs_write_all(log->fd, line.p, line.len, &err))
 			log_warn("core", "'%s': %s", log->path, err.msg);
-		log->size += line.len;
+		else
+			log->size += line.len;
 	}
 	for (struct eventlog_follow *f = log->followers, *next; f; f = next) {
 		next = f->next;

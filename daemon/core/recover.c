@@ -23,8 +23,10 @@ static int undo(struct sandbox *sb, struct err *err)
 	log_info("core", "%s: was %s when the daemon ended; removing it", sb->row.id, sandbox_state_name(sb->state));
 	if (sb->row.pid)
 		vm_kill_recorded((pid_t)sb->row.pid, (uint64_t)sb->row.start_time);
-	if (fs_remove_tree(sb->dir, err) || db_sandbox_delete(sb->core->db, sb->row.id, err))
+	if (fs_remove_tree(sb->dir, err) || db_sandbox_delete(sb->core->db, sb->row.id, err)) {
+		sb->deletion_failed = true; /* nothing is under way: its users may try again */
 		return -1;
+	}
 	sandbox_unload(sb);
 	return 0;
 }
@@ -59,22 +61,21 @@ static int recover_one(struct sandbox *sb, struct err *err)
 }
 
 /* Folders without a record: left by a delete between its two steps. */
-static int sweep(struct core *core, struct err *err)
+static void sweep(struct core *core)
 {
 	DIR *dir = opendir(core->vms_dir);
 	if (!dir)
-		return 0;
-	int rc = 0;
+		return;
 	struct dirent *e;
-	while (rc == 0 && (e = readdir(dir))) {
+	while ((e = readdir(dir))) {
 		struct err ignored = ERR_INIT;
 		if (e->d_name[0] == '.' || sandbox_find(core, e->d_name, &ignored))
 			continue;
 		auto_free char *path = fs_join(core->vms_dir, e->d_name);
-		rc = fs_remove_tree(path, err);
+		if (fs_remove_tree(path, &ignored)) /* costs space, and nobody his sandboxes */
+			log_warn("core", "%s", ignored.msg);
 	}
 	closedir(dir);
-	return rc;
 }
 
 int core_recover(struct core *core, struct err *err)
@@ -87,11 +88,19 @@ int core_recover(struct core *core, struct err *err)
 			log_error("core", "%s: %s", sb->row.id, err->msg);
 		err_clear(err);
 	}
-	return sweep(core, err);
+	sweep(core);
+	return 0;
 }
 
 void core_release_all(struct core *core)
 {
-	while (core->count > 0)
-		sandbox_unload(core->boxes[core->count - 1]);
+	while (core->count > 0) {
+		struct sandbox *sb = core->boxes[core->count - 1];
+		struct err err = ERR_INIT;
+		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING) && undo(sb, &err) == 0)
+			continue;
+		if (err.code != ERR_OK) /* the next start tries again */
+			log_error("core", "%s: %s", sb->row.id, err.msg);
+		sandbox_unload(sb);
+	}
 }

@@ -9,7 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { RELINK_MS = 200 };
+enum { RELINK_MS = 200, LAST_WORDS_MS = 500, QEMU_LOG_MAX = 64 * 1024 };
 
 static const char *const state_names[SANDBOX_STATES] = {
 	[SANDBOX_CREATING] = "creating",
@@ -131,9 +131,30 @@ static void on_handle_closed(uv_handle_t *h)
 	free(sb);
 }
 
+/* Tell those who wait for its creation or its end; err NULL when it was removed. */
+static void tell_waiters(struct sandbox *sb, const struct err *err)
+{
+	struct deletion *list = sb->deletions;
+	sb->deletions = NULL;
+	if (sb->created_cb)
+		create_undone(sb);
+	while (list) {
+		struct deletion *d = list;
+		list = d->next;
+		if (d->cb)
+			d->cb(d->arg, err);
+		free(d);
+	}
+}
+
 void sandbox_unload(struct sandbox *sb)
 {
 	struct core *core = sb->core;
+	struct err going = ERR_INIT;
+	err_set(&going, ERR_UNAVAILABLE, "the daemon is going down");
+	if (sb->failure.code == ERR_OK)
+		sb->failure = going;
+	tell_waiters(sb, &going); /* nobody is left when it was removed the usual way */
 	for (size_t i = 0; i < core->count; i++) {
 		if (core->boxes[i] == sb) {
 			memmove(&core->boxes[i], &core->boxes[i + 1], (core->count - i - 1) * sizeof(struct sandbox *));
@@ -189,12 +210,21 @@ static void on_relink(uv_timer_t *timer)
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
 
+static void on_no_last_words(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	struct err why = sb->failure;
+	create_fail(sb, &why);
+}
+
 static void on_link_down(void *arg, const struct err *why)
 {
 	struct sandbox *sb = arg;
 	sb->link = NULL;
 	if (sb->state == SANDBOX_CREATING) {
-		create_fail(sb, why);
+		/* Mostly the VM is ending too, and what its process said last, which comes with its end, says more. */
+		sb->failure = *why;
+		uv_timer_start(&sb->deadline, on_no_last_words, LAST_WORDS_MS, 0);
 	} else if (sb->state == SANDBOX_RUNNING) {
 		/* Mostly the VM is ending, and the process's end comes next; else the agent is reached again. */
 		log_debug("core", "%s: %s", sb->row.id, why->msg);
@@ -244,17 +274,7 @@ static void finish_deletion(struct sandbox *sb)
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
-	struct deletion *list = sb->deletions;
-	sb->deletions = NULL;
-	if (sb->created_cb)
-		create_undone(sb);
-	while (list) {
-		struct deletion *d = list;
-		list = d->next;
-		if (d->cb)
-			d->cb(d->arg, rc ? &err : NULL);
-		free(d);
-	}
+	tell_waiters(sb, rc ? &err : NULL);
 	if (rc == 0)
 		sandbox_unload(sb);
 	else
@@ -264,6 +284,21 @@ static void finish_deletion(struct sandbox *sb)
 static void on_deletion_due(uv_timer_t *timer)
 {
 	finish_deletion(timer->data);
+}
+
+/* A VM that should have come up has ended; the last line of its complaints is why, the ones before may be mere warnings. */
+static void ended_early(struct sandbox *sb, struct err *err)
+{
+	auto_free char *path = fs_join(sb->dir, "qemu.log");
+	auto_buf text = BUF_INIT;
+	err_set(err, ERR_INTERNAL, "the VM ended while it was being created");
+	if (fs_read(path, QEMU_LOG_MAX, &text, NULL) != 0)
+		return;
+	while (text.len > 0 && text.p[text.len - 1] == '\n')
+		text.p[--text.len] = '\0';
+	const char *nl = strrchr(text.p, '\n');
+	if (text.len > 0)
+		err_set(err, ERR_INTERNAL, "the VM ended while it was being created: %s", nl ? nl + 1 : text.p);
 }
 
 void sandbox_vm_ended(struct vm *vm, void *arg)
@@ -278,13 +313,7 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 	}
 	struct err err = ERR_INIT;
 	if (sb->state == SANDBOX_CREATING) {
-		err_set(&err, ERR_INTERNAL, "the VM ended while it was being created");
-		auto_free char *path = fs_join(sb->dir, "qemu.log");
-		auto_buf text = BUF_INIT;
-		if (fs_read(path, 4096, &text, NULL) == 0 && text.len > 0) {
-			text.p[strcspn(text.p, "\n")] = '\0';
-			err_set(&err, ERR_INTERNAL, "the VM ended while it was being created: %s", text.p);
-		}
+		ended_early(sb, &err);
 		create_fail(sb, &err);
 		return;
 	}
@@ -292,8 +321,11 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 	sb->link = NULL;
 	uv_timer_stop(&sb->relink);
 	eventlog_add(sb->log, "stopped", "the VM process ended");
-	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err))
+	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
+		/* The record still names a process that is gone: the next start comes to the same. */
 		log_error("core", "%s: %s", sb->row.id, err.msg);
+		sb->state = SANDBOX_STOPPED;
+	}
 }
 
 void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)

@@ -51,6 +51,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' }, { 0 } };
 	struct err err = ERR_INIT;
 	int64_t fd = -1;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
 	for (int c = 0; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (c == 'h' || c == 'V')
 			return puts(c == 'h' ? usage : sbx_version) < 0;

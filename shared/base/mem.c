@@ -68,7 +68,7 @@ void mem_cleanup_free(void *pp)
 	free(*(void **)pp);
 }
 
-void mem_cleanup_fd(int *fd)
+void mem_cleanup_fd(int *fd) /* NOLINT(readability-non-const-parameter): the shape that the cleanup attribute calls */
 {
 	if (*fd >= 0) {
 		int saved = errno;

@@ -101,6 +101,21 @@ static void test_parse(void **state)
 	}
 }
 
+static void test_csi(void **state)
+{
+	(void)state;
+	static const char text[] = "ls\033[6n\033[31mred\033[m\033\033[0c\033[1\033[5n x[6n\033]6n";
+	for (size_t step = 1; step < sizeof(text); step++) {
+		struct csi csi = { CSI_NONE };
+		unsigned n = 0;
+		for (size_t at = 0; at < strlen(text); at += step) {
+			size_t len = strlen(text) - at < step ? strlen(text) - at : step;
+			n += csi_count(&csi, (const uint8_t *)text + at, len, CSI_QUESTIONS);
+		}
+		assert_int_equal(n, 3);
+	}
+}
+
 static void test_show(void **state)
 {
 	(void)state;
@@ -120,6 +135,7 @@ int main(void)
 		cmocka_unit_test(test_reports),
 		cmocka_unit_test(test_other_characters),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_csi),
 		cmocka_unit_test(test_show),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,8 @@ void sbx_getSandboxStats(struct http_req *r)
 
 /* ---- logs ---- */
 
+enum { LOG_QUEUE_MAX = 16 << 20 }; /* a whole log is less */
+
 static void write_event(void *arg, const struct event *event)
 {
 	auto_buf line = BUF_INIT;
@@ -320,7 +322,8 @@ static void write_event(void *arg, const struct event *event)
 	jw_kstr(&w, "message", event->message);
 	jw_obj_end(&w);
 	buf_ch(&line, '\n');
-	http_stream_write(arg, line.p, line.len);
+	if (http_stream_write(arg, line.p, line.len) > LOG_QUEUE_MAX)
+		http_stream_abort(arg); /* a follower that does not read */
 }
 
 static void on_log_ended(void *arg)
