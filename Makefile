@@ -104,7 +104,7 @@ $(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXD_SRC))): | $(GENH)
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lwslay -lcjson -l:libarchive.a -lacl -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -o $@
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)

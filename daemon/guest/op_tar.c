@@ -241,7 +241,7 @@ int op_tar(struct op *o)
 	p->name = wire_rec_get_str(o->r.p, o->r.n, WT_NAME);
 	if (!p->name || !*p->name)
 		p->name = name;
-	if (!p->out || !p->links || archive_write_set_format_pax_restricted(p->out) != ARCHIVE_OK ||
+	if (!p->out || !p->links || archive_write_set_format_pax(p->out) != ARCHIVE_OK ||
 		archive_write_set_bytes_per_block(p->out, BLOCK) != ARCHIVE_OK ||
 		archive_write_set_bytes_in_last_block(p->out, 1) != ARCHIVE_OK ||
 		archive_write_open_fd(p->out, STDOUT_FILENO) != ARCHIVE_OK) {
@@ -293,7 +293,7 @@ static int unpack_data(struct op *o, struct archive *in, struct archive *disk, c
 	int r;
 
 	while ((r = archive_read_data_block(in, &block, &n, &offset)) == ARCHIVE_OK)
-		if (archive_write_data_block(disk, block, n, offset) < ARCHIVE_WARN)
+		if (archive_write_data_block(disk, block, n, offset) != ARCHIVE_OK) /* a full disk is but a warning to it */
 			return unpack_error(o, disk, name);
 	return r == ARCHIVE_EOF ? 0 : unpack_error(o, in, name);
 }
