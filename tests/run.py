@@ -24,7 +24,7 @@ SAN_BUILD = "build/san-address-undefined"
 FUZZ_BUILD = "build/san-fuzzer-no-link-address-undefined"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 SAN_ENV = {
-    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1",
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
 TAP_LINE = re.compile(r"^\s*(ok|not ok)\b\s*(\d*)\s*-?\s*(.*)$")

@@ -278,6 +278,8 @@ static int unpack_error(struct op *o, struct archive *a, const char *entry)
 	const char *why = archive_error_string(a) ? archive_error_string(a) : "damaged";
 	int sys = archive_errno(a);
 
+	if (sys == ENOSPC || sys == EDQUOT)
+		why = strerror(sys); /* libarchive says only that a write failed */
 	if (sys <= 0 || sys == EILSEQ)
 		sys = EINVAL;
 	if (!entry)

@@ -147,7 +147,8 @@ struct transfer {
 	struct http_req *req;
 	struct execution *x;
 	const char *media_type;
-	bool begun;
+	bool begun;	       /* down: the status is sent */
+	bool received, stored; /* up: the whole body came; the guest has done its part */
 	size_t unconsumed;
 };
 
@@ -264,7 +265,11 @@ static size_t on_body(struct http_req *r, const void *data, size_t n)
 static void on_body_end(struct http_req *r)
 {
 	struct transfer *t = http_user(r);
-	execution_eof(t->x);
+	t->received = true;
+	if (t->stored)
+		http_reply_empty(r, 204);
+	else
+		execution_eof(t->x);
 }
 
 static void on_up_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
@@ -283,10 +288,14 @@ static void on_up_writable(void *arg)
 static void on_up_end(void *arg, const struct exec_end *end)
 {
 	struct transfer *t = arg;
+	/* An archive may end before its stream does: what follows is taken and dropped, and the answer comes after it. */
+	t->stored = true;
 	if (end->failed)
 		http_reply_err(t->req, &end->err);
-	else
+	else if (t->received)
 		http_reply_empty(t->req, 204);
+	else
+		http_body_resume(t->req);
 }
 
 static const struct exec_ops up_ops = { .on_data = on_up_data, .on_writable = on_up_writable, .on_end = on_up_end };
