@@ -15,11 +15,14 @@ struct execution {
 	struct link_stream *stream; /* NULL after its end */
 	const struct exec_ops *ops;
 	void *arg;
-	uv_timer_t deadline; /* until the guest answers */
+	uv_timer_t deadline; /* until the guest answers; then, if it has a timeout, until the guest should have kept it */
+	int64_t timeout_ms;
 	int64_t begun_us;
 	bool logged, ended, closed;
 	char *id; /* of the sandbox, which may be gone at the end */
 };
+
+static void on_deadline(uv_timer_t *timer);
 
 /* ---- callbacks of the link ---- */
 
@@ -27,6 +30,8 @@ static void on_started(void *arg, const struct link_started *s)
 {
 	struct execution *x = arg;
 	uv_timer_stop(&x->deadline);
+	if (x->timeout_ms > 0)
+		uv_timer_start(&x->deadline, on_deadline, (uint64_t)x->timeout_ms + ANSWER_MS, 0);
 	struct exec_start start = { .pid = s->pid, .session = s->session, .created = s->created, .replay = s->replay };
 	if (x->ops->on_start)
 		x->ops->on_start(x->arg, &start);
@@ -209,8 +214,10 @@ struct execution *execution_command(
 		wire_rec_u64(&r, WT_ATTACH, attach[spec->attach]);
 	}
 	struct execution *x = start(sb, &r, true, ops, arg, err);
-	if (x)
+	if (x) {
+		x->timeout_ms = spec->timeout_ms;
 		log_command(sb, spec);
+	}
 	return x;
 }
 

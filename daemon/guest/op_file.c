@@ -237,6 +237,7 @@ int op_remove(struct op *o)
 		return unlink(o->path) ? op_fail(o, errno, o->path) : 0;
 	if (!number(o, WT_RECURSIVE, 0))
 		return rmdir(o->path) ? op_fail(o, errno, o->path) : 0;
+	op_started(o); /* it may take longer than the host waits for a first word */
 	if (fs_remove_tree(o->path, &err))
 		return op_error(o, err.sys, "%s", err.msg);
 	return 0;

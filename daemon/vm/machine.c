@@ -94,7 +94,8 @@ static void add_devices(struct args *a, const struct machine *m)
 	add2(a, "-device", "virtserialport,chardev=agent,name=agent");
 	/* cache=unsafe: the guest's flushes need not reach the platter, since its memory would not survive what they guard
 	 * against; whoever freezes a VM syncs the file */
-	addf(a, "-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file=%s", disk);
+	/* A full host disk is an I/O error in the guest: QEMU's default stops the VM, and nobody would continue it. */
+	addf(a, "-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,werror=report,rerror=report,file=%s", disk);
 	add2(a, "-device", "virtio-blk-device,drive=disk");
 	if (m->net_fd >= 0) {
 		addf(a, "-netdev", "socket,id=net,fd=%d", m->net_fd);

@@ -391,8 +391,15 @@ int vm_go(struct vm *vm, struct err *err)
 struct vm *vm_adopt(
 	uv_loop_t *loop, const char *dir, pid_t pid, uint64_t start_time, vm_exit_cb *on_exit, void *arg, struct err *err)
 {
+	errno = ESRCH;
 	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 
+	if (pidfd < 0 && errno != ESRCH) { /* it may well run: we only cannot look */
+		err_sys(err, errno, "cannot watch process %ld", (long)pid);
+		if (err && err->code == ERR_NOT_FOUND)
+			err->code = ERR_IO;
+		return NULL;
+	}
 	/* the descriptor first, then the check: from there on the pid cannot be another's */
 	if (pidfd < 0 || proc_start_time(pid) != start_time) {
 		close_fd(&pidfd);
