@@ -21,7 +21,8 @@ e2e_up() {
 }
 
 e2e_down() {
-	local status=0
+	local status=0 nets
+	nets=$(net_pids)
 	timeout 60 sbx down --yes >/dev/null 2>&1 3>&- || status=$?
 	if [ "$status" -ne 0 ]; then
 		echo "sbx down --yes ended with $status" >&2
@@ -32,6 +33,11 @@ e2e_down() {
 		our_processes | xargs -r kill -9
 		status=1
 	fi
+	# shellcheck disable=SC2086 # a list of pids
+	if ! wait_until 5 ended $nets; then
+		echo "sbx-net left running: $nets" >&2
+		status=1
+	fi
 	if [ -n "$(ls -A "$SBX_HOME/vms" 2>/dev/null)" ]; then
 		echo "left in vms/: $(ls "$SBX_HOME/vms")" >&2
 		status=1
@@ -40,10 +46,10 @@ e2e_down() {
 	return "$status"
 }
 
-# Pids of our programs that belong to this home. The home stands in their command line or, for sbx and sbxd, environment.
+# Pids of our programs that belong to this home or to one in $WORK. It stands in their command line or, for sbx and sbxd, environment.
 our_processes() {
 	local pid
-	grep -lzsF -- "$SBX_HOME" /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d/ -f3 | sort -un | while read -r pid; do
+	grep -lzsF -e "$SBX_HOME" -e "$WORK" /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d/ -f3 | sort -un | while read -r pid; do
 		case $(cat "/proc/$pid/comm" 2>/dev/null) in
 		sbx* | qemu-system*) echo "$pid" ;;
 		esac
@@ -58,6 +64,20 @@ vmm_pids() {
 		case $(cat "/proc/$pid/comm" 2>/dev/null) in
 		qemu-system*) echo "$pid" ;;
 		esac
+	done
+}
+
+# sbx-net knows no home, but it is the child of its VMM.
+net_pids() {
+	local pid
+	for pid in $(vmm_pids); do pgrep -P "$pid" -x sbx-net || true; done
+}
+
+# ended PID...: none of them runs; one that its parent has not asked about yet does not count.
+ended() {
+	local pid
+	for pid in "$@"; do
+		refuse grep -qE '^State:.[^ZX]' "/proc/$pid/status" 2>/dev/null || return 1
 	done
 }
 

@@ -158,12 +158,10 @@ from_peer() { ip netns exec "$NS" timeout 3 socat -t 2 - "TCP:$1:$2" </dev/null 
 	need_ns
 	kill -9 "$(daemon_pid)"
 	answers open "$PEER_IP" 8080 || fail 'no way out after the daemon died'
+	local nets
+	nets=$(net_pids)
+	[ -n "$nets" ]
 	sbx rm open
-	wait_until 5 no_net_process
-}
-no_net_process() {
-	local pid
-	for pid in $(our_processes); do
-		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != sbx-net ] || return 1
-	done
+	# shellcheck disable=SC2086 # a list of pids
+	wait_until 5 ended $nets
 }
