@@ -9,7 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { READ_SIZE = 65536 };
+enum { READ_SIZE = 65536, HELLO_AGAIN_MS = 500 };
 
 static int wait_for(struct probe *p, short events, int64_t deadline, struct err *err)
 {
@@ -60,25 +60,37 @@ static int next_frame(struct probe *p, struct wire_frame *f, int64_t deadline, s
 	return 0;
 }
 
+static bool answers(const struct wire_frame *f, const uint8_t nonce[WIRE_NONCE])
+{
+	struct wire_field field;
+
+	return f->type == WIRE_HELLO && wire_rec_find(f->payload, f->length, WT_NONCE, &field) == 1 && field.n == WIRE_NONCE &&
+		!memcmp(field.p, nonce, WIRE_NONCE);
+}
+
+/* A port that is opened in the guest forgets what came before: until it is answered, HELLO is said again. */
 static int hello(struct probe *p, int64_t deadline, struct err *err)
 {
 	uint8_t nonce[WIRE_NONCE];
 	auto_buf record = BUF_INIT;
 	auto_buf out = BUF_INIT;
 	struct wire_frame f;
-	struct wire_field field;
+	struct err silence = ERR_INIT;
+	bool up = false;
 
 	rand_bytes(nonce, sizeof(nonce));
 	wire_rec_u64(&record, WT_VERSION, WIRE_VERSION);
 	wire_rec_bytes(&record, WT_NONCE, nonce, sizeof(nonce));
 	wire_put(&out, WIRE_HELLO, 0, 0, record.p, record.len);
-	if (send_all(p, &out, deadline, err))
-		return -1;
-	do {
-		if (next_frame(p, &f, deadline, err))
+	while (!up) {
+		int64_t again = clock_mono_ms() + HELLO_AGAIN_MS;
+		if (send_all(p, &out, deadline, err))
 			return -1;
-	} while (f.type != WIRE_HELLO || wire_rec_find(f.payload, f.length, WT_NONCE, &field) != 1 || field.n != sizeof(nonce) ||
-		memcmp(field.p, nonce, sizeof(nonce)) != 0);
+		while (!up && !next_frame(p, &f, again < deadline ? again : deadline, &silence))
+			up = answers(&f, nonce);
+		if (!up && (silence.code != ERR_TIMEOUT || clock_mono_ms() >= deadline))
+			return err_set(err, silence.code, "%s", silence.msg);
+	}
 	if (wire_rec_get_u64(f.payload, f.length, WT_VERSION, 0) != WIRE_VERSION)
 		return err_set(err, ERR_PROTOCOL, "the agent in the guest speaks another version");
 	return 0;

@@ -32,6 +32,7 @@
 #define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
 #define JSON_MAX ((size_t)64 << 10)
 enum {
+	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
 	BOOT_MS = 60000,
 	WARM_MS = 30000,
 	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
@@ -241,7 +242,7 @@ static void remove_sockets(const char *dir)
 	}
 }
 
-static int make_into(const struct making *b, const char *dir)
+static int make_into(const struct making *b, const char *dir, int boot_ms)
 {
 	struct boot boot;
 	auto_free char *state = fs_join(dir, "state");
@@ -250,7 +251,7 @@ static int make_into(const struct making *b, const char *dir)
 	if (fd < 0)
 		return err_sys(b->err, errno, "cannot create '%s'", state);
 	say(b, "boot", accel_name(b->shape.accel));
-	if (boot_start(&boot, b->image, &b->shape, dir, BOOT_MS, b->err))
+	if (boot_start(&boot, b->image, &b->shape, dir, boot_ms, b->err))
 		return err_prefix(b->err, "image '%s' did not start", b->image->name);
 	say(b, "warm", "first commands in the guest");
 	int r = warm_up(&boot, b->err);
@@ -304,6 +305,23 @@ static void prune(const char *cache, const struct template *made)
 		closedir(d);
 }
 
+/* In an empty folder; a guest that did not come up gets a second chance, and more time. */
+static int make_anew(const struct making *b, const char *dir)
+{
+	static const int tries[] = { FIRST_BOOT_MS, BOOT_MS };
+
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		if (fs_remove_tree(dir, b->err) || fs_mkdirs(dir, 0700, b->err))
+			return -1;
+		if (!make_into(b, dir, tries[i]))
+			return 0;
+		if (!b->err || b->err->code != ERR_TIMEOUT)
+			break;
+		say(b, "boot", b->err->msg);
+	}
+	return -1;
+}
+
 static int make_locked(const struct making *b, const char *parent, struct template *out)
 {
 	auto_free char *tmp = mem_printf("%s/.tmp-%s", parent, out->key);
@@ -311,9 +329,7 @@ static int make_locked(const struct making *b, const char *parent, struct templa
 	if (is_complete(out))
 		return 0;
 	/* we hold the lock, so what is there was left by a build that died */
-	int r = fs_remove_tree(tmp, b->err) || fs_mkdirs(tmp, 0700, b->err) || make_into(b, tmp) || fs_remove_tree(out->dir, b->err)
-		? -1
-		: 0;
+	int r = make_anew(b, tmp) || fs_remove_tree(out->dir, b->err) ? -1 : 0;
 	if (!r && rename(tmp, out->dir))
 		r = err_sys(b->err, errno, "cannot rename '%s'", tmp);
 	fs_remove_tree(tmp, NULL);

@@ -11,7 +11,8 @@ export TOP
 # ---- the file's own home ----
 
 e2e_up() {
-	export PATH="$TOP/build/bin:$PATH" NO_COLOR=1
+	# SBX_BIN: the programs of another tree, such as a sanitized one.
+	export PATH="${SBX_BIN:-$TOP/build/bin}:$PATH" NO_COLOR=1
 	# Short, since Unix socket paths end at 107 bytes.
 	export SBX_HOME=${E2E_HOME:-$(mktemp -d /tmp/sbx-e.XXXXXX)}
 	WORK=$(mktemp -d /tmp/sbx-w.XXXXXX)

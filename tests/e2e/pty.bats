@@ -19,7 +19,7 @@ teardown() {
 
 # The shell in a tmux window of 100 x 30 characters, prompt `host$ `.
 window() { # window NAME
-	tmux -L sbx -f /dev/null new-session -d -s "$1" -x 100 -y 30 "env PS1='host\$ ' bash --norc --noprofile -i" 3>&- 4>&-
+	tmux -L sbx -f /dev/null new-session -d -s "$1" -x 100 -y 30 "env HISTFILE= PS1='host\$ ' bash --norc --noprofile -i" 3>&- 4>&-
 	wait_until 5 shows "$1" 'host\$'
 }
 keys() { # keys NAME KEYS...
