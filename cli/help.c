@@ -62,10 +62,15 @@ void help_all(struct buf *out, const struct command *const *table, size_t n)
 
 void help_group(struct buf *out, const struct command *const *table, size_t n, const char *group)
 {
+	auto_buf examples = BUF_INIT;
 	buf_fmt(out, "Usage:\n  sbx %s COMMAND [arguments]\n\nCommands:\n", group);
-	for (size_t i = 0; i < n; i++)
-		if (table[i]->group && strcmp(table[i]->group, group) == 0)
-			row(out, table[i]->name, table[i]->summary);
+	for (size_t i = 0; i < n; i++) {
+		if (!table[i]->group || strcmp(table[i]->group, group) != 0)
+			continue;
+		row(out, table[i]->name, table[i]->summary);
+		buf_fmt(&examples, "%s\n", table[i]->example);
+	}
+	buf_fmt(out, "\nExamples:\n%s", examples.p);
 	buf_fmt(out, "\nUse \"sbx %s COMMAND --help\" for the options of a command.\n", group);
 }
 

@@ -211,11 +211,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "sbxd: %s\n", err.msg);
 		return 1;
 	case DAEMON_BUILD:
-		return build_main(&args);
 	case DAEMON_SERVE:
 		break;
 	}
-	int rc = serve(&args);
+	int rc = args.image ? build_main(&args) : serve(&args);
 	daemon_args_free(&args);
 	return rc;
 }

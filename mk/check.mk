@@ -37,7 +37,7 @@ $(FUZZ_BIN): $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $$(call link_obj,tests/fuzz/
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -fsanitize=fuzzer,address,undefined $^ $(call link_lib,tests/fuzz/$*.c) -lcjson -lm -o $@
 
-.PHONY: unit-build fuzz-build unit unit-san fuzz e2e fault check
+.PHONY: unit-build fuzz-build unit unit-san fuzz e2e e2e-san fault check
 unit-build: $(UNIT_BIN)
 fuzz-build: $(FUZZ_BIN)
 
@@ -49,19 +49,23 @@ fuzz: ## Every fuzz target for FUZZ_SECONDS (30)
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py fuzz
 e2e: ## End to end tests with real microVMs
 	+@tests/run.py e2e
+e2e-san: ## The same with sanitized programs (not part of check)
+	+@tests/run.py e2e-san
 fault: ## Crash tests: daemon and client killed at many points
 	+@tests/run.py fault
 check: deps-check ## All tests; the last line counts them
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py all unit unit-san fuzz e2e fault conformance
 
 # What tests/run.py builds before it runs a suite.
-.PHONY: build-all build-unit build-unit-san build-fuzz build-e2e build-fault build-conformance
+.PHONY: build-all build-unit build-unit-san build-fuzz build-e2e build-e2e-san build-fault build-conformance
 build-all: all
 build-unit: unit-build
 build-unit-san:
 	$(SUBMAKE) $(SAN) unit-build
 build-fuzz:
 	$(SUBMAKE) $(FUZZ) fuzz-build
+build-e2e-san:
+	$(SUBMAKE) $(SAN) all
 build-e2e build-fault build-conformance: all
 
 .PHONY: bench
