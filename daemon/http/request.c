@@ -261,7 +261,8 @@ static bool media_fits(const struct http_req *r)
 	case CT_BODY_JSON:
 		return check_media(given, "application/json");
 	case CT_BODY_STREAM:
-		return check_media(given, "application/octet-stream");
+		/* Bytes are bytes (curl --data-binary calls them a form), but an envelope around them would be stored with them. */
+		return !check_media(given, "multipart/form-data");
 	case CT_BODY_MULTIPART:
 		return check_media(given, "multipart/form-data");
 	}
