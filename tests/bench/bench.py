@@ -19,6 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import stub_vm
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+import ws  # noqa: E402  (the tests' WebSocket client)
+
 BIN = os.path.abspath("build/bin")
 ENV = {**os.environ, "PATH": BIN + ":" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "NO_COLOR": "1"}
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -248,6 +251,51 @@ def exec_flood(_peers):
     finally:
         flood.kill()
         flood.wait()
+    base = statistics.median(calm)
+    return [v - base for v in busy], []
+
+
+class Terminal:
+    """A terminal in the guest whose shell prints a letter each time its size changes."""
+    SCRIPT = "trap 'echo R' WINCH; echo R; while :; do read line; done"
+
+    def __init__(self, name):
+        self.s = ws.connect(ENV["SBX_HOME"] + "/sbxd.sock")
+        _, rest = ws.handshake(self.s, "sbx", f"/sandboxes/{name}/pty", [])
+        self.reader, self.cols = ws.Reader(self.s, rest), 80
+        self.say({"type": "start", "command": ["sh", "-c", self.SCRIPT]})
+        self.wait()
+
+    def say(self, message):
+        self.s.sendall(ws.frame(1, json.dumps(message).encode()))
+
+    def wait(self):
+        opcode, payload = 0, b""
+        while opcode != 2 or b"R" not in payload:
+            opcode, payload = self.reader.message()
+
+    def resize(self):
+        self.cols += 1
+        start = time.perf_counter()
+        self.say({"type": "resize", "cols": self.cols, "rows": 24})
+        self.wait()
+        return (time.perf_counter() - start) * 1000
+
+
+@row("a resize while another command floods: slower by (p99)", 50)
+def resize_flood(_peers):
+    if not any(s["name"] == "bench" for s in listed()):
+        sbx("create", "--name", "bench")
+    terminal = Terminal("bench")
+    calm = [terminal.resize() for _ in range(50)]
+    flood = subprocess.Popen(["sbx", "exec", "bench", "--", "cat", "/dev/zero"], env=ENV, **QUIET)
+    try:
+        time.sleep(0.5)
+        busy = [terminal.resize() for _ in range(100)]
+    finally:
+        flood.kill()
+        flood.wait()
+        terminal.s.close()
     base = statistics.median(calm)
     return [v - base for v in busy], []
 
