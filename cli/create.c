@@ -118,7 +118,7 @@ static js *read_answer(struct client *c, struct err *err)
 	return rc ? NULL : js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
 }
 
-static void undo(struct cli *cli, struct client *c, const js *sandbox)
+void create_undo(struct cli *cli, struct client *c, const js *sandbox)
 {
 	struct err err = ERR_INIT;
 	struct call call = { .op = SBX_OP_DELETE_SANDBOX, .path = { js_str(js_get(sandbox, "id"), "") } };
@@ -143,7 +143,7 @@ js *create_sandbox(struct cli *cli, struct client *c, const struct create_option
 	js *sandbox = rc == 1 ? read_answer(c, err) : NULL;
 	*interrupted = w.interrupted;
 	if (w.interrupted) {
-		undo(cli, c, sandbox);
+		create_undo(cli, c, sandbox);
 		js_free(sandbox);
 		sandbox = NULL;
 	}

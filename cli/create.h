@@ -38,4 +38,7 @@ struct create_options {
 js *create_sandbox(
 	struct cli *cli, struct client *c, const struct create_options *o, int sig_fd, int *interrupted, struct err *err);
 
+/* Remove a sandbox (NULL: nothing to do) whose creation is not to stand; a failure is said. */
+void create_undo(struct cli *cli, struct client *c, const js *sandbox);
+
 #endif

@@ -1,10 +1,11 @@
 #include "cli/transfer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "cli/render/text.h"
-#include "shared/base/fs.h"
+#include "cli/sink.h"
 #include "shared/base/mem.h"
 
 #define BLOCK ((size_t)64 * 1024)
@@ -101,6 +102,21 @@ int transfer_download(
 	return rc || n < 0 ? -1 : 0;
 }
 
+/* Our end may be a pipe or a terminal where nothing happens: an interruption ends the wait, as it does in the client. */
+static int wait_for(const struct transfer *t, int fd, short events, struct err *err)
+{
+	struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = t->c->cancel_fd, .events = POLLIN } };
+	while (poll(p, 2, -1) < 0)
+		if (errno != EINTR)
+			return err_sys(err, errno, "cannot wait for input or output");
+	if (!p[1].revents)
+		return 0;
+	err_set(err, ERR_IO, "interrupted");
+	if (err)
+		err->sys = EINTR;
+	return -1;
+}
+
 int transfer_write_file(struct transfer *t, const char *sandbox, const char *path, int fd, struct err *err)
 {
 	struct call call = { .op = SBX_OP_WRITE_FILE, .path = { sandbox }, .query = { { "path", path } }, .stream = true };
@@ -109,8 +125,11 @@ int transfer_write_file(struct transfer *t, const char *sandbox, const char *pat
 		return -1;
 	int rc = 0;
 	for (ssize_t n = 1; rc == 0 && n != 0;) {
+		rc = wait_for(t, fd, POLLIN, err);
+		if (rc)
+			break;
 		n = read(fd, block, BLOCK);
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			rc = err_sys(err, errno, "cannot read");
 		if (n > 0) {
 			progress(t, (size_t)n);
@@ -120,21 +139,38 @@ int transfer_write_file(struct transfer *t, const char *sandbox, const char *pat
 	return upload_end(t, t->c, rc, err);
 }
 
+static int write_out(const struct transfer *t, struct sink *out, const char *p, size_t n, struct err *err)
+{
+	while (n) {
+		if (wait_for(t, out->fd, POLLOUT, err))
+			return -1;
+		ssize_t w = sink_write(out, p, n);
+		if (w < 0)
+			return err_sys(err, errno, "cannot write");
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
 int transfer_read_file(struct transfer *t, const char *sandbox, const char *path, int fd, struct err *err)
 {
 	struct call call = { .op = SBX_OP_READ_FILE, .path = { sandbox }, .query = { { "path", path } } };
 	if (client_begin(t->c, &call, err) || client_head(t->c, err))
 		return -1;
+	struct sink out;
+	sink_open(&out, fd);
 	const char *data;
 	size_t n;
 	int rc;
 	while ((rc = client_read(t->c, &data, &n, err)) == 1) {
 		progress(t, n);
-		if (fs_write_all(fd, data, n, err)) {
-			rc = err_prefix(err, "cannot write");
+		if (write_out(t, &out, data, n, err)) {
+			rc = -1;
 			break;
 		}
 	}
+	sink_close(&out);
 	status_clear(&t->status);
 	return rc;
 }

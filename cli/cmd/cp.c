@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,8 @@
 /* The name of the top entry in archives from a guest: ours to choose, so that names of any bytes and of hostile guests
  * never matter. */
 #define TOP "x"
+
+#define FIFO_LOOK_MS 50
 
 /* One side of the copy. */
 struct side {
@@ -250,9 +253,24 @@ static void follow_target(struct side *dst)
 	dst->path = real;
 }
 
+/* A fifo waits for its reader, but not beyond an interruption. */
+static int open_special(const char *path, int cancel_fd)
+{
+	for (;;) {
+		int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (fd >= 0 || errno != ENXIO)
+			return fd;
+		struct pollfd cancel = { .fd = cancel_fd, .events = POLLIN };
+		if (poll(&cancel, 1, FIFO_LOOK_MS) > 0) {
+			errno = EINTR;
+			return -1;
+		}
+	}
+}
+
 static int to_special(struct transfer *t, struct side *src, const struct side *dst, struct err *err)
 {
-	auto_fd int fd = open(dst->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	auto_fd int fd = open_special(dst->path, t->c->cancel_fd);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot open '%s'", dst->arg);
 	return guest_to_stream(t, src, fd, err);
@@ -321,6 +339,8 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	if (sig_fd < 0 || cli_client(cli, &c, err))
 		return -1;
 	c.cancel_fd = sig_fd;
+	if (!*args->v[0] || !*args->v[1])
+		return err_set(err, ERR_USAGE, "the %s is empty", *args->v[0] ? "target" : "source");
 	struct side src, dst;
 	parse_side(args->v[0], &src);
 	parse_side(args->v[1], &dst);

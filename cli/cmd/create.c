@@ -21,15 +21,19 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 		return -1;
 	int interrupted;
 	auto_js *sandbox = create_sandbox(cli, &c, &o->create, sig_fd, &interrupted, err);
-	client_close(&c);
-	if (interrupted)
-		return interrupted;
-	if (!sandbox)
-		return -1;
+	if (!sandbox) {
+		client_close(&c);
+		return interrupted ? interrupted : -1;
+	}
 	if (cli->format == FORMAT_TABLE)
 		buf_fmt(&cli->out, "%s\n", js_str(js_get(sandbox, "id"), ""));
 	cli_document(cli, sandbox);
-	return 0;
+	/* a sandbox whose id nobody got would only be left behind */
+	int rc = cli_flush(cli, err);
+	if (rc)
+		create_undo(cli, &c, sandbox);
+	client_close(&c);
+	return rc;
 }
 
 const struct command cmd_create = {

@@ -35,13 +35,21 @@ static int create(struct cli *cli, const void *opts, const struct args *args, st
 	jw_obj_end(&w);
 	struct call call = { .op = SBX_OP_CREATE_KEY, .json = &body };
 	auto_js *key = client_json(&c, &call, err);
-	client_close(&c);
-	if (!key)
+	if (!key) {
+		client_close(&c);
 		return -1;
+	}
 	if (cli->format == FORMAT_TABLE)
 		buf_fmt(&cli->out, "%s\n", js_str(js_get(key, "key"), ""));
 	cli_document(cli, key);
-	return 0;
+	/* the secret is shown once: a key that nobody got to see goes again */
+	int rc = cli_flush(cli, err);
+	struct call revoke = { .op = SBX_OP_DELETE_KEY, .path = { js_str(js_get(key, "id"), "") } };
+	struct err undo = ERR_INIT;
+	if (rc && client_call(&c, &revoke, NULL, &undo))
+		cli_error(cli, &undo);
+	client_close(&c);
+	return rc;
 }
 
 const struct command cmd_key_create = {

@@ -117,6 +117,8 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	char *const default_command[] = { shell, login };
 	const struct options *o = opts;
 	bool own = args->n > 1;
+	if (o->session && !*o->session)
+		return err_set(err, ERR_USAGE, "the session's name is empty");
 	struct session_config config = {
 		.op = SBX_OP_CONNECT_PTY,
 		.sandbox = args->v[0],

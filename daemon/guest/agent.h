@@ -45,7 +45,7 @@ struct rec {
 struct watch {
 	void (*fn)(struct agent *a, void *owner, uint32_t events);
 	void *owner;
-	int fd;
+	int fd, ep;
 };
 
 struct stream {

@@ -37,10 +37,10 @@ void configure_clock(const struct agent *a, uint64_t wall_ms)
 		return; /* PID 1 can; if not, a wrong clock is no reason to refuse the request */
 }
 
-/* Best effort: a root that is read-only stays as it is. */
+/* Best effort: a root that is read-only stays as it is. O_NONBLOCK: a fifo in its place must not stop PID 1. */
 static void write_file(const char *path, const char *text, size_t n)
 {
-	auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 
 	if (fd >= 0 && write(fd, text, n) < 0)
 		return;
@@ -51,7 +51,7 @@ static void write_hosts(const char *hostname)
 {
 	char old[HOSTS_MAX];
 	auto_buf text = BUF_INIT;
-	auto_fd int fd = open("/etc/hosts", O_RDONLY | O_CLOEXEC);
+	auto_fd int fd = open("/etc/hosts", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n = fd < 0 ? 0 : read(fd, old, sizeof(old) - 1);
 	char *line, *rest = old;
 

@@ -14,14 +14,17 @@ int loop_watch(struct agent *a, struct watch *w, int fd, void (*fn)(struct agent
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w };
 
-	*w = (struct watch){ .fn = fn, .owner = owner, .fd = fd };
+	*w = (struct watch){ .fn = fn, .owner = owner, .fd = fd, .ep = a->ep };
 	return epoll_ctl(a->ep, EPOLL_CTL_ADD, fd, &ev);
 }
 
 void loop_close(struct watch *w)
 {
-	if (w->fd >= 0)
-		close(w->fd);
+	if (w->fd < 0)
+		return;
+	/* not left to close: a child that has not come to its exec holds a copy, and an event would find w freed */
+	epoll_ctl(w->ep, EPOLL_CTL_DEL, w->fd, NULL);
+	close(w->fd);
 	w->fd = -1;
 }
 

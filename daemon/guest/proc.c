@@ -206,6 +206,8 @@ static void start_failed(struct agent *a, struct proc *p, const struct spawn_fai
 	char why[TEXT_ERRNO_MAX];
 
 	text_errno(f->sys, why);
+	if (p->session)
+		p->session->name[0] = '\0'; /* until it is reaped nobody may join it */
 	if (f->stage == SPAWN_EXEC && (f->sys == ENOENT || f->sys == ENOTDIR)) {
 		not_found(a, p, CODE_NOT_FOUND, strchr(p->command, '/') ? "no such file or directory" : "command not found");
 	} else if (f->stage == SPAWN_EXEC) {

@@ -293,10 +293,12 @@ bool image_in_use(const char *path)
 static int prune_one(void *arg, struct image *image, const js *json)
 {
 	const char *keep = arg;
+	auto_free char *path = fs_join(image->dir, "image.json");
 
 	(void)json;
+	/* image.json first: if we are killed on the way, what is left must not count as an image */
 	if (strcmp(image->key, keep) != 0 && clock_wall_ms() - image->created_wall_ms > PRUNE_AFTER_MS &&
-		!image_in_use(image->rootfs))
+		!image_in_use(image->rootfs) && !unlink(path))
 		fs_remove_tree(image->dir, NULL);
 	image_free(image);
 	return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "daemon/image/cpio.h"
@@ -16,6 +17,7 @@
 
 #define META "linux-image-cloud-amd64"
 #define FILE_MAX ((size_t)256 << 20)
+#define SPACE_MIN ((uint64_t)1 << 20) /* with less the disk is full */
 enum { APT_MS = 30000, UPDATE_MS = 180000, DOWNLOAD_MS = 600000, UNPACK_MS = 60000, TEXT_MAX = 1 << 20 };
 
 /* In load order; each is checked to come after what it depends on. */
@@ -122,6 +124,12 @@ static int download(const struct kernel_package *package, const char *to, struct
 	return r;
 }
 
+static bool is_full(const char *dir)
+{
+	struct statvfs s;
+	return !statvfs(dir, &s) && (uint64_t)s.f_bavail * s.f_frsize < SPACE_MIN;
+}
+
 int kernel_unpack(const char *cache, const struct kernel_package *package, const char *dir, struct err *err)
 {
 	auto_free char *debs = fs_join(cache, "debs");
@@ -135,6 +143,8 @@ int kernel_unpack(const char *cache, const struct kernel_package *package, const
 		return -1;
 	if (!run_capture(&run, NULL, err))
 		return 0;
+	if (is_full(dir)) /* which dpkg-deb says once for every file; the package is good */
+		return err_sys(err, ENOSPC, "cannot unpack '%s'", deb);
 	unlink(deb); /* it may be damaged: fetch it anew next time */
 	return -1;
 }

@@ -142,7 +142,7 @@ _Noreturn static void child_main(const struct spawn *s, pid_t parent)
 	if (net >= 0)
 		child_move(net, next + 1);
 	/* now, not at exec: a held child must not keep another one's pipe, or the daemon's files, open */
-	close_range((unsigned)next + 2, ~0u, 0);
+	close_range((unsigned)next + (net >= 0 ? 2 : 1), ~0u, 0);
 	while (hold >= 0) {
 		ssize_t n = read(next, &byte, 1);
 		if (n == 1)

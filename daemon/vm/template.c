@@ -298,7 +298,8 @@ static void prune(const char *cache, const struct template *made)
 		if (e->d_name[0] == '.' || fs_read(json, JSON_MAX, &text, NULL))
 			continue;
 		auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, NULL);
-		if (is_stale(cache, v, e->d_name, made) && !image_in_use(disk))
+		/* template.json first: if we are killed on the way, what is left must not count as a template */
+		if (is_stale(cache, v, e->d_name, made) && !image_in_use(disk) && !unlink(json))
 			fs_remove_tree(path, NULL);
 	}
 	if (d)
