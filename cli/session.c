@@ -435,7 +435,9 @@ static int on_stdin(struct session *s, struct err *err)
 
 static int step(struct session *s, struct err *err)
 {
-	bool read_stdin = s->stdin_open && s->window > 1 && ws_queued(&s->ws) < (size_t)WINDOW_START;
+	/* A terminal's input waits until there is a session that it is for: its end must not pass for a detach. */
+	bool open = s->result->started || s->config->op != SBX_OP_CONNECT_PTY;
+	bool read_stdin = open && s->stdin_open && s->window > 1 && ws_queued(&s->ws) < (size_t)WINDOW_START;
 	struct pollfd p[] = {
 		{ .fd = s->ws.fd, .events = (short)((s->left_n ? 0 : POLLIN) | (ws_queued(&s->ws) ? POLLOUT : 0)) },
 		{ .fd = s->sig_fd, .events = POLLIN },

@@ -1,7 +1,9 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/render/table.h"
+#include "cli/pages.h"
 #include "cli/session.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -27,7 +29,7 @@ static const struct opt options[] = {
 	{ .kind = OPT_BOOL,
 		.letter = 'l',
 		.name = "list",
-		.help = "list the sessions of the sandbox",
+		.help = "list the sessions of the sandbox, or of all",
 		.off = offsetof(struct options, list) },
 	{ .kind = OPT_ENV,
 		.letter = 'e',
@@ -61,6 +63,7 @@ static void session_row(struct table *t, const js *s)
 		buf_str(&state, "running");
 	else
 		buf_fmt(&state, "exited %.0f", js_num(js_get(s, "exitCode"), 0));
+	table_cell(t, js_str(js_get(s, "sandbox"), ""));
 	table_cell(t, js_str(js_get(s, "session"), ""));
 	table_cell(t, state.p);
 	table_cell(t, clients.p);
@@ -68,20 +71,65 @@ static void session_row(struct table *t, const js *s)
 	table_cell(t, command.p);
 }
 
-static int list_sessions(struct cli *cli, struct client *c, const char *sandbox, struct err *err)
+struct names {
+	char **v;
+	size_t n;
+};
+
+static int take_name(void *arg, const js *sandbox)
 {
-	static const char *const headers[] = { "SESSION", "STATE", "CLIENTS", "SIZE", "COMMAND" };
+	struct names *names = arg;
+	names->v = mem_grow(names->v, names->n + 1, sizeof(*names->v));
+	names->v[names->n++] = mem_strdup(js_str(js_get(sandbox, "name"), js_str(js_get(sandbox, "id"), "")));
+	return 0;
+}
+
+/* The sessions of one sandbox, each with its name, as items of an open array. */
+static int add_sessions(struct client *c, const char *sandbox, struct jw *w, struct err *err)
+{
 	struct call call = { .op = SBX_OP_LIST_SESSIONS, .path = { sandbox } };
 	auto_js *v = client_json(c, &call, err);
 	if (!v)
 		return -1;
-	const js *sessions = js_get(v, "sessions");
+	js_each (s, js_get(v, "sessions")) {
+		jw_obj(w);
+		jw_kstr(w, "sandbox", sandbox);
+		js_each (member, s) {
+			jw_key(w, js_key(member));
+			jw_js(w, member);
+		}
+		jw_obj_end(w);
+	}
+	return 0;
+}
+
+/* Of one sandbox; or of all that run, where one that does not answer is told and does not hide the others. */
+static int collect_sessions(struct cli *cli, struct client *c, const char *sandbox, struct jw *w, struct err *err)
+{
+	if (sandbox)
+		return add_sessions(c, sandbox, w, err);
+	struct names names = { 0 };
+	const struct list_filter running = { .state = "running" };
+	int rc = pages_each(c, &running, take_name, &names, err);
+	for (size_t i = 0; i < names.n; i++) {
+		struct err one = ERR_INIT;
+		if (rc == 0 && add_sessions(c, names.v[i], w, &one))
+			cli_error(cli, &one);
+		free(names.v[i]);
+	}
+	free(names.v);
+	return rc;
+}
+
+static void print_sessions(struct cli *cli, const js *sessions)
+{
+	static const char *const headers[] = { "SANDBOX", "SESSION", "STATE", "CLIENTS", "SIZE", "COMMAND" };
 	cli_document(cli, sessions);
 	if (cli->format != FORMAT_TABLE)
-		return 0;
+		return;
 	if (!js_first(sessions)) {
 		cli_warn(cli, "no sessions found");
-		return 0;
+		return;
 	}
 	struct table t;
 	table_init(&t, headers, ARRAY_LEN(headers));
@@ -89,6 +137,21 @@ static int list_sessions(struct cli *cli, struct client *c, const char *sandbox,
 		session_row(&t, s);
 	table_print(&t, &cli->out);
 	table_free(&t);
+}
+
+static int list_sessions(struct cli *cli, struct client *c, const char *sandbox, struct err *err)
+{
+	auto_buf text = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &text);
+	jw_arr(&w);
+	if (collect_sessions(cli, c, sandbox, &w, err))
+		return -1;
+	jw_arr_end(&w);
+	auto_js *sessions = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
+	if (!sessions)
+		return -1;
+	print_sessions(cli, sessions);
 	return 0;
 }
 
@@ -117,11 +180,13 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	char *const default_command[] = { shell, login };
 	const struct options *o = opts;
 	bool own = args->n > 1;
+	if (!o->list && args->n == 0)
+		return err_set(err, ERR_USAGE, "the sandbox is missing");
 	if (o->session && !*o->session)
 		return err_set(err, ERR_USAGE, "the session's name is empty");
 	struct session_config config = {
 		.op = SBX_OP_CONNECT_PTY,
-		.sandbox = args->v[0],
+		.sandbox = args->n ? args->v[0] : NULL,
 		.command = own ? args->v + 1 : default_command,
 		.command_count = own ? args->n - 1 : ARRAY_LEN(default_command),
 		.env = &o->env,
@@ -136,7 +201,7 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	struct client c;
 	if (cli_client(cli, &c, err))
 		return -1;
-	int rc = o->list ? list_sessions(cli, &c, args->v[0], err) : open_terminal(cli, &c, &config, err);
+	int rc = o->list ? list_sessions(cli, &c, config.sandbox, err) : open_terminal(cli, &c, &config, err);
 	client_close(&c);
 	return rc;
 }
@@ -148,10 +213,10 @@ const struct command cmd_pty = {
 	.about = "Runs a login shell unless a command is given. Typed after a newline, ~. detaches (the session goes on), ~~ sends "
 		 "one ~,\n"
 		 "~? shows help. Coming back replays what was missed.",
-	.example = "  sbx pty demo\n  sbx pty demo --session work -- top\n  sbx pty --list demo",
+	.example = "  sbx pty demo\n  sbx pty demo --session work -- top\n  sbx pty --list",
 	.options = options,
 	.options_size = sizeof(struct options),
-	.min_args = 1,
+	.min_args = 0, /* --list needs none */
 	.max_args = NO_LIMIT,
 	.command_after = 1,
 	.run = run,

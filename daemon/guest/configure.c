@@ -75,7 +75,8 @@ static void set_hostname(const char *name)
 	write_hosts(name);
 }
 
-static void set_seed(const uint8_t *seed, size_t n)
+/* 0, or -1 with errno: a clone that goes on with its siblings' random numbers must not be used. */
+static int set_seed(const uint8_t *seed, size_t n)
 {
 	struct {
 		struct rand_pool_info head;
@@ -92,15 +93,16 @@ static void set_seed(const uint8_t *seed, size_t n)
 	memcpy(pool.bytes, seed, n);
 	/* What the RNG gives after this depends on the seed, and is no longer what the siblings' gives. */
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) || ioctl(fd, RNDRESEEDCRNG))
-		return;
+		return -1;
 	if (getrandom(id, sizeof(id), GRND_NONBLOCK) != (ssize_t)sizeof(id))
-		return;
+		return -1;
 	/* as systemd does it: a valid random UUID. The seed itself must not be in a file. */
 	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
 	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
 	buf_hex(&text, id, sizeof(id));
 	buf_ch(&text, '\n');
 	write_file("/etc/machine-id", text.p, text.len);
+	return 0;
 }
 
 /* ---- network ---- */
@@ -266,9 +268,8 @@ void configure_open(struct agent *a, struct stream *s, struct rec r)
 	if (a->guest) {
 		if (hostname && *hostname)
 			set_hostname(hostname);
-		if (wire_rec_find(r.p, r.n, WT_SEED, &seed))
-			set_seed(seed.p, seed.n);
-		if (set_network(r, ip, &what)) {
+		what = "random seed";
+		if ((wire_rec_find(r.p, r.n, WT_SEED, &seed) && set_seed(seed.p, seed.n)) || set_network(r, ip, &what)) {
 			stream_fail(a, s, errno, "cannot set the %s: %s", what, text_errno(errno, text));
 			return;
 		}
