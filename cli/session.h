@@ -27,6 +27,24 @@ struct session_config {
 	struct escape escape; /* of a pty */
 };
 
+/* Rows that the commands share, for a struct of type T with the members that each names. */
+#define SESSION_OPTIONS_INPUT(T) /* bool use_stdin, tty */                                                                         \
+	{ .kind = OPT_BOOL, .letter = 'i', .name = "stdin", .help = "pass standard input", .off = offsetof(T, use_stdin) },        \
+	{                                                                                                                          \
+		.kind = OPT_BOOL, .letter = 't', .name = "tty", .help = "give the command a terminal", .off = offsetof(T, tty)     \
+	}
+#define SESSION_OPTION_ENV(T) /* struct opt_list env */                                                                            \
+	{                                                                                                                          \
+		.kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V",                                                       \
+		.help = "environment, repeatable; K alone takes our value", .off = offsetof(T, env)                                \
+	}
+#define SESSION_OPTIONS_PLACE(T) /* const char *cwd, *user */                                                                      \
+	{ .kind = OPT_STR, .letter = 'w', .name = "workdir", .arg = "DIR", .help = "folder to run in", .off = offsetof(T, cwd) },  \
+	{                                                                                                                          \
+		.kind = OPT_STR, .letter = 'u', .name = "user", .arg = "USER", .help = "name, number or name:group",               \
+		.off = offsetof(T, user)                                                                                           \
+	}
+
 enum session_end { SESSION_EXIT, SESSION_DETACHED, SESSION_INTERRUPTED };
 
 struct session_result {

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
+#include "cli/listing.h"
 #include "cli/ndjson.h"
-#include "cli/render/table.h"
 #include "cli/render/text.h"
 #include "cli/render/value.h"
 #include "cli/term/status.h"
@@ -9,47 +9,27 @@
 
 /* ---- image ls ---- */
 
-static void show(struct cli *cli, const js *images)
+static void row(struct table *t, const js *image)
 {
-	static const char *const headers[] = { "NAME", "STATE", "SIZE", "KERNEL", "KEY", "AGE" };
-	int64_t now = clock_wall_ms();
-	struct table t;
-	table_init(&t, headers, ARRAY_LEN(headers));
-	js_each (image, images) {
-		auto_buf size = BUF_INIT, age = BUF_INIT;
-		const char *created = js_str(js_get(image, "createdAt"), NULL);
-		if (js_type(js_get(image, "sizeBytes")) == JS_NUMBER)
-			text_size(&size, (int64_t)js_num(js_get(image, "sizeBytes"), 0));
-		if (created)
-			text_age(&age, created, now);
-		const char *const cells[] = { js_str(js_get(image, "name"), ""), js_str(js_get(image, "state"), ""), size.p,
-			js_str(js_get(image, "kernel"), ""), js_str(js_get(image, "key"), ""), age.p };
-		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
-			table_cell(&t, cells[i]);
-	}
-	table_print(&t, &cli->out);
-	table_free(&t);
+	auto_buf size = BUF_INIT, age = BUF_INIT;
+	const char *created = js_str(js_get(image, "createdAt"), NULL);
+	if (js_type(js_get(image, "sizeBytes")) == JS_NUMBER)
+		text_size(&size, (int64_t)js_num(js_get(image, "sizeBytes"), 0));
+	if (created)
+		text_age(&age, created, clock_wall_ms());
+	const char *const cells[] = { js_str(js_get(image, "name"), ""), js_str(js_get(image, "state"), ""), size.p,
+		js_str(js_get(image, "kernel"), ""), js_str(js_get(image, "key"), ""), age.p };
+	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+		table_cell(t, cells[i]);
 }
 
 static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
+	static const char *const headers[] = { "NAME", "STATE", "SIZE", "KERNEL", "KEY", "AGE" };
+	static const struct listing images = { "images", headers, ARRAY_LEN(headers), row };
 	(void)opts;
 	(void)args;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	struct call call = { .op = SBX_OP_LIST_IMAGES };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
-	if (!v)
-		return -1;
-	const js *images = js_get(v, "images");
-	cli_document(cli, images);
-	if (cli->format == FORMAT_TABLE && js_first(images))
-		show(cli, images);
-	else if (cli->format == FORMAT_TABLE)
-		cli_warn(cli, "no images found");
-	return 0;
+	return listing_call(cli, &images, SBX_OP_LIST_IMAGES, "images", err);
 }
 
 const struct command cmd_image_ls = {

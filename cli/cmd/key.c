@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "cli/render/table.h"
+#include "cli/listing.h"
 #include "cli/render/text.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -66,46 +66,27 @@ const struct command cmd_key_create = {
 
 /* ---- key ls ---- */
 
-static void show(struct cli *cli, const js *keys)
+static void row(struct table *t, const js *key)
 {
-	static const char *const headers[] = { "ID", "NAME", "PREFIX", "AGE", "LAST USED" };
+	auto_buf age = BUF_INIT, used = BUF_INIT;
 	int64_t now = clock_wall_ms();
-	struct table t;
-	table_init(&t, headers, ARRAY_LEN(headers));
-	js_each (k, keys) {
-		auto_buf age = BUF_INIT, used = BUF_INIT;
-		const char *last = js_str(js_get(k, "lastUsedAt"), NULL);
-		text_age(&age, js_str(js_get(k, "createdAt"), ""), now);
-		if (last)
-			text_age(&used, last, now);
-		const char *const cells[] = { js_str(js_get(k, "id"), ""), js_str(js_get(k, "name"), ""),
-			js_str(js_get(k, "prefix"), ""), age.p, last ? used.p : "never" };
-		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
-			table_cell(&t, cells[i]);
-	}
-	table_print(&t, &cli->out);
-	table_free(&t);
+	const char *last = js_str(js_get(key, "lastUsedAt"), NULL);
+	text_age(&age, js_str(js_get(key, "createdAt"), ""), now);
+	if (last)
+		text_age(&used, last, now);
+	const char *const cells[] = { js_str(js_get(key, "id"), ""), js_str(js_get(key, "name"), ""),
+		js_str(js_get(key, "prefix"), ""), age.p, last ? used.p : "never" };
+	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+		table_cell(t, cells[i]);
 }
 
 static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
+	static const char *const headers[] = { "ID", "NAME", "PREFIX", "AGE", "LAST USED" };
+	static const struct listing keys = { "keys", headers, ARRAY_LEN(headers), row };
 	(void)opts;
 	(void)args;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	struct call call = { .op = SBX_OP_LIST_KEYS };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
-	if (!v)
-		return -1;
-	const js *keys = js_get(v, "keys");
-	cli_document(cli, keys);
-	if (cli->format == FORMAT_TABLE && js_first(keys))
-		show(cli, keys);
-	else if (cli->format == FORMAT_TABLE)
-		cli_warn(cli, "no keys found");
-	return 0;
+	return listing_call(cli, &keys, SBX_OP_LIST_KEYS, "keys", err);
 }
 
 const struct command cmd_key_ls = {

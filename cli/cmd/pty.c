@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/render/table.h"
+#include "cli/listing.h"
 #include "cli/pages.h"
 #include "cli/session.h"
 #include "shared/base/mem.h"
@@ -31,24 +31,8 @@ static const struct opt options[] = {
 		.name = "list",
 		.help = "list the sessions of the sandbox, or of all",
 		.off = offsetof(struct options, list) },
-	{ .kind = OPT_ENV,
-		.letter = 'e',
-		.name = "env",
-		.arg = "K=V",
-		.help = "environment, repeatable; K alone takes our value",
-		.off = offsetof(struct options, env) },
-	{ .kind = OPT_STR,
-		.letter = 'w',
-		.name = "workdir",
-		.arg = "DIR",
-		.help = "folder to run in",
-		.off = offsetof(struct options, cwd) },
-	{ .kind = OPT_STR,
-		.letter = 'u',
-		.name = "user",
-		.arg = "USER",
-		.help = "name, number or name:group",
-		.off = offsetof(struct options, user) },
+	SESSION_OPTION_ENV(struct options),
+	SESSION_OPTIONS_PLACE(struct options),
 	{ .kind = OPT_END },
 };
 
@@ -121,26 +105,10 @@ static int collect_sessions(struct cli *cli, struct client *c, const char *sandb
 	return rc;
 }
 
-static void print_sessions(struct cli *cli, const js *sessions)
-{
-	static const char *const headers[] = { "SANDBOX", "SESSION", "STATE", "CLIENTS", "SIZE", "COMMAND" };
-	cli_document(cli, sessions);
-	if (cli->format != FORMAT_TABLE)
-		return;
-	if (!js_first(sessions)) {
-		cli_warn(cli, "no sessions found");
-		return;
-	}
-	struct table t;
-	table_init(&t, headers, ARRAY_LEN(headers));
-	js_each (s, sessions)
-		session_row(&t, s);
-	table_print(&t, &cli->out);
-	table_free(&t);
-}
-
 static int list_sessions(struct cli *cli, struct client *c, const char *sandbox, struct err *err)
 {
+	static const char *const headers[] = { "SANDBOX", "SESSION", "STATE", "CLIENTS", "SIZE", "COMMAND" };
+	static const struct listing listing = { "sessions", headers, ARRAY_LEN(headers), session_row };
 	auto_buf text = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &text);
@@ -151,7 +119,7 @@ static int list_sessions(struct cli *cli, struct client *c, const char *sandbox,
 	auto_js *sessions = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
 	if (!sessions)
 		return -1;
-	print_sessions(cli, sessions);
+	listing_print(cli, &listing, sessions);
 	return 0;
 }
 

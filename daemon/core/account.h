@@ -1,5 +1,5 @@
 /*
- * account: who may use the daemon over TCP. For now one account, 0, whose keys open everything.
+ * account: who may use the daemon over TCP. There is one account, 0, whose keys open everything; rows carry it for teams to come.
  *
  * A key's secret is "sbx_" and 40 random base-36 characters (206 bits). Only its SHA-256 is stored: with that much
  * entropy a slow hash would add nothing but latency.
