@@ -59,14 +59,15 @@ BASE := $(call src,shared/base)
 WIRE := $(call src,shared/wire)
 CONTRACT := $(call src,shared/contract)
 NET := $(call src,shared/net)
+YAML := $(call src,shared/yaml)
 SPECS := $(sort $(wildcard shared/specs/*.yaml))
 GENC := $(patsubst shared/specs/%.yaml,$(GEN)/%_contract.c,$(SPECS))
 GENH := $(GENC:.c=.h)
 GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
-SBXGEN_SRC := $(call src,shared/gen) $(BASE)
-SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http $(sort $(wildcard daemon/api/*))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
+SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
+SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -104,7 +105,7 @@ $(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXD_SRC))): | $(GENH)
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lm -o $@
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)

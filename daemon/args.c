@@ -19,11 +19,12 @@ const char daemon_usage[] =
 	"  --cache DIR         images and templates (env: SBX_CACHE)\n"
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
+	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
-enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION };
+enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION, OPT_OPERATIONS };
 
 static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },
@@ -34,6 +35,7 @@ static const struct option options[] = {
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "operations", no_argument, NULL, OPT_OPERATIONS },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -116,6 +118,8 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 			return DAEMON_HELP;
 		if (id == OPT_VERSION)
 			return DAEMON_VERSION;
+		if (id == OPT_OPERATIONS)
+			return DAEMON_OPERATIONS;
 		if (take(args, id, optarg, err))
 			return DAEMON_USAGE;
 	}

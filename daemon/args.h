@@ -8,7 +8,7 @@
 
 #include "shared/base/err.h"
 
-enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_USAGE, DAEMON_FAILED };
+enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_OPERATIONS, DAEMON_USAGE, DAEMON_FAILED };
 
 struct daemon_args {
 	char *home, *cache, *program; /* absolute */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "daemon/api/dialects.h"
 #include "daemon/api/sbx/sbx.h"
 #include "daemon/args.h"
 #include "daemon/build_main.h"
@@ -32,7 +33,6 @@ struct daemon {
 	struct core *core;
 	struct http_server *server;
 	struct api api;
-	struct http_dialect dialects[1];
 	char **listeners;
 	size_t listener_count;
 	bool going;
@@ -99,9 +99,8 @@ static void on_signal(uv_signal_t *handle, int signo)
 
 static int start_serving(struct daemon *d, const struct daemon_args *args, struct err *err)
 {
-	d->dialects[0] = sbx_dialect;
 	struct http_config config = {
-		.dialects = d->dialects, .dialect_count = ARRAY_LEN(d->dialects), .authenticate = authenticate, .arg = &d->api
+		.dialects = api_dialects, .dialect_count = DIALECT_COUNT, .authenticate = authenticate, .arg = &d->api
 	};
 	d->server = http_server_new(&d->loop, &config, err);
 	if (!d->server)
@@ -193,6 +192,13 @@ static int serve(const struct daemon_args *args)
 	return 0;
 }
 
+static int print_operations(void)
+{
+	auto_buf out = BUF_INIT;
+	api_list_operations(&out);
+	return buf_failed(&out) || fputs(out.p, stdout) < 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon_args args;
@@ -204,6 +210,8 @@ int main(int argc, char **argv)
 		return fputs(daemon_usage, stdout) < 0;
 	case DAEMON_VERSION:
 		return printf("sbxd %s\n", sbx_version) < 0;
+	case DAEMON_OPERATIONS:
+		return print_operations();
 	case DAEMON_USAGE:
 		fprintf(stderr, "sbxd: %s\n%s%s", err.msg, err.hint, err.hint[0] ? "\n" : "");
 		return 2;

@@ -153,10 +153,7 @@ static int build_request(const struct client *c, const struct call *call, struct
 {
 	if (build_target(call, req, err))
 		return -1;
-	if (c->ep->tcp)
-		buf_fmt(req, strchr(c->ep->host, ':') ? "Host: [%s]:%s\r\n" : "Host: %s:%s\r\n", c->ep->host, c->ep->port);
-	else
-		buf_str(req, "Host: sbx\r\n");
+	buf_fmt(req, "Host: %s\r\n", c->ep->authority);
 	buf_fmt(req, "User-Agent: sbx/%s\r\n", sbx_version);
 	if (c->ep->api_key)
 		buf_fmt(req, "X-API-Key: %s\r\n", c->ep->api_key);
@@ -165,10 +162,10 @@ static int build_request(const struct client *c, const struct call *call, struct
 			c->ws_key);
 	const struct ct_op *op = &contract_sbx.ops[call->op];
 	if (call->stream)
-		buf_fmt(req, "Content-Type: %s\r\nTransfer-Encoding: chunked\r\n", ct_s(&contract_sbx, op->body_media));
+		buf_fmt(req, "Content-Type: %s\r\nTransfer-Encoding: chunked\r\n", ct_media(&contract_sbx, op));
 	else if (call->json)
 		buf_fmt(req, "Content-Type: application/json\r\nContent-Length: %zu\r\n", call->json->len);
-	else if (op->body != CT_BODY_NONE)
+	else if (op->body_count > 0)
 		buf_str(req, "Content-Length: 0\r\n");
 	buf_str(req, "\r\n");
 	if (call->json)

@@ -50,13 +50,14 @@ static int parse_http(const char *text, struct endpoint *out, struct err *err)
 	out->tcp = true;
 	out->host = mem_strdup(name);
 	out->port = mem_strdup(port);
+	out->authority = mem_printf(strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, port);
 	out->shown = mem_strdup(text);
 	return 0;
 }
 
 int endpoint_resolve(const char *host, const char *api_key, struct endpoint *out, struct err *err)
 {
-	*out = (struct endpoint){ .api_key = api_key ? api_key : getenv("SBX_API_KEY") };
+	*out = (struct endpoint){ .api_key = api_key ? api_key : getenv("SBX_API_KEY"), .base_path = mem_strdup("") };
 	if (out->api_key && out->api_key[strcspn(out->api_key, "\r\n")] != '\0')
 		return err_set(err, ERR_USAGE, "the API key holds a line break");
 	if (out->api_key && *out->api_key == '\0')
@@ -68,6 +69,7 @@ int endpoint_resolve(const char *host, const char *api_key, struct endpoint *out
 		if (!str_starts(text, "unix:") || text[5] == '\0')
 			return bad_address(text, err);
 		out->path = mem_strdup(text + 5);
+		out->authority = mem_strdup("sbx");
 		out->shown = mem_strdup(text);
 		return 0;
 	}
@@ -75,6 +77,7 @@ int endpoint_resolve(const char *host, const char *api_key, struct endpoint *out
 	if (!out->home)
 		return -1;
 	out->managed = true;
+	out->authority = mem_strdup("sbx");
 	out->path = fs_join(out->home, "sbxd.sock");
 	out->shown = mem_printf("unix:%s", out->path);
 	return 0;
@@ -86,6 +89,8 @@ void endpoint_free(struct endpoint *ep)
 	free(ep->path);
 	free(ep->host);
 	free(ep->port);
+	free(ep->authority);
+	free(ep->base_path);
 	free(ep->shown);
 	*ep = (struct endpoint){ 0 };
 }

@@ -14,6 +14,8 @@ struct endpoint {
 	char *home;   /* of a managed one */
 	char *path;   /* socket file */
 	char *host, *port;
+	char *authority; /* for the Host header: "127.0.0.1:8080", "sbx" for a Unix socket */
+	char *base_path; /* what comes before the paths of the contract: "" or "/a/b" */
 	char *shown;	     /* as a person would write it */
 	const char *api_key; /* borrowed; NULL = none */
 };

@@ -92,6 +92,13 @@ bool check_media(const char *value, const char *type)
 	return *value == '\0' || *value == ';';
 }
 
+bool check_json(const char *value)
+{
+	static const char suffix[] = "+json";
+	size_t n = strcspn(value, "; \t"), s = sizeof(suffix) - 1;
+	return check_media(value, "application/json") || (n > s && strncasecmp(value + n - s, suffix, s) == 0);
+}
+
 bool check_utf8(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n;) {

@@ -1,11 +1,11 @@
 /*
  * http: HTTP/1.1 on the daemon's loop: libmicrohttpd in external epoll mode, routes and validation from contracts.
  *
- * A request goes: match (contract tables) -> authenticate -> body (JSON read whole and validated, or streamed) -> the
- * operation's handler. A handler answers at once or keeps the request and answers later from the loop; it answers
- * exactly once. Every error has the dialect's own shape. Requests on the Unix socket come from the same user (checked by
- * SO_PEERCRED) and need no key; TCP needs one (X-API-Key, Authorization: Bearer, ?apiKey=) unless the contract marks the
- * operation `security: []`.
+ * A request goes: route (all contracts in one router) -> framing -> credential -> parameters -> content type and size -> body (JSON
+ * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or keeps the request and answers later from the loop; it answers
+ * exactly once. Every error has the status and the shape of its dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by
+ * SO_PEERCRED) and need no key; TCP needs one, wherever the operation's security schemes look for it, or in X-API-Key or as a
+ * bearer, unless the contract marks the operation `security: []`.
  * Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while reading a request.
  * Thread: the loop's.
  */
@@ -29,9 +29,7 @@ typedef void http_handler(struct http_req *req);
 /* One API on the port. */
 struct http_dialect {
 	const struct contract *contract;
-	http_handler *const *handlers; /* by operation index; NULL = 501 in the dialect's shape */
-	/* Error body for e; status is err_status(e->code). Appends JSON to out. */
-	void (*error_body)(const struct err *e, struct buf *out);
+	http_handler *const *handlers; /* by operation index; NULL = 501 */
 };
 
 struct http_config {

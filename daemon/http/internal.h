@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "daemon/http/http.h"
+#include "shared/contract/router.h"
 
 #define HTTP_LOW (HTTP_HIGH / 2)
 #define HTTP_MAX_CONNECTIONS 1024u
@@ -66,6 +67,7 @@ struct listener {
 struct http_server {
 	uv_loop_t *loop;
 	struct http_config config;
+	struct router *router;
 	struct MHD_Daemon *mhd;
 	uv_poll_t poll;	   /* MHD's epoll descriptor */
 	uv_timer_t timer;  /* MHD's next timeout */
@@ -146,6 +148,7 @@ struct http_req {
 	struct MHD_Connection *conn;
 	const struct http_dialect *d;
 	const struct ct_op *op; /* NULL when nothing matched */
+	const struct ct_content *content; /* which of the operation's content types the body is; NULL = it takes none */
 	uint32_t op_index;
 	struct ct_match match;
 	const char *method, *path;
@@ -193,10 +196,14 @@ void req_over(struct http_req *r, bool delivered);
 /* ---- params.c ---- */
 /* Collect and decode the query. */
 int params_read(struct http_req *r, struct err *err);
+/* May a WebSocket's query carry a credential under this name? */
+bool params_is_credential(const char *key);
 /* Check path, query and header parameters against the operation; fills in the query's defaults. */
 int params_check(struct http_req *r, struct err *err);
 
 /* ---- reply.c ---- */
+/* An error at a stage of the request that the dialect may have words of its own for (ct_fault); NULL = none. */
+void reply_fault(struct http_req *r, const char *stage, const struct err *e);
 /* Give the answer to MHD. MHD_NO = cut the connection. */
 enum MHD_Result answer_queue(struct http_req *r);
 /* Write the answer straight to the socket (the upload is unfinished, where MHD takes none). */
@@ -228,6 +235,8 @@ const char *check_bearer(const char *authorization);
 bool check_token(const char *value, const char *token);
 /* Does the media type of a Content-Type value equal type (without its parameters, any case)? */
 bool check_media(const char *value, const char *type);
+/* Is a Content-Type value that of JSON (RFC 6839: application/json or anything+json)? */
+bool check_json(const char *value);
 /* Percent-decoded, valid UTF-8? Decodes s in place. */
 bool check_decode(char *s);
 bool check_utf8(const char *s, size_t n);

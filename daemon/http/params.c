@@ -73,7 +73,7 @@ int params_read(struct http_req *r, struct err *err)
 	return q.failed ? -1 : 0;
 }
 
-static bool always_known(const char *key)
+bool params_is_credential(const char *key)
 {
 	return strcmp(key, "apiKey") == 0 || strcmp(key, "token") == 0;
 }
@@ -83,7 +83,7 @@ static int check_query_names(struct http_req *r, struct err *err)
 	const struct contract *c = r->d->contract;
 	for (size_t i = 0; i < r->query_count && !c->unknown_fields_ok; i++) {
 		const char *key = r->query[i].key;
-		if (!always_known(key) && !ct_find_param(c, r->op, CT_IN_QUERY, key))
+		if (!params_is_credential(key) && !ct_find_param(c, r->op, CT_IN_QUERY, key))
 			return err_set(err, ERR_INVALID, "unknown query parameter '%s'", key);
 	}
 	return 0;

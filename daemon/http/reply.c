@@ -219,7 +219,7 @@ void http_reply_empty(struct http_req *r, int status)
 	http_reply(r, status, NULL, NULL);
 }
 
-/* The methods in ct_match's hint ("GET, POST") as an Allow header; HEAD comes with GET. */
+/* The methods in router_match's hint ("GET, POST") as an Allow header; HEAD comes with GET. */
 static void add_allow(struct http_req *r, const char *hint)
 {
 	auto_buf allow = BUF_INIT;
@@ -242,17 +242,22 @@ static void add_allow(struct http_req *r, const char *hint)
 
 void http_reply_err(struct http_req *r, const struct err *e)
 {
+	reply_fault(r, NULL, e);
+}
+
+void reply_fault(struct http_req *r, const char *stage, const struct err *e)
+{
 	if (r->a.set)
 		return;
 	struct buf body = BUF_INIT;
-	r->d->error_body(e, &body);
+	struct ct_words words = ct_fault(r->d->contract, stage, e, &body);
 	if (e->code == ERR_UNAUTHORIZED)
 		http_add_header(r, "WWW-Authenticate", "Bearer");
 	if (e->code == ERR_METHOD)
 		add_allow(r, e->hint);
 	if (buf_failed(&body))
 		buf_free(&body); /* the status alone still says it */
-	http_reply(r, err_status(e->code), "application/json", &body);
+	http_reply(r, words.status, words.media, &body);
 }
 
 void http_add_header(struct http_req *r, const char *name, const char *value)

@@ -168,42 +168,30 @@ static void read_headers(struct http_req *r)
 
 /* ---- which operation ---- */
 
-static bool under(const char *path, const char *base)
-{
-	size_t n = strlen(base);
-	while (n > 0 && base[n - 1] == '/')
-		n--;
-	return n > 0 && strncmp(path, base, n) == 0 && (path[n] == '\0' || path[n] == '/');
-}
-
-/* Find dialect and operation. When none fits, r->d is the one in whose shape the error goes out. */
+/* Find the operation. When none fits, r->d is the dialect in whose shape the error goes out. */
 static int match(struct http_req *r, struct err *err)
 {
-	const struct http_config *config = &r->s->config;
 	const char *method = r->head ? "GET" : r->method;
-	const struct http_dialect *near = NULL;
-	for (size_t i = 0; i < config->dialect_count; i++) {
-		const struct http_dialect *d = &config->dialects[i];
-		struct err e;
-		err_clear(&e);
-		if (ct_match(d->contract, method, r->path, &r->match, &e) == 0) {
-			r->d = d;
-			r->op_index = r->match.op;
-			r->op = &d->contract->ops[r->match.op];
-			return 0;
-		}
-		/* a known path with another method, or a bad escape, says more than "not found" of the others */
-		if (e.code != ERR_NOT_FOUND && !r->d) {
-			r->d = d;
-			*err = e;
-		}
-		if (!near && under(r->path, d->contract->base_path))
-			near = d;
-	}
-	if (r->d)
+	int rc = router_match(r->s->router, method, r->path, &r->match, err);
+	r->d = &r->s->config.dialects[r->match.contract];
+	if (rc != 0)
 		return -1;
-	r->d = near ? near : &config->dialects[0];
-	return err_set(err, ERR_NOT_FOUND, "no such path: '%s'", r->path);
+	r->op_index = r->match.op;
+	r->op = &r->d->contract->ops[r->match.op];
+	return 0;
+}
+
+/* Where a scheme of the operation looks for its credential, beyond X-API-Key and Authorization. */
+static const char *scheme_key(struct http_req *r)
+{
+	const struct contract *c = r->d->contract;
+	for (uint32_t i = 0; i < r->op->security_count; i++) {
+		const struct ct_scheme *s = &c->schemes[c->index_pool[r->op->security + i] & ~CT_SCHEME_AND];
+		const char *key = s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
+		if (key)
+			return key;
+	}
+	return NULL;
 }
 
 static const char *present_key(struct http_req *r)
@@ -211,13 +199,15 @@ static const char *present_key(struct http_req *r)
 	if (r->h.value[HDR_API_KEY])
 		return r->h.value[HDR_API_KEY];
 	const char *key = check_bearer(r->h.value[HDR_AUTHORIZATION]);
+	if (!key)
+		key = scheme_key(r);
 	if (key)
 		return key;
 	/* in the address it ends up in logs and histories: only for browsers' WebSockets, which can send no header */
 	if (!check_token(http_header(r, "Upgrade"), "websocket"))
 		return NULL;
 	for (size_t i = 0; i < r->query_count; i++) {
-		if (strcmp(r->query[i].key, "apiKey") == 0)
+		if (params_is_credential(r->query[i].key))
 			return r->query[i].value;
 	}
 	return NULL;
@@ -247,19 +237,13 @@ static int authorize(struct http_req *r, struct err *err)
 
 /* ---- the body ---- */
 
-static bool media_fits(const struct http_req *r)
+static bool takes(enum ct_body kind, const char *given)
 {
-	const char *given = r->h.value[HDR_CONTENT_TYPE];
-	const char *want = ct_s(r->d->contract, r->op->body_media);
-	if (!given)
-		return true;
-	if (*want && check_media(given, want))
-		return true;
-	switch ((enum ct_body)r->op->body) {
+	switch (kind) {
 	case CT_BODY_NONE:
 		return true;
 	case CT_BODY_JSON:
-		return check_media(given, "application/json");
+		return check_json(given);
 	case CT_BODY_STREAM:
 		/* Bytes are bytes (curl --data-binary calls them a form), but an envelope around them would be stored with them. */
 		return !check_media(given, "multipart/form-data");
@@ -269,43 +253,67 @@ static bool media_fits(const struct http_req *r)
 	return false;
 }
 
+/* Which of the operation's content types it is: the very one, else one that takes it too. False when none does. */
+static bool pick_content(struct http_req *r)
+{
+	const struct contract *c = r->d->contract;
+	const struct ct_content *all = c->contents + r->op->bodies;
+	const char *given = r->h.value[HDR_CONTENT_TYPE];
+	uint32_t n = r->op->body_count;
+	r->content = ct_body(c, r->op);
+	if (n == 0 || !given || !r->has_body)
+		return true;
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		r->content = &all[i % n];
+		if (i < n ? check_media(given, ct_s(c, r->content->media)) : takes(r->content->kind, given))
+			return true;
+	}
+	return false;
+}
+
 static int check_body(struct http_req *r, struct err *err)
 {
-	bool stream = r->op->body == CT_BODY_STREAM || r->op->body == CT_BODY_MULTIPART;
-	if (r->has_body && !media_fits(r)) {
+	if (!pick_content(r)) {
 		err_set(err, ERR_MEDIA_TYPE, "content type '%s' is not accepted here", r->h.value[HDR_CONTENT_TYPE]);
-		return err_hint(err, "send %s", ct_s(r->d->contract, r->op->body_media));
+		return err_hint(err, "send %s", ct_media(r->d->contract, r->op));
 	}
+	uint8_t kind = r->content ? r->content->kind : CT_BODY_NONE;
+	bool stream = kind == CT_BODY_STREAM || kind == CT_BODY_MULTIPART;
 	if (!stream && r->body_left != UINT64_MAX && r->body_left > HTTP_MAX_JSON)
 		return err_set(err, ERR_TOO_LARGE, "body is larger than %zu bytes", HTTP_MAX_JSON);
-	if (!r->d->handlers[r->op_index])
-		return err_set(err, ERR_NOT_IMPLEMENTED, "'%s' is not implemented", ct_s(r->d->contract, r->op->id));
-	r->mode = stream ? MODE_SINK : r->op->body == CT_BODY_JSON ? MODE_JSON : MODE_DROP;
+	r->mode = stream ? MODE_SINK : kind == CT_BODY_JSON ? MODE_JSON : MODE_DROP;
 	return 0;
 }
 
-/* The whole JSON body is there. */
-static int parse_body(struct http_req *r, struct err *err)
+/* The whole JSON body is there: read and check it. 0, or -1 when the error has been answered. */
+static int parse_body(struct http_req *r)
 {
-	if (r->op->body != CT_BODY_JSON)
+	struct err e = ERR_INIT;
+	bool empty = r->in.len == 0;
+	if (!r->content || r->content->kind != CT_BODY_JSON || (empty && !(r->op->flags & CT_OP_BODY_REQUIRED)))
 		return 0;
-	if (r->in.len == 0) {
-		if (r->op->flags & CT_OP_BODY_REQUIRED)
-			return err_set(err, ERR_INVALID, "a JSON body is required");
-		return 0;
-	}
-	r->json = js_parse(r->in.p, r->in.len, JS_LIMITS_DEFAULT, err);
+	if (empty)
+		err_set(&e, ERR_INVALID, "a JSON body is required");
+	else
+		r->json = js_parse(r->in.p, r->in.len, JS_LIMITS_DEFAULT, &e);
 	buf_free(&r->in);
 	if (!r->json)
-		return -1;
-	if (r->op->body_schema == CT_NONE)
-		return 0;
-	return ct_validate(r->d->contract, r->op->body_schema, r->json, err);
+		reply_fault(r, e.code == ERR_INVALID ? "syntax" : NULL, &e);
+	else if (ct_validate(r->d->contract, r->content->schema, r->json, &e) != 0)
+		reply_fault(r, "schema", &e);
+	return r->a.set ? -1 : 0;
 }
 
 static void run_handler(struct http_req *r)
 {
-	r->d->handlers[r->op_index](r);
+	struct err e = ERR_INIT;
+	http_handler *handler = r->d->handlers[r->op_index];
+	if (handler) {
+		handler(r);
+		return;
+	}
+	err_set(&e, ERR_NOT_IMPLEMENTED, "'%s' is not implemented", ct_s(r->d->contract, r->op->id));
+	http_reply_err(r, &e);
 }
 
 /* An answer came before the end of the upload. A little more is read and dropped, and the connection goes on; else the answer
@@ -391,19 +399,21 @@ static enum MHD_Result on_body(struct http_req *r, const char *data, size_t *siz
 /* The headers are in. Ends with an answer (a refusal) or with r->mode set; streamed uploads have their handler running. */
 static void on_headers(struct http_req *r)
 {
-	struct err e;
-	err_clear(&e);
+	struct err e = ERR_INIT;
 	read_headers(r);
 	/* each step needs the ones before; authentication comes before anything the client could make us work for */
-	if (match(r, &e) != 0 || check_framing(r, &e) != 0 || check_site(r, &e) != 0) {
+	if (match(r, &e) != 0) {
+		reply_fault(r, e.code == ERR_NOT_FOUND ? "route" : e.code == ERR_INVALID ? "parameter" : NULL, &e);
+	} else if (check_framing(r, &e) != 0 || check_site(r, &e) != 0) {
 		http_reply_err(r, &e);
 	} else {
 		int bad_query = params_read(r, &e);
-		struct err denied;
-		err_clear(&denied);
+		struct err denied = ERR_INIT;
 		if (authorize(r, &denied) != 0)
 			http_reply_err(r, &denied);
-		else if (bad_query != 0 || params_check(r, &e) != 0 || check_body(r, &e) != 0)
+		else if (bad_query != 0 || params_check(r, &e) != 0)
+			reply_fault(r, "parameter", &e);
+		else if (check_body(r, &e) != 0)
 			http_reply_err(r, &e);
 	}
 	if (!r->a.set && r->mode == MODE_SINK)
@@ -435,8 +445,6 @@ static enum MHD_Result on_full(struct http_req *r)
 	if (r->dead || r->mode == MODE_LINGER)
 		return MHD_NO;
 	if (r->phase == REQ_BODY) {
-		struct err e;
-		err_clear(&e);
 		r->phase = REQ_FULL;
 		r->body_left = 0;
 		if (r->a.set && !r->a.stream)
@@ -444,11 +452,8 @@ static enum MHD_Result on_full(struct http_req *r)
 		if (r->mode == MODE_SINK) {
 			if (r->on_end)
 				r->on_end(r);
-		} else if (!r->a.set) {
-			if (parse_body(r, &e) != 0)
-				http_reply_err(r, &e);
-			else
-				run_handler(r);
+		} else if (!r->a.set && parse_body(r) == 0) {
+			run_handler(r);
 		}
 	}
 	if (r->a.set)

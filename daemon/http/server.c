@@ -70,6 +70,7 @@ static void free_server(struct http_server *s)
 	void (*done_cb)(void *arg) = s->done_cb;
 	void *arg = s->done_arg;
 	free(s->scratch);
+	router_free(s->router);
 	free(s);
 	if (done_cb)
 		done_cb(arg);
@@ -202,15 +203,27 @@ static struct MHD_Daemon *start_mhd(struct http_server *s)
 		MHD_OPTION_CONNECTION_TIMEOUT, HTTP_READ_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL, MHD_OPTION_END);
 }
 
+static struct router *make_router(const struct http_config *config, struct err *err)
+{
+	auto_free const struct contract **contracts = mem_array(config->dialect_count, sizeof(*contracts));
+	for (size_t i = 0; i < config->dialect_count; i++)
+		contracts[i] = config->dialects[i].contract;
+	return router_new(contracts, config->dialect_count, err);
+}
+
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *config, struct err *err)
 {
 	if (config->dialect_count == 0) {
 		err_set(err, ERR_INTERNAL, "no contract to serve");
 		return NULL;
 	}
+	struct router *router = make_router(config, err);
+	if (!router)
+		return NULL;
 	struct http_server *s = mem_zalloc(sizeof(*s));
 	s->loop = loop;
 	s->config = *config;
+	s->router = router;
 	s->times.ping = 30000;
 	s->times.dead = 90000;
 	s->times.close = 2000;
@@ -221,6 +234,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
 		err_set(err, ERR_INTERNAL, "cannot start the HTTP server");
 		if (s->mhd)
 			MHD_stop_daemon(s->mhd);
+		router_free(router);
 		free(s);
 		return NULL;
 	}

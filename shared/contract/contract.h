@@ -1,6 +1,6 @@
 /*
  * contract: the operations of an OpenAPI document as constant tables (written by sbxgen), and what is done with them:
- * find the operation of a request, validate parameters and bodies, describe commands. Used by daemon and CLI.
+ * validate parameters and bodies, fill in paths, describe commands (router.h: find the operation of a request). Used by daemon and CLI.
  *
  * The tables hold 32-bit offsets into one string pool and 16/32-bit indices into flat arrays, never pointers: they need no
  * relocation, are shared between processes and cost nothing until touched.
@@ -34,7 +34,7 @@ enum ct_format {
 	CT_FMT_IPV4
 };
 enum ct_in { CT_IN_PATH, CT_IN_QUERY, CT_IN_HEADER, CT_IN_COOKIE };
-enum ct_body { CT_BODY_NONE, CT_BODY_JSON, CT_BODY_STREAM /* octet-stream, tar */, CT_BODY_MULTIPART };
+enum ct_body { CT_BODY_NONE, CT_BODY_JSON, CT_BODY_STREAM /* octet-stream, tar, text */, CT_BODY_MULTIPART };
 
 typedef uint32_t ct_str; /* offset into the pool; 0 = "" = absent */
 #define CT_NONE UINT32_MAX
@@ -68,6 +68,8 @@ struct ct_schema {
 	uint32_t fields, field_count;  /* object members: range of ct_field */
 	uint32_t enums, enum_count;    /* range of ct_str in enum_pool: JSON text of each value */
 	uint32_t one_of, one_of_count; /* oneOf/anyOf alternatives: range of indices in index_pool (allOf is merged by sbxgen) */
+	uint32_t columns, column_count; /* x-sbx-columns: range of ct_str in enum_pool, dotted paths */
+	ct_str brief;			/* x-sbx-short: "external:internal", how a person types it */
 	bool any_of;
 };
 
@@ -80,7 +82,7 @@ struct ct_field {
 struct ct_param {
 	ct_str name, description;
 	uint8_t in;
-	bool required, explode, rest; /* explode: one array item a repetition; rest: x-sbx-rest */
+	bool required, explode, rest, secret; /* explode: one array item a repetition; rest, secret: x-sbx-... */
 	uint32_t schema;
 };
 
@@ -90,8 +92,31 @@ struct ct_scheme {
 	ct_str id;	  /* "apiKeyAuth" */
 	ct_str name;	  /* CT_SCHEME_KEY: of the header, query parameter or cookie */
 	uint8_t kind, in; /* enum ct_scheme_kind, enum ct_in */
+	bool routing;	  /* x-sbx-routing: says where a request goes, not who sends it */
+	uint32_t env, env_count; /* x-sbx-env: range of ct_str in enum_pool */
 };
 #define CT_SCHEME_AND (1u << 31) /* in ct_op.security: the next one must be presented too */
+
+/* One content type of a request body, the preferred one first. */
+struct ct_content {
+	ct_str media; /* "application/json" */
+	uint8_t kind; /* enum ct_body */
+	uint32_t schema; /* CT_NONE */
+};
+
+/* How a dialect words a kind of fault; the message is the fault's own unless it is given. */
+enum ct_fault_as { CT_AS_SHAPE, CT_AS_TEXT, CT_AS_EMPTY };
+struct ct_fault {
+	ct_str kind; /* name of an err code, or "syntax", "schema", "parameter", "route" */
+	uint16_t status;
+	uint8_t as; /* enum ct_fault_as */
+	ct_str code, message;
+};
+
+/* A tag of the document: what its operations are about. */
+struct ct_tag {
+	ct_str name, description;
+};
 
 struct ct_response {
 	uint16_t status; /* 0 = default; 1..5 = 1XX..5XX */
@@ -105,7 +130,8 @@ enum ct_op_flags {
 	CT_OP_BODY_REQUIRED = 1u << 2,
 	CT_OP_STREAM = 1u << 3 /* NDJSON, SSE */,
 	CT_OP_DEPRECATED = 1u << 4,
-	CT_OP_LOCAL = 1u << 5 /* x-sbx-local: Unix socket only */
+	CT_OP_LOCAL = 1u << 5 /* x-sbx-local: Unix socket only */,
+	CT_OP_SHARED = 1u << 6 /* x-sbx-shared: another contract has it too, and one answer serves both */
 };
 
 struct ct_op {
@@ -113,38 +139,36 @@ struct ct_op {
 	ct_str tag, summary, description;
 	ct_str noun, verb; /* x-sbx-command: "capsule create", or derived */
 	uint16_t flags;
-	uint8_t body; /* enum ct_body */
-	ct_str body_media;
-	uint32_t body_schema; /* CT_NONE */
+	uint32_t bodies, body_count;
+	ct_str rows; /* x-sbx-rows: dotted path to the rows in the answer */
 	uint32_t params, param_count;
 	uint32_t responses, response_count;
 	uint32_t security, security_count; /* alternatives: range of scheme indices in index_pool, some | CT_SCHEME_AND */
 };
 
-/* Routing trie over path segments: children of a node are contiguous: static segments in strcmp order, then the parameter
- * (segment 0: takes any one segment that is not empty), then the rest parameter. */
 #define CT_DEPTH_MAX 32 /* segments in a path of a contract */
-struct ct_node {
-	ct_str segment; /* 0 = a parameter */
-	uint32_t children, child_count;
-	uint32_t ops, op_count; /* operations that end here: range in index_pool */
-	bool rest;		/* parameter that takes the rest of the path, slashes too (x-sbx-rest) */
-};
+#define CT_PARAMS_MAX 8	/* parameters in it */
 
 struct contract {
 	const char *name; /* "sbx", "mcp-v8" */
 	const char *title, *version, *base_path;
+	const char *description;
+	const char *server;	 /* servers[0].url with a host, without its path; "" when it has none */
+	const char *fault_shape; /* x-sbx-faults: JSON text in which "$code" and such stand for the fault's own */
 	const char *pool;
 	const struct ct_schema *schemas;
 	const struct ct_field *fields;
 	const struct ct_param *params;
 	const struct ct_response *responses;
+	const struct ct_content *contents;
+	const struct ct_fault *faults;
+	const struct ct_tag *tags;
 	const struct ct_scheme *schemes;
 	const struct ct_op *ops;
-	const struct ct_node *nodes; /* nodes[0] is the root */
 	const uint32_t *index_pool;
 	const ct_str *enum_pool;
-	uint32_t schema_count, op_count, node_count;
+	uint32_t schema_count, op_count, fault_count, tag_count, scheme_count;
+	uint32_t env_url, env_url_count; /* x-sbx-env: base-url: range of ct_str in enum_pool */
 	bool unknown_fields_ok; /* x-sbx-unknown-fields: ignore (default: refuse) */
 };
 
@@ -153,18 +177,18 @@ static inline const char *ct_s(const struct contract *c, ct_str s)
 	return c->pool + s;
 }
 
-#define CT_PARAMS_MAX 8
-struct ct_match {
-	uint32_t op;
-	unsigned count;
-	const char *names[CT_PARAMS_MAX];
-	char *values[CT_PARAMS_MAX]; /* decoded; owned: ct_match_free */
-};
-/* Find the operation of a request; path is raw (still encoded) and without its query. Segments are split first and decoded
- * then, so %2F stays inside one. Static segments win over parameters. 0; -1 with NOT_FOUND (no such path), METHOD (path
- * known; the hint is the list of methods, "GET, POST", as the Allow header wants it), INVALID (bad escape, %00). */
-int ct_match(const struct contract *c, const char *method, const char *path, struct ct_match *out, struct err *err);
-void ct_match_free(struct ct_match *m);
+/* The preferred content type of an operation's body, NULL when it has none; all: contents[op->bodies + i]. */
+static inline const struct ct_content *ct_body(const struct contract *c, const struct ct_op *op)
+{
+	return op->body_count > 0 ? &c->contents[op->bodies] : NULL;
+}
+
+/* Its name; "" when the operation takes no body. */
+static inline const char *ct_media(const struct contract *c, const struct ct_op *op)
+{
+	return op->body_count > 0 ? ct_s(c, c->contents[op->bodies].media) : "";
+}
+
 /* Operation index by operationId, CT_NONE when unknown. */
 uint32_t ct_op_by_id(const struct contract *c, const char *id);
 
@@ -180,6 +204,14 @@ int ct_validate_text(const struct contract *c, const struct ct_param *p, const c
 const struct ct_param *ct_find_param(const struct contract *c, const struct ct_op *op, enum ct_in in, const char *name);
 /* Member of an object schema by name (searches allOf-merged fields); NULL. */
 const struct ct_field *ct_find_field(const struct contract *c, uint32_t schema, const char *name);
+/* How a dialect says an error. */
+struct ct_words {
+	int status;
+	const char *code, *message, *hint; /* point into e and the tables */
+	const char *media;		   /* content type of the body; NULL = it has none */
+};
+/* Append the body for e to out. stage is "syntax", "schema", "parameter" or "route" where that is what failed, else NULL. */
+struct ct_words ct_fault(const struct contract *c, const char *stage, const struct err *e, struct buf *out);
 /* Full path of an operation with its {parameters} replaced, percent-encoded, values in order of appearance, appended to out.
  * INVALID when there are too few or too many values or one is empty (a rest parameter may be). */
 int ct_path(const struct contract *c, uint32_t op, const char *const *values, size_t n, struct buf *out, struct err *err);

@@ -11,7 +11,7 @@ static const char *const schema_keys[] = { "$ref", "allOf", "oneOf", "anyOf", "t
 	"enum", "const", "nullable", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
 	"maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "properties", "required",
 	"additionalProperties", "propertyNames", "items", "readOnly", "writeOnly", "deprecated", "example", "examples",
-	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", NULL };
+	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", "x-sbx-columns", "x-sbx-short", NULL };
 
 void draft_init(struct draft *d)
 {
@@ -22,6 +22,7 @@ void draft_free(struct draft *d)
 {
 	vec_free(&d->fields);
 	vec_free(&d->enums);
+	vec_free(&d->columns);
 	vec_free(&d->alternatives);
 	vec_free(&d->required);
 }

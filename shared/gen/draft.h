@@ -17,6 +17,7 @@ struct draft {
 	bool has_enum;
 	vec(struct ct_field) fields;
 	vec(ct_str) enums;
+	vec(ct_str) columns;
 	vec(uint32_t) alternatives;
 	vec(struct draft_required) required;
 };

@@ -256,9 +256,28 @@ static int read_flags(struct model *m, const struct yt_node *node, struct draft 
 		if (yt_bool(at, false))
 			d->s.flags = (uint16_t)(d->s.flags | flags[i].flag);
 	}
+	ct_str brief = model_text(m, node, "x-sbx-short");
+	if (brief)
+		d->s.brief = brief;
 	ct_str description = model_text(m, node, "description");
 	if (description)
 		d->s.description = description;
+	return 0;
+}
+
+static int read_columns(struct model *m, struct yt_node *node, struct draft *d)
+{
+	struct yt_node *list;
+
+	if (model_member(m, node, "x-sbx-columns", YT_SEQ, &list) != 0)
+		return -1;
+	if (list)
+		vec_free(&d->columns);
+	for (const struct yt_node *c = list ? list->first : NULL; c; c = c->next) {
+		if (!yt_str(c))
+			return yt_error(m->doc, c, m->err, "must be the name of a property");
+		vec_add(&d->columns, model_str(m, c->text));
+	}
 	return 0;
 }
 
@@ -268,5 +287,5 @@ int draft_value(struct model *m, struct yt_node *node, struct draft *d)
 		return -1;
 	if (read_bound(m, node, d, false) != 0 || read_bound(m, node, d, true) != 0)
 		return -1;
-	return read_lengths(m, node, d) != 0 ? -1 : read_flags(m, node, d);
+	return read_lengths(m, node, d) != 0 || read_columns(m, node, d) != 0 ? -1 : read_flags(m, node, d);
 }

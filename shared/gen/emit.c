@@ -184,6 +184,8 @@ static void emit_schemas(const struct model *m, struct buf *out)
 		range(out, "fields", "field_count", s->fields, s->field_count);
 		range(out, "enums", "enum_count", s->enums, s->enum_count);
 		range(out, "one_of", "one_of_count", s->one_of, s->one_of_count);
+		range(out, "columns", "column_count", s->columns, s->column_count);
+		member(out, "brief", s->brief);
 		member(out, "any_of", s->any_of);
 		row_end(out);
 	}
@@ -213,6 +215,7 @@ static void emit_params(const struct model *m, struct buf *out)
 		member(out, "required", p->required);
 		member(out, "explode", p->explode);
 		member(out, "rest", p->rest);
+		member(out, "secret", p->secret);
 		member(out, "schema", p->schema);
 		row_end(out);
 	}
@@ -235,9 +238,30 @@ static void emit_responses(const struct model *m, struct buf *out)
 	table_begin(out, "struct ct_scheme", "schemes", m->schemes.n);
 	for (uint32_t i = 0; i < m->schemes.n; i++) {
 		const struct ct_scheme *s = &m->schemes.p[i];
-		buf_fmt(out, "\t{%u, %u, %u, %u}, /* %s */\n", s->id, s->name, s->kind, s->in,
-			strstr(model_s(m, s->id), "*/") ? "" : model_s(m, s->id));
+		buf_fmt(out, "\t{%u, %u, %u, %u, %d, %u, %u}, /* %s */\n", s->id, s->name, s->kind, s->in, s->routing, s->env,
+			s->env_count, strstr(model_s(m, s->id), "*/") ? "" : model_s(m, s->id));
 	}
+	buf_str(out, "};\n\n");
+}
+
+static void emit_contents(const struct model *m, struct buf *out)
+{
+	table_begin(out, "struct ct_content", "contents", m->contents.n);
+	for (uint32_t i = 0; i < m->contents.n; i++) {
+		const struct ct_content *c = &m->contents.p[i];
+		buf_fmt(out, "\t{%u, %u, ", c->media, c->kind);
+		buf_fmt(out, c->schema == CT_NONE ? "CT_NONE},\n" : "%u},\n", c->schema);
+	}
+	buf_str(out, "};\n\n");
+	table_begin(out, "struct ct_fault", "faults", m->faults.n);
+	for (uint32_t i = 0; i < m->faults.n; i++) {
+		const struct ct_fault *f = &m->faults.p[i];
+		buf_fmt(out, "\t{%u, %u, %u, %u, %u}, /* %s */\n", f->kind, f->status, f->as, f->code, f->message, model_s(m, f->kind));
+	}
+	buf_str(out, "};\n\n");
+	table_begin(out, "struct ct_tag", "tags", m->tags.n);
+	for (uint32_t i = 0; i < m->tags.n; i++)
+		buf_fmt(out, "\t{%u, %u},\n", m->tags.p[i].name, m->tags.p[i].description);
 	buf_str(out, "};\n\n");
 }
 
@@ -256,27 +280,11 @@ static void emit_ops(const struct model *m, struct buf *out)
 		member(out, "noun", o->noun);
 		member(out, "verb", o->verb);
 		member(out, "flags", o->flags);
-		member(out, "body", o->body);
-		member(out, "body_media", o->body_media);
-		member(out, "body_schema", o->body_schema);
+		range(out, "bodies", "body_count", o->bodies, o->body_count);
+		member(out, "rows", o->rows);
 		range(out, "params", "param_count", o->params, o->param_count);
 		range(out, "responses", "response_count", o->responses, o->response_count);
 		range(out, "security", "security_count", o->security, o->security_count);
-		row_end(out);
-	}
-	buf_str(out, "};\n\n");
-}
-
-static void emit_nodes(const struct model *m, struct buf *out)
-{
-	table_begin(out, "struct ct_node", "nodes", m->nodes.n);
-	for (uint32_t i = 0; i < m->nodes.n; i++) {
-		const struct ct_node *n = &m->nodes.p[i];
-		buf_str(out, "\t{");
-		member(out, "segment", n->segment);
-		range(out, "children", "child_count", n->children, n->child_count);
-		range(out, "ops", "op_count", n->ops, n->op_count);
-		member(out, "rest", n->rest);
 		row_end(out);
 	}
 	buf_str(out, "};\n\n");
@@ -308,8 +316,8 @@ void emit_source(const struct model *m, const char *header, struct buf *out)
 	emit_fields(m, out);
 	emit_params(m, out);
 	emit_responses(m, out);
+	emit_contents(m, out);
 	emit_ops(m, out);
-	emit_nodes(m, out);
 	emit_numbers("uint32_t", "index_pool", m->index_pool.p, m->index_pool.n, out);
 	emit_numbers("ct_str", "enum_pool", m->enum_pool.p, m->enum_pool.n, out);
 	buf_fmt(out, "const struct contract contract_%s = {\n", n.lower.p);
@@ -317,11 +325,16 @@ void emit_source(const struct model *m, const char *header, struct buf *out)
 	emit_text(out, "title", model_s(m, m->title));
 	emit_text(out, "version", model_s(m, m->version));
 	emit_text(out, "base_path", model_s(m, m->base_path));
+	emit_text(out, "description", model_s(m, m->description));
+	emit_text(out, "server", model_s(m, m->server));
+	emit_text(out, "fault_shape", model_s(m, m->fault_shape));
 	buf_str(out,
 		"\t.pool = pool,\n\t.schemas = schemas,\n\t.fields = fields,\n\t.params = params,\n"
-		"\t.responses = responses,\n\t.schemes = schemes,\n\t.ops = ops,\n\t.nodes = nodes,\n"
+		"\t.responses = responses,\n\t.contents = contents,\n\t.faults = faults,\n\t.tags = tags,\n\t.schemes = schemes,\n\t.ops = ops,\n"
 		"\t.index_pool = index_pool,\n\t.enum_pool = enum_pool,\n");
-	buf_fmt(out, "\t.schema_count = %u,\n\t.op_count = %u,\n\t.node_count = %u,\n", m->schemas.n, m->ops.n, m->nodes.n);
+	buf_fmt(out, "\t.schema_count = %u,\n\t.op_count = %u,\n", m->schemas.n, m->ops.n);
+	buf_fmt(out, "\t.fault_count = %u,\n\t.tag_count = %u,\n\t.scheme_count = %u,\n", m->faults.n, m->tags.n, m->schemes.n);
+	buf_fmt(out, "\t.env_url = %u,\n\t.env_url_count = %u,\n", m->env_url, m->env_url_count);
 	buf_fmt(out, "\t.unknown_fields_ok = %s,\n};\n", m->unknown_fields_ok ? "true" : "false");
 	names_free(&n);
 }

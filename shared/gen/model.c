@@ -104,6 +104,22 @@ int model_deref(struct model *m, struct yt_node **n, const char *kind)
 	}
 }
 
+int model_strings(struct model *m, struct yt_node *n, const char *key, uint32_t *first, uint32_t *count)
+{
+	struct yt_node *list;
+
+	if (model_member(m, n, key, YT_SEQ, &list) != 0)
+		return -1;
+	*first = m->enum_pool.n;
+	for (struct yt_node *s = list ? list->first : NULL; s; s = s->next) {
+		if (!yt_str(s) || *s->text == '\0')
+			return yt_error(m->doc, s, m->err, "must be a string");
+		vec_add(&m->enum_pool, model_str(m, s->text));
+	}
+	*count = m->enum_pool.n - *first;
+	return 0;
+}
+
 /* The path of servers[0].url, or x-sbx-base: what stands before every path; "" or "/a/b". */
 static int read_base(struct model *m, struct yt_node *root)
 {
@@ -117,6 +133,11 @@ static int read_base(struct model *m, struct yt_node *root)
 		return at ? yt_error(m->doc, at, m->err, "must be a string") : 0;
 	const char *host = strstr(url, "://");
 	const char *path = host ? strchr(host + 3, '/') : url;
+	const char *hosted = yt_str(yt_get(servers ? servers->first : NULL, "url"));
+	if (hosted && strstr(hosted, "://")) {
+		auto_free char *server = mem_strndup(hosted, strcspn(strstr(hosted, "://") + 3, "/") + (size_t)(strstr(hosted, "://") + 3 - hosted));
+		m->server = model_str(m, server);
+	}
 	if (!path || *path == '\0')
 		return 0;
 	if (*path != '/' || strpbrk(path, "{}?#%"))
@@ -129,10 +150,38 @@ static int read_base(struct model *m, struct yt_node *root)
 	return 0;
 }
 
+/* x-sbx-env: {base-url: [VAR, ...]} */
+static int read_env(struct model *m, struct yt_node *root)
+{
+	static const char *const keys[] = { "base-url", NULL };
+	struct yt_node *env;
+
+	if (model_member(m, root, "x-sbx-env", YT_MAP, &env) != 0)
+		return -1;
+	if (env && model_check_keys(m, env, keys, "x-sbx-env") != 0)
+		return -1;
+	return model_strings(m, env, "base-url", &m->env_url, &m->env_url_count);
+}
+
+static int read_tags(struct model *m, struct yt_node *root)
+{
+	struct yt_node *list;
+
+	if (model_member(m, root, "tags", YT_SEQ, &list) != 0)
+		return -1;
+	for (struct yt_node *t = list ? list->first : NULL; t; t = t->next) {
+		struct ct_tag tag = { .name = model_text(m, t, "name"), .description = model_text(m, t, "description") };
+		if (tag.name == 0)
+			return yt_error(m->doc, t, m->err, "a tag needs a name");
+		vec_add(&m->tags, tag);
+	}
+	return 0;
+}
+
 static int read_root(struct model *m, struct yt_node *root)
 {
 	static const char *const keys[] = { "openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
-		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", NULL };
+		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-env", "x-sbx-faults", NULL };
 
 	if (model_check_keys(m, root, keys, "the document") != 0)
 		return -1;
@@ -142,12 +191,13 @@ static int read_root(struct model *m, struct yt_node *root)
 	struct yt_node *info = yt_get(root, "info");
 	m->title = model_text(m, info, "title");
 	m->version = model_text(m, info, "version");
+	m->description = model_text(m, info, "description");
 	struct yt_node *unknown = yt_get(root, "x-sbx-unknown-fields");
 	const char *how = yt_str(unknown);
 	if (unknown && (!how || (strcmp(how, "ignore") != 0 && strcmp(how, "refuse") != 0)))
 		return yt_error(m->doc, unknown, m->err, "must be 'ignore' or 'refuse'");
 	m->unknown_fields_ok = how && strcmp(how, "ignore") == 0;
-	return read_base(m, root);
+	return read_base(m, root) != 0 || read_env(m, root) != 0 ? -1 : read_tags(m, root);
 }
 
 static int read_schemes(struct model *m)
@@ -178,6 +228,9 @@ static int read_schemes(struct model *m)
 			if (s.name == 0 || s.in == 0)
 				return yt_error(m->doc, n, m->err, "an apiKey needs 'name', and 'in': query, header or cookie");
 		}
+		s.routing = yt_bool(yt_get(n, "x-sbx-routing"), false);
+		if (model_strings(m, n, "x-sbx-env", &s.env, &s.env_count) != 0)
+			return -1;
 		vec_add(&m->schemes, s);
 	}
 	return 0;
@@ -187,11 +240,9 @@ static int build(struct model *m)
 {
 	struct yt_node *root = yt_root(m->doc);
 
-	if (read_root(m, root) != 0 || read_schemes(m) != 0 || model_components(m) != 0)
+	if (read_root(m, root) != 0 || model_faults(m) != 0 || read_schemes(m) != 0 || model_components(m) != 0)
 		return -1;
-	if (model_ops(m) != 0 || model_commands(m) != 0 || model_trie(m) != 0)
-		return -1;
-	return 0;
+	return model_ops(m) != 0 ? -1 : model_commands(m);
 }
 
 struct model *model_build(struct yt_doc *doc, const char *name, bool strict, struct err *err)
@@ -228,9 +279,11 @@ void model_free(struct model *m)
 	vec_free(&m->fields);
 	vec_free(&m->params);
 	vec_free(&m->responses);
+	vec_free(&m->contents);
+	vec_free(&m->faults);
+	vec_free(&m->tags);
 	vec_free(&m->schemes);
 	vec_free(&m->ops);
-	vec_free(&m->nodes);
 	vec_free(&m->index_pool);
 	vec_free(&m->enum_pool);
 	free(m->name);
@@ -244,19 +297,28 @@ struct contract model_contract(const struct model *m)
 		.title = model_s(m, m->title),
 		.version = model_s(m, m->version),
 		.base_path = model_s(m, m->base_path),
+		.description = model_s(m, m->description),
+		.server = model_s(m, m->server),
+		.fault_shape = model_s(m, m->fault_shape),
 		.pool = m->pool.bytes.p,
 		.schemas = m->schemas.p,
 		.fields = m->fields.p,
 		.params = m->params.p,
 		.responses = m->responses.p,
+		.contents = m->contents.p,
+		.faults = m->faults.p,
+		.tags = m->tags.p,
 		.schemes = m->schemes.p,
 		.ops = m->ops.p,
-		.nodes = m->nodes.p,
 		.index_pool = m->index_pool.p,
 		.enum_pool = m->enum_pool.p,
 		.schema_count = m->schemas.n,
 		.op_count = m->ops.n,
-		.node_count = m->nodes.n,
+		.fault_count = m->faults.n,
+		.tag_count = m->tags.n,
+		.scheme_count = m->schemes.n,
+		.env_url = m->env_url,
+		.env_url_count = m->env_url_count,
 		.unknown_fields_ok = m->unknown_fields_ok,
 	};
 }

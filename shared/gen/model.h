@@ -3,21 +3,21 @@
  *
  * References are resolved, allOf is merged, equal inline schemas are stored once, schemas refer to each other by index, so
  * recursive ones need nothing special. What the tables cannot say (`not`, patternProperties, ...) is refused, not ignored; so
- * are keys that OpenAPI does not know, since they are typing errors. Extension keys: x-sbx-base, x-sbx-unknown-fields (root);
- * x-sbx-command, x-sbx-websocket, x-sbx-stream, x-sbx-local (operation); x-sbx-rest (path parameter); x-sbx-secret (schema).
+ * are keys that OpenAPI does not know, since they are typing errors. shared/specs/README.md explains the extension keys.
  */
 #ifndef SBX_GEN_MODEL_H
 #define SBX_GEN_MODEL_H
 
 #include "shared/contract/contract.h"
 #include "shared/gen/table.h"
-#include "shared/gen/yaml_tree.h"
+#include "shared/yaml/yaml_tree.h"
 
 struct model {
 	struct yt_doc *doc;
 	struct err *err;
 	char *name; /* "mcp-v8" */
-	ct_str title, version, base_path;
+	ct_str title, version, base_path, description, server, fault_shape;
+	uint32_t env_url, env_url_count;
 	bool unknown_fields_ok;
 	struct cons pool;	       /* strings with their NUL */
 	struct cons known_schemas;     /* description of an inline schema -> its index */
@@ -25,9 +25,11 @@ struct model {
 	vec(struct ct_field) fields;
 	vec(struct ct_param) params;
 	vec(struct ct_response) responses;
+	vec(struct ct_content) contents;
+	vec(struct ct_fault) faults;
+	vec(struct ct_tag) tags;
 	vec(struct ct_scheme) schemes;
 	vec(struct ct_op) ops;
-	vec(struct ct_node) nodes;
 	vec(uint32_t) index_pool;
 	vec(ct_str) enum_pool;
 	bool strict;
@@ -40,7 +42,7 @@ struct model {
  * and a response that is not defined (left empty). */
 struct model *model_build(struct yt_doc *doc, const char *name, bool strict, struct err *err);
 void model_free(struct model *m);
-/* The tables, ready for ct_match and ct_validate; valid as long as the model is. */
+/* The tables, ready for router_new and ct_validate; valid as long as the model is. */
 struct contract model_contract(const struct model *m);
 
 /* ---- among the model's own files ---- */
@@ -57,6 +59,11 @@ int model_fault(struct model *m, const struct yt_node *n, const char *fmt, ...) 
 /* Follow $ref into components/<kind> until there is none; *n is changed, to NULL for a response that is tolerated missing. */
 int model_deref(struct model *m, struct yt_node **n, const char *kind);
 
+/* A list of strings as a range of enum_pool; nothing when absent. */
+int model_strings(struct model *m, struct yt_node *n, const char *key, uint32_t *first, uint32_t *count);
+
+/* model_faults.c */
+int model_faults(struct model *m);
 /* model_schema.c: slots for all components, then their contents, then any inline schema. */
 int model_components(struct model *m);
 int model_schema(struct model *m, struct yt_node *n, uint32_t *index);
@@ -64,8 +71,6 @@ int model_schema(struct model *m, struct yt_node *n, uint32_t *index);
 int model_ops(struct model *m);
 /* model_command.c: nouns and verbs that were not given. */
 int model_commands(struct model *m);
-/* model_trie.c */
-int model_trie(struct model *m);
 /* pattern.c: ECMA 262 pattern as POSIX extended. INVALID when it cannot be said or does not compile. */
 int pattern_translate(const char *pattern, struct buf *out, struct err *err);
 

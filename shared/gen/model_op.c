@@ -37,7 +37,7 @@ static int param_place(struct model *m, const struct yt_node *n, struct ct_param
 static int read_param(struct model *m, struct yt_node *n, struct ct_param *p)
 {
 	static const char *const keys[] = { "name", "in", "description", "required", "deprecated", "allowEmptyValue", "style",
-		"explode", "allowReserved", "schema", "content", "example", "examples", "x-sbx-rest", NULL };
+		"explode", "allowReserved", "schema", "content", "example", "examples", "x-sbx-rest", "x-sbx-secret", NULL };
 
 	if (model_deref(m, &n, "parameters") != 0 || model_check_keys(m, n, keys, "a parameter") != 0)
 		return -1;
@@ -49,6 +49,7 @@ static int read_param(struct model *m, struct yt_node *n, struct ct_param *p)
 	p->required = yt_bool(yt_get(n, "required"), false);
 	p->explode = yt_bool(yt_get(n, "explode"), p->in == CT_IN_QUERY || p->in == CT_IN_COOKIE);
 	p->rest = yt_bool(yt_get(n, "x-sbx-rest"), false);
+	p->secret = yt_bool(yt_get(n, "x-sbx-secret"), false);
 	if (p->in == CT_IN_PATH && !p->required)
 		return yt_error(m->doc, n, m->err, "path parameter '%s' must be required", model_s(m, p->name));
 	if (p->rest && p->in != CT_IN_PATH)
@@ -157,34 +158,49 @@ static int media_schema(struct model *m, struct yt_node *media, uint32_t *index)
 	return schema ? model_schema(m, schema, index) : 0;
 }
 
+static int read_content(struct model *m, struct yt_node *media)
+{
+	struct ct_content c = { .media = model_str(m, media->key), .kind = CT_BODY_STREAM };
+
+	if (str_starts(media->key, "application/x-www-form-urlencoded"))
+		return yt_error(m->doc, media, m->err, "form bodies are not supported");
+	if (is_json(media->key))
+		c.kind = CT_BODY_JSON;
+	else if (str_starts(media->key, "multipart/"))
+		c.kind = CT_BODY_MULTIPART;
+	if (media_schema(m, media, &c.schema) != 0)
+		return -1;
+	vec_add(&m->contents, c);
+	return 0;
+}
+
 static int read_body(struct model *m, struct yt_node *op_node, struct ct_op *op)
 {
 	static const char *const keys[] = { "description", "content", "required", NULL };
 	struct yt_node *n = yt_get(op_node, "requestBody");
 	struct yt_node *content;
 
-	op->body_schema = CT_NONE;
+	op->bodies = m->contents.n;
 	if (!n)
 		return 0;
 	if (model_deref(m, &n, "requestBodies") != 0 || model_check_keys(m, n, keys, "a request body") != 0)
 		return -1;
 	if (model_member(m, n, "content", YT_MAP, &content) != 0)
 		return -1;
-	struct yt_node *media = pick_media(content);
-	if (!media)
+	if (!content || !content->first)
 		return yt_error(m->doc, n, m->err, "a request body needs a media type");
-	if (is_json(media->key))
-		op->body = CT_BODY_JSON;
-	else if (str_starts(media->key, "multipart/"))
-		op->body = CT_BODY_MULTIPART;
-	else if (str_starts(media->key, "application/x-www-form-urlencoded"))
-		return yt_error(m->doc, media, m->err, "form bodies are not supported");
-	else
-		op->body = CT_BODY_STREAM;
-	op->body_media = model_str(m, media->key);
 	if (yt_bool(yt_get(n, "required"), false))
 		op->flags |= CT_OP_BODY_REQUIRED;
-	return media_schema(m, media, &op->body_schema);
+	/* the preferred one first, the others in their order */
+	struct yt_node *best = pick_media(content);
+	if (read_content(m, best) != 0)
+		return -1;
+	for (struct yt_node *media = content->first; media; media = media->next) {
+		if (media != best && read_content(m, media) != 0)
+			return -1;
+	}
+	op->body_count = m->contents.n - op->bodies;
+	return 0;
 }
 
 /* "200", "4XX", "default" as ct_response.status has it. */
@@ -316,6 +332,7 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 		const char *key;
 		unsigned flag;
 	} flags[] = { { "x-sbx-websocket", CT_OP_WEBSOCKET }, { "x-sbx-stream", CT_OP_STREAM }, { "x-sbx-local", CT_OP_LOCAL },
+		{ "x-sbx-shared", CT_OP_SHARED },
 		{ "deprecated", CT_OP_DEPRECATED } };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
@@ -328,6 +345,22 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 	return 0;
 }
 
+/* Are two paths equal but for the names of their parameters? */
+static bool same_requests(const char *a, const char *b)
+{
+	while (*a && *b) {
+		if (*a != *b)
+			return false;
+		if (*a == '{') {
+			a += strcspn(a, "}");
+			b += strcspn(b, "}");
+		}
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 static int check_id(struct model *m, const struct yt_node *node, const struct ct_op *op)
 {
 	if (op->id == 0)
@@ -335,8 +368,8 @@ static int check_id(struct model *m, const struct yt_node *node, const struct ct
 	for (uint32_t i = 0; i < m->ops.n; i++) {
 		if (m->ops.p[i].id == op->id)
 			return yt_error(m->doc, node, m->err, "operationId '%s' is taken", model_s(m, op->id));
-		if (m->ops.p[i].path == op->path && m->ops.p[i].method == op->method)
-			return yt_error(m->doc, node, m->err, "the operation is there twice");
+		if (m->ops.p[i].method == op->method && same_requests(model_s(m, m->ops.p[i].path), model_s(m, op->path)))
+			return yt_error(m->doc, node, m->err, "takes the same requests as '%s'", model_s(m, m->ops.p[i].id));
 	}
 	return 0;
 }
@@ -345,7 +378,7 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
 	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
 		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
-		"x-sbx-stream", "x-sbx-local", NULL };
+		"x-sbx-stream", "x-sbx-local", "x-sbx-shared", "x-sbx-rows", NULL };
 	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
 	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */
@@ -359,6 +392,7 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 	op.path = model_str(m, path);
 	op.summary = model_text(m, node, "summary");
 	op.description = model_text(m, node, "description");
+	op.rows = model_text(m, node, "x-sbx-rows");
 	const struct yt_node *tags = yt_get(node, "tags");
 	if (tags && tags->kind == YT_SEQ && tags->first)
 		op.tag = model_str(m, yt_scalar(tags->first));

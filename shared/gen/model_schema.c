@@ -100,6 +100,9 @@ static void describe(const struct draft *d, struct buf *out)
 		buf_fmt(out, " e%u", d->enums.p[i]);
 	for (uint32_t i = 0; i < d->alternatives.n; i++)
 		buf_fmt(out, " o%u", d->alternatives.p[i]);
+	for (uint32_t i = 0; i < d->columns.n; i++)
+		buf_fmt(out, " c%u", d->columns.p[i]);
+	buf_fmt(out, " s%u", s->brief);
 }
 
 /* Into *slot, or if that is CT_NONE into a new one or that of an equal schema. */
@@ -125,6 +128,9 @@ static int store(struct model *m, struct draft *d, uint32_t *slot)
 	d->s.enums = m->enum_pool.n;
 	d->s.enum_count = d->enums.n;
 	vec_join(&m->enum_pool, &d->enums);
+	d->s.columns = m->enum_pool.n;
+	d->s.column_count = d->columns.n;
+	vec_join(&m->enum_pool, &d->columns);
 	d->s.one_of = m->index_pool.n;
 	d->s.one_of_count = d->alternatives.n;
 	vec_join(&m->index_pool, &d->alternatives);

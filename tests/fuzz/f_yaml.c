@@ -1,4 +1,4 @@
-/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c | -lyaml */
+/* link: shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c | -lyaml */
 /* Any bytes as a document: the tree, and what the model makes of it. Also after a head that gets past the first checks. */
 #include <stdlib.h>
 #include <string.h>

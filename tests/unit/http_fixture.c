@@ -75,8 +75,7 @@ struct world {
 	struct ct_field fields[1];
 	struct ct_param params[ARRAY_LEN(params_def)];
 	struct ct_op ops[OPS];
-	struct ct_node nodes[OPS + 4];
-	uint32_t index[OPS];
+	struct ct_content contents[OPS];
 	http_handler *handlers[OPS];
 	struct http_dialect dialect;
 };
@@ -111,52 +110,28 @@ static void make_schemas(struct world *w)
 	}
 }
 
-/* nodes: 0 root, 1 "t", 2 "v1", 3.. one an operation, the last a parameter under "items" */
 static void make_ops(struct world *w)
 {
-	w->nodes[0] = (struct ct_node){ .children = 1, .child_count = 1 };
-	w->nodes[1] = (struct ct_node){ .segment = put(w, "t"), .children = 2, .child_count = 1 };
-	w->nodes[2] = (struct ct_node){ .segment = put(w, "v1"), .children = 3, .child_count = OPS };
-	uint32_t place = 3;
+	static const char *const media[] = { "", "application/json", "application/octet-stream", "multipart/form-data" };
 	for (uint32_t i = 0; i < OPS; i++) {
 		const struct fx_op *d = &ops_def[i];
-		bool item = i == OPS - 1;
 		char path[64];
-		snprintf(path, sizeof(path), "/t/v1/%s%s", d->name, item ? "/{id}" : "");
+		snprintf(path, sizeof(path), "/t/v1/%s%s", d->name, i == OPS - 1 ? "/{id}" : "");
+		w->contents[i] = (struct ct_content){ .media = put(w, media[d->body]),
+			.kind = d->body,
+			.schema = d->body == CT_BODY_JSON ? S_OBJ : CT_NONE };
 		w->ops[i] = (struct ct_op){
 			.id = put(w, d->name),
 			.method = put(w, d->method),
 			.path = put(w, path),
 			.flags = d->flags,
-			.body = d->body,
-			.body_media = put(w,
-				d->body == CT_BODY_JSON		    ? "application/json"
-					: d->body == CT_BODY_STREAM ? "application/octet-stream"
-								    : ""),
-			.body_schema = d->body == CT_BODY_JSON ? S_OBJ : CT_NONE,
+			.bodies = i,
+			.body_count = d->body != CT_BODY_NONE,
 			.params = d->first_param,
 			.param_count = d->param_count,
 		};
-		w->index[i] = i;
 		w->handlers[i] = d->handler;
 	}
-	/* "items" sorts after "flood" */
-	for (uint32_t i = 0; i < OPS - 1; i++) {
-		if (strcmp(ops_def[i].name, "items") > 0 && place == 3 + i)
-			w->nodes[place++] = (struct ct_node){ .segment = put(w, "items"), .children = OPS + 3, .child_count = 1 };
-		w->nodes[place++] = (struct ct_node){ .segment = put(w, ops_def[i].name), .ops = i, .op_count = 1 };
-	}
-	w->nodes[OPS + 3] = (struct ct_node){ .ops = OPS - 1, .op_count = 1 };
-}
-
-static void error_body(const struct err *e, struct buf *out)
-{
-	struct jw j;
-	jw_init(&j, out);
-	jw_obj(&j);
-	jw_kstr(&j, "test_error", err_name(e->code));
-	jw_kstr(&j, "message", e->msg);
-	jw_obj_end(&j);
 }
 
 static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
@@ -183,13 +158,12 @@ static void make_contract(struct world *w)
 		.fields = w->fields,
 		.params = w->params,
 		.ops = w->ops,
-		.nodes = w->nodes,
-		.index_pool = w->index,
+		.contents = w->contents,
+		.fault_shape = "{\"test_error\":\"$code\",\"message\":\"$message\"}",
 		.schema_count = ARRAY_LEN(w->schemas),
 		.op_count = OPS,
-		.node_count = ARRAY_LEN(w->nodes),
 	};
-	w->dialect = (struct http_dialect){ &w->contract, w->handlers, error_body };
+	w->dialect = (struct http_dialect){ &w->contract, w->handlers };
 }
 
 /* ---- handlers ---- */

@@ -1,4 +1,4 @@
-/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c | -lyaml */
+/* link: shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -291,13 +291,13 @@ static void t_ops(void **state)
 	assert_string_equal(ct_s(&b.c, create->method), "POST");
 	assert_string_equal(ct_s(&b.c, create->verb), "make");
 	assert_int_equal(create->flags, CT_OP_PUBLIC | CT_OP_BODY_REQUIRED);
-	assert_int_equal(create->body, CT_BODY_JSON);
-	assert_string_equal(ct_s(&b.c, create->body_media), "application/json");
+	assert_int_equal(ct_body(&b.c, create)->kind, CT_BODY_JSON);
+	assert_string_equal(ct_s(&b.c, ct_body(&b.c, create)->media), "application/json");
 	assert_int_equal(create->response_count, 2);
 	assert_int_equal(b.c.responses[create->responses].status, 4);
 	assert_int_equal(b.c.responses[create->responses + 1].status, 0);
-	assert_int_equal(put->body, CT_BODY_STREAM);
-	assert_int_equal(put->body_schema, CT_NONE);
+	assert_int_equal(ct_body(&b.c, put)->kind, CT_BODY_STREAM);
+	assert_int_equal(ct_body(&b.c, put)->schema, CT_NONE);
 	assert_true(put->flags & CT_OP_LOCAL);
 	assert_int_equal(put->param_count, 3);
 	assert_true(b.c.params[put->params + 1].rest);

@@ -452,7 +452,8 @@ static void t_listeners(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	uv_loop_t loop;
 	assert_int_equal(uv_loop_init(&loop), 0);
-	struct http_dialect d = { 0 };
+	const struct contract none = { .name = "none" };
+	struct http_dialect d = { .contract = &none };
 	struct http_config config = { .dialects = &d, .dialect_count = 1 };
 	struct http_server *s = http_server_new(&loop, &config, &e);
 	assert_non_null(s);

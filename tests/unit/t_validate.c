@@ -1,4 +1,4 @@
-/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c shared/contract/[a-z]*.c | -lyaml */
+/* link: shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c shared/contract/[a-z]*.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* link: shared/gen/yaml_tree.c | -lyaml */
+/* link: shared/yaml/yaml_tree.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "shared/base/mem.h"
-#include "shared/gen/yaml_tree.h"
+#include "shared/yaml/yaml_tree.h"
 
 static struct yt_doc *parse(const char *text, struct err *err)
 {

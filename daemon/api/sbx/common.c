@@ -9,26 +9,6 @@
 
 enum { COLLECT_MAX = 16 << 20 };
 
-/* ---- the dialect ---- */
-
-static http_handler *const handlers[SBX_OP_COUNT] = {
-#define X(id, op) [SBX_OP_##op] = sbx_##id,
-	SBX_OPERATIONS(X)
-#undef X
-};
-
-static void error_body(const struct err *e, struct buf *out)
-{
-	struct jw w;
-	jw_init(&w, out);
-	jw_obj(&w);
-	jw_key(&w, "error");
-	api_write_error(&w, e);
-	jw_obj_end(&w);
-}
-
-const struct http_dialect sbx_dialect = { .contract = &contract_sbx, .handlers = handlers, .error_body = error_body };
-
 void api_write_error(struct jw *w, const struct err *e)
 {
 	jw_obj(w);

@@ -11,8 +11,6 @@
 #include "daemon/http/http.h"
 #include "shared/base/json.h"
 
-extern const struct http_dialect sbx_dialect;
-
 /* What the handlers of one daemon share. */
 struct api {
 	struct core *core;

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/api/dialects.h"
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
 #include "daemon/core/catalog.h"
@@ -19,7 +20,8 @@ void sbx_getVersion(struct http_req *r)
 	jw_kstr(&w, "api", contract_sbx.version);
 	jw_key(&w, "dialects");
 	jw_arr(&w);
-	jw_str(&w, contract_sbx.name);
+	for (size_t i = 0; i < DIALECT_COUNT; i++)
+		jw_str(&w, api_dialects[i].contract->name);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	http_reply_json(r, 200, &out);

@@ -1,5 +1,5 @@
 /* yaml_tree: libyaml's events into a tree, without recursion: `open` is the innermost unfinished collection. */
-#include "shared/gen/yaml_tree.h"
+#include "shared/yaml/yaml_tree.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* link: shared/gen/[d-ln-z]*.c shared/gen/model*.c shared/contract/[a-z]*.c build/gen/sbx_contract.c | -lyaml */
+/* link: shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c shared/contract/[a-z]*.c build/gen/sbx_contract.c build/gen/wrenn_contract.c build/gen/voidrun_contract.c build/gen/freestyle_contract.c build/gen/mcp-v8_contract.c build/gen/molecule_contract.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "freestyle_contract.h"
+#include "mcp-v8_contract.h"
+#include "molecule_contract.h"
 #include "sbx_contract.h"
+#include "voidrun_contract.h"
+#include "wrenn_contract.h"
 #include "shared/base/mem.h"
+#include "shared/contract/router.h"
 #include "tests/unit/contract_of.h"
 
 #define P(name) "{name: " name ", in: path, required: true, schema: {type: string}}"
@@ -31,6 +37,15 @@ static const char doc[] = DOC_HEAD
 								"    get: {operationId: read}\n    put: {operationId: write}\n"
 								"  /files/{id}/{path}/meta: {get: {operationId: meta, parameters: "
 								"[" P("id") ", " P("path") "]}}\n";
+
+/* With a router of this contract alone. */
+static int match_one(const struct contract *c, const char *method, const char *path, struct ct_match *m, struct err *err)
+{
+	struct router *r = router_new(&c, 1, err);
+	int rc = r ? router_match(r, method, path, m, err) : -1;
+	router_free(r);
+	return rc;
+}
 
 static int setup(void **state)
 {
@@ -57,7 +72,7 @@ static void expect(const struct contract *c, const char *method, const char *pat
 	struct err err = ERR_INIT;
 	auto_buf got = BUF_INIT;
 
-	if (ct_match(c, method, path, &m, &err) == 0) {
+	if (match_one(c, method, path, &m, &err) == 0) {
 		buf_str(&got, ct_s(c, c->ops[m.op].id));
 		for (unsigned i = 0; i < m.count; i++)
 			buf_fmt(&got, " %s=%s", m.names[i], m.values[i]);
@@ -153,13 +168,13 @@ static void t_long(void **state)
 		buf_str(&deep, "/boxes");
 		buf_str(&rest, "/x%2e");
 	}
-	assert_int_equal(ct_match(&b->c, "GET", deep.p, &m, &err), -1);
+	assert_int_equal(match_one(&b->c, "GET", deep.p, &m, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
-	assert_int_equal(ct_match(&b->c, "GET", rest.p, &m, &err), 0);
+	assert_int_equal(match_one(&b->c, "GET", rest.p, &m, &err), 0);
 	assert_int_equal(strlen(m.values[1]), 10000 * 3 - 1);
 	ct_match_free(&m);
 	buf_str(&rest, "/%");
-	assert_int_equal(ct_match(&b->c, "GET", rest.p, &m, &err), -1);
+	assert_int_equal(match_one(&b->c, "GET", rest.p, &m, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 }
 
@@ -186,32 +201,85 @@ static void t_path(void **state)
 	assert_null(ct_find_param(c, op, CT_IN_QUERY, "path"));
 }
 
-/* Every operation of our own contract is found again under the path that ct_path makes for it. */
+static const struct contract *const all[] = { &contract_sbx, &contract_wrenn, &contract_voidrun, &contract_freestyle, &contract_mcp_v8,
+	&contract_molecule };
+
+/* Every operation of every contract is found in the one router, under the path that ct_path makes for it. */
 static void t_round_trip(void **state)
 {
 	(void)state;
-	const struct contract *c = &contract_sbx;
 	static const char *const values[] = { "a%2F ?", "b.c", "d", "e", "f", "g", "h", "i" };
+	struct err err = ERR_INIT;
+	struct router *r = router_new(all, ARRAY_LEN(all), &err);
+	size_t operations = 0, same = 0;
 
-	assert_int_equal(c->op_count, SBX_OP_COUNT);
-	assert_int_equal(ct_op_by_id(c, "getVersion"), SBX_OP_GET_VERSION);
-	for (uint32_t i = 0; i < c->op_count; i++) {
-		const struct ct_op *op = &c->ops[i];
-		auto_buf path = BUF_INIT;
-		struct err err = ERR_INIT;
+	if (!r)
+		fail_msg("%s", err.msg);
+	for (size_t d = 0; d < ARRAY_LEN(all); d++) {
+		const struct contract *c = all[d];
+		operations += c->op_count;
+		for (uint32_t i = 0; i < c->op_count; i++) {
+			const struct ct_op *op = &c->ops[i];
+			auto_buf path = BUF_INIT;
+			struct ct_match m;
+			size_t n = 0;
+			for (uint32_t p = 0; p < op->param_count; p++)
+				n += c->params[op->params + p].in == CT_IN_PATH;
+			assert_int_equal(ct_path(c, i, values, n, &path, &err), 0);
+			if (router_match(r, ct_s(c, op->method), path.p, &m, &err) != 0)
+				fail_msg("%s: %s", path.p, err.msg);
+			assert_int_equal(m.count, n);
+			for (size_t v = 0; v < n; v++)
+				assert_string_equal(m.values[v], values[v]);
+			if (op->flags & CT_OP_SHARED) /* that of the first contract that has it answers for all */
+				same++;
+			else if (m.contract != d || m.op != i)
+				fail_msg("%s %s is taken by %s", c->name, path.p, all[m.contract]->name);
+			ct_match_free(&m);
+		}
+	}
+	assert_int_equal(operations, SBX_OP_COUNT + 223);
+	assert_int_equal(same, 2);
+	router_free(r);
+}
+
+static void t_conflict(void **state)
+{
+	const struct built *b = *state;
+	const struct contract *twice[] = { &b->c, &contract_sbx, &b->c };
+	struct err err = ERR_INIT;
+
+	assert_null(router_new(twice, ARRAY_LEN(twice), &err));
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_string_equal(err.msg, "'root' of t and 'root' of t take the same requests");
+}
+
+/* What nobody takes is answered in the shape of the API that it was most likely meant for. */
+static void t_owner(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{ "/nowhere", "sbx" },
+		{ "/sbx/v1/nowhere", "sbx" },
+		{ "/v1/capsules/x/nowhere", "wrenn" },
+		{ "/v1/vms/x/nowhere", "freestyle" },
+		{ "/api/sandboxes/x/nowhere", "voidrun" },
+		{ "/api/fs/nowhere", "mcp-v8" },
+		{ "/workspaces/x/nowhere", "molecule" },
+	};
+	struct err err = ERR_INIT;
+	struct router *r = router_new(all, ARRAY_LEN(all), &err);
+
+	assert_non_null(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct ct_match m;
-		size_t n = 0;
-		for (uint32_t p = 0; p < op->param_count; p++)
-			n += c->params[op->params + p].in == CT_IN_PATH;
-		assert_int_equal(ct_path(c, i, values, n, &path, &err), 0);
-		if (ct_match(c, ct_s(c, op->method), path.p, &m, &err) != 0)
-			fail_msg("%s: %s", path.p, err.msg);
-		assert_int_equal(m.op, i);
-		assert_int_equal(m.count, n);
-		for (size_t v = 0; v < n; v++)
-			assert_string_equal(m.values[v], values[v]);
+		assert_int_equal(router_match(r, "GET", rows[i][0], &m, &err), -1);
+		assert_int_equal(err.code, ERR_NOT_FOUND);
+		if (strcmp(all[m.contract]->name, rows[i][1]) != 0)
+			fail_msg("%s: %s, not %s", rows[i][0], all[m.contract]->name, rows[i][1]);
 		ct_match_free(&m);
 	}
+	router_free(r);
 }
 
 int main(void)
@@ -223,6 +291,8 @@ int main(void)
 		cmocka_unit_test(t_long),
 		cmocka_unit_test(t_path),
 		cmocka_unit_test(t_round_trip),
+		cmocka_unit_test(t_conflict),
+		cmocka_unit_test(t_owner),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
