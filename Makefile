@@ -66,7 +66,7 @@ GENH := $(GENC:.c=.h)
 GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
-SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
+SBX_SRC := $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
 SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)

@@ -11,6 +11,7 @@
 
 #include "cli/render/text.h"
 #include "cli/render/value.h"
+#include "shared/base/mem.h"
 
 int cli_endpoint(struct cli *cli, struct err *err)
 {
@@ -63,11 +64,18 @@ int cli_flush(struct cli *cli, struct err *err)
 static void put_prefix(const struct cli *cli, struct buf *line)
 {
 	buf_str(line, "sbx");
-	if (cli->command && cli->command->group)
-		buf_fmt(line, " %s", cli->command->group);
-	if (cli->command)
-		buf_fmt(line, " %s", cli->command->name);
+	for (size_t i = 0; i < ARRAY_LEN(cli->words); i++)
+		if (cli->words[i])
+			buf_fmt(line, " %s", cli->words[i]);
 	buf_str(line, ": ");
+}
+
+int cli_set_format(struct cli *cli, struct err *err)
+{
+	const char *o = cli->globals.output ? cli->globals.output : "table";
+	(void)err;
+	cli->format = strcmp(o, "json") == 0 ? FORMAT_JSON : strcmp(o, "yaml") == 0 ? FORMAT_YAML : FORMAT_TABLE;
+	return 0;
 }
 
 static void put_line(const struct buf *line)

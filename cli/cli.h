@@ -29,7 +29,8 @@ struct globals {
 struct command;
 
 struct cli {
-	const struct command *command; /* that runs */
+	const struct command *command; /* that runs, of the hand-written ones */
+	const char *words[3];	       /* its name, for messages: "wrenn", "capsule", "create" */
 	struct globals globals;
 	enum format format;
 	struct buf out;
@@ -63,7 +64,7 @@ struct command {
 /* Rows of the table in main.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
-extern const struct command cmd_context_ls, cmd_up, cmd_down, cmd_doctor, cmd_version;
+extern const struct command cmd_context_ls, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
 
 /* A client of the endpoint that the flags and the environment name. Close with client_close. */
 int cli_client(struct cli *cli, struct client *c, struct err *err);
@@ -71,6 +72,9 @@ int cli_endpoint(struct cli *cli, struct err *err);
 
 /* Write cli->out to standard output now. IO with err->sys when it fails. */
 int cli_flush(struct cli *cli, struct err *err);
+
+/* From --output. */
+int cli_set_format(struct cli *cli, struct err *err);
 
 /* "sbx <verb>: text" on standard error; err_line with the hint on a line of its own. */
 void cli_warn(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -73,7 +73,7 @@ bench: all ## Measure, beside the peers that are installed (see deps-bench), in 
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
+LINT_C := $(sort $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \

@@ -101,7 +101,7 @@ static void make_schemas(struct world *w)
 	w->schemas[S_LIST].items = S_STR;
 	w->schemas[S_DEF].flags = CT_HAS_DEFAULT;
 	w->schemas[S_DEF].def = put(w, "20");
-	w->fields[0] = (struct ct_field){ put(w, "name"), S_STR, true };
+	w->fields[0] = (struct ct_field){ .name = put(w, "name"), .schema = S_STR, .required = true };
 	for (size_t i = 0; i < ARRAY_LEN(params_def); i++) {
 		const struct fx_param *p = &params_def[i];
 		w->params[i] = (struct ct_param){

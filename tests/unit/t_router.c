@@ -189,7 +189,7 @@ static void t_path(void **state)
 	assert_string_equal(out.p, "/v1/boxes/a%2Fb%20c/deep/1");
 	buf_clear(&out);
 	assert_int_equal(ct_path(c, ct_op_by_id(c, "read"), (const char *const[]){ "a", "x/y z/" }, 2, &out, &err), 0);
-	assert_string_equal(out.p, "/v1/files/a/x/y%20z/");
+	assert_string_equal(out.p, "/v1/files/a/x%2Fy%20z%2F");
 	assert_int_equal(ct_path(c, ct_op_by_id(c, "get"), NULL, 0, &out, &err), -1);
 	assert_string_equal(err.msg, "'id' is required");
 	assert_int_equal(ct_path(c, ct_op_by_id(c, "get"), (const char *const[]){ "" }, 1, &out, &err), -1);
