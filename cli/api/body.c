@@ -39,9 +39,10 @@ int body_read(const char *path, size_t max, struct buf *out, struct err *err)
 	if (strcmp(path, "-") == 0)
 		return read_fd(STDIN_FILENO, max, out, err) ? err_prefix(err, "standard input") : 0;
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot open '%s'", path);
-	return read_fd(fd, max, out, err) ? err_prefix(err, "'%s'", path) : 0;
+	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : read_fd(fd, max, out, err) ? err_prefix(err, "'%s'", path) : 0;
+	if (rc && err)
+		err->code = ERR_USAGE; /* the name that was given is a wrong value */
+	return rc;
 }
 
 static js *parse_yaml(const char *name, const struct buf *text, struct err *err)
@@ -276,16 +277,29 @@ static int write_object(struct writer *w, const js *input, const struct ct_field
 }
 
 /* "'vcpus' must be at least 1" -> "option '--vcpus' must be at least 1". */
+static void name_member(const struct api_flags *f, const char *text, struct buf *out)
+{
+	const char *open = strchr(text, '\'');
+	size_t n = open ? strcspn(open + 1, "'") : 0;
+	auto_free char *path = mem_strndup(n > 0 ? open + 1 : "", n);
+	const struct api_flag *flag = n > 0 ? api_flag_at(f, path) : NULL;
+	if (!flag) {
+		buf_str(out, text);
+		return;
+	}
+	buf_add(out, text, (size_t)(open - text));
+	buf_fmt(out, "option '--%s'%s", flag->name, open + n + 2);
+}
+
+/* The hint names members too: "the first: 'persistence.priority' must be an integer". */
 static int name_flag(const struct api_flags *f, const struct err *why, struct err *err)
 {
-	size_t n = *why->msg == '\'' ? strcspn(why->msg + 1, "'") : 0;
-	auto_free char *path = mem_strndup(why->msg + (n > 0), n);
-	const struct api_flag *flag = n > 0 ? api_flag_at(f, path) : NULL;
-	if (flag)
-		err_set(err, ERR_USAGE, "option '--%s'%s", flag->name, why->msg + n + 2);
-	else
-		err_set(err, ERR_USAGE, "%s", why->msg);
-	return *why->hint ? err_hint(err, "%s", why->hint) : -1;
+	auto_buf message = BUF_INIT;
+	auto_buf hint = BUF_INIT;
+	name_member(f, why->msg, &message);
+	name_member(f, why->hint, &hint);
+	err_set(err, ERR_USAGE, "%s", message.p);
+	return hint.len > 0 ? err_hint(err, "%s", hint.p) : -1;
 }
 
 static int check_nulls(const struct api_flags *f, const struct opt_list *nulls, struct err *err)

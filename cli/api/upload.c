@@ -23,8 +23,11 @@ static int open_file(const char *path, struct upload_part *part, struct err *err
 	path += *path == '@';
 	part->fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	if (part->fd < 0 || fstat(part->fd, &st))
-		return err_sys(err, errno, "cannot open '%s'", path);
+	if (part->fd < 0 || fstat(part->fd, &st)) {
+		err_sys(err, errno, "cannot open '%s'", path);
+		err->code = ERR_USAGE; /* the name that was given is a wrong value */
+		return -1;
+	}
 	return S_ISDIR(st.st_mode) ? err_set(err, ERR_USAGE, "'%s' is a folder", path) : 0;
 }
 
