@@ -11,6 +11,7 @@
 #include "cli/api/answer.h"
 #include "cli/api/body.h"
 #include "cli/api/channel.h"
+#include "cli/api/describe.h"
 #include "cli/api/target.h"
 #include "cli/api/upload.h"
 #include "cli/render/text.h"
@@ -187,6 +188,24 @@ static void add_headers(struct pending *p)
 	p->rq.header_count = p->header_count;
 }
 
+/* "'slug' does not match" -> "argument SLUG does not match". */
+static int check_ids(const struct api_flags *f, const struct args *ids, struct err *err)
+{
+	size_t i = 0;
+	for (const char *at = strchr(ct_s(f->c, f->op->path), '{'); at && i < ids->n; at = strchr(at + 1, '{'), i++) {
+		auto_free char *name = mem_strndup(at + 1, strcspn(at + 1, "}"));
+		const struct ct_param *p = ct_find_param(f->c, f->op, CT_IN_PATH, name);
+		struct err why = ERR_INIT;
+		if (!p || ct_validate_text(f->c, p, ids->v[i], &why) == 0)
+			continue;
+		auto_buf shown = BUF_INIT;
+		describe_id(&shown, f->c, p);
+		size_t n = strlen(name) + 2;
+		return err_set(err, ERR_USAGE, "argument %s%s", shown.p, strlen(why.msg) >= n ? why.msg + n : why.msg);
+	}
+	return 0;
+}
+
 static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids, struct pending *p,
 	struct err *err)
 {
@@ -197,7 +216,7 @@ static int build(struct cli *cli, const struct api_flags *f, const struct call_o
 	if (ct_path(f->c, index, (const char *const *)ids->v, ids->n, &p->path, &path))
 		return err_set(err, ERR_USAGE, "%s", path.msg);
 	/* the whole request is checked before anything is connected or started */
-	if (check_required(f, raw, err) || add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
+	if (check_ids(f, ids, err) || check_required(f, raw, err) || add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
 		add_params(f, p, raw, err))
 		return -1;
 	add_headers(p);

@@ -37,11 +37,16 @@ struct ids {
 	struct buf *out;
 };
 
+void describe_id(struct buf *out, const struct contract *c, const struct ct_param *p)
+{
+	upper(out, ct_s(c, p->flag));
+}
+
 static void put_id(void *arg, const struct ct_param *p)
 {
 	const struct ids *ids = arg;
 	buf_str(ids->out, ids->out->len > 0 && ids->out->p[ids->out->len - 1] != ' ' ? " " : "");
-	upper(ids->out, ct_s(ids->c, p->flag));
+	describe_id(ids->out, ids->c, p);
 }
 
 void describe_ids(struct buf *out, const struct contract *c, const struct ct_op *op)
@@ -137,6 +142,20 @@ void describe_flag(struct buf *out, const struct contract *c, const struct api_f
 		buf_str(out, " (deprecated)");
 }
 
+/* As a shell reads it as one word. */
+static void quote(struct buf *out, const char *word)
+{
+	static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./_-";
+	if (*word && strspn(word, safe) == strlen(word)) {
+		buf_str(out, word);
+		return;
+	}
+	buf_ch(out, '\'');
+	for (; *word; word++)
+		buf_str(out, *word == '\'' ? "'\\''" : (char[]){ *word, '\0' });
+	buf_ch(out, '\'');
+}
+
 /* A value that the schema takes; words that a person will replace are in upper case. */
 static void sample(struct buf *out, const struct contract *c, const struct api_flag *flag)
 {
@@ -176,8 +195,11 @@ void describe_example(struct buf *out, const struct api_flags *f)
 				continue;
 			bool is_switch = flag->schema != CT_NONE && f->c->schemas[flag->schema].type == CT_BOOLEAN;
 			buf_fmt(out, " --%s%s", flag->name, is_switch ? "" : " ");
-			if (!is_switch)
-				sample(out, f->c, flag);
+			auto_buf value = BUF_INIT;
+			if (!is_switch) {
+				sample(&value, f->c, flag);
+				quote(out, value.p);
+			}
 			shown++;
 		}
 	}
@@ -268,7 +290,7 @@ static void put_id_row(void *arg, const struct ct_param *p)
 {
 	const struct ids *ids = arg;
 	auto_buf name = BUF_INIT;
-	upper(&name, ct_s(ids->c, p->flag));
+	describe_id(&name, ids->c, p);
 	row(ids->out, name.p, ct_s(ids->c, p->description));
 }
 

@@ -11,7 +11,8 @@ void describe_noun(struct buf *out, const struct contract *c, const char *noun);
 void describe_operation(struct buf *out, const struct api_flags *f);
 
 /* Parts. */
-/* "ID PATH": the positional parameters. */
+/* "ID": a positional parameter; "ID PATH": all of them. */
+void describe_id(struct buf *out, const struct contract *c, const struct ct_param *p);
 void describe_ids(struct buf *out, const struct contract *c, const struct ct_op *op);
 /* What a flag's value is: "STRING", "INT", "K=V", "FILE", "EXTERNAL:INTERNAL"; "" for a switch. */
 void describe_value(struct buf *out, const struct contract *c, const struct api_flag *flag);
