@@ -24,7 +24,7 @@ from commands_spec import BY_FORMAT, NAMES, TOP, Loader, Schema, Spec, body_word
 from recorder import Runner
 
 PROGRAM = os.path.join(os.environ.get("SBX_BIN") or f"{TOP}/build/bin", "sbx")
-CATEGORIES = ("help", "example", "required", "full", "input", "refusal", "credential", "address", "answer", "error")
+CATEGORIES = ("help", "example", "required", "full", "input", "refusal", "credential", "address", "base-path", "answer", "error")
 
 
 class Check:
@@ -113,18 +113,9 @@ def check_example(t, run, op, parts):
 # ---- requests ----
 
 def id_segments(op, ids):
-    """The segments of the path, decoded; a rest parameter's slashes part segments."""
-    out, values = [], dict(zip([p["name"] for p in op.path_params], ids))
-    rest = {p["name"] for p in op.path_params if p.get("x-sbx-rest")}
-    for s in op.path.split("/"):
-        name = s[1:-1] if s.startswith("{") else None
-        if name:
-            out += values[name].split("/") if name in rest else [values[name]]
-        elif "{" in s:
-            out.append(re.sub(r"\{([^}]+)\}", lambda m: values[m[1]], s))
-        else:
-            out.append(s)
-    return out
+    """The segments of the path, decoded: a slash in an id parts no segments, not even in a rest parameter."""
+    values = dict(zip([p["name"] for p in op.path_params], ids))
+    return [re.sub(r"\{([^}]+)\}", lambda m: values[m[1]], s) for s in op.path.split("/")]
 
 
 def param_words(op, full, pick=0):
@@ -300,7 +291,13 @@ def check_input(t, run, op):
     for f in op.flags:
         if not f.path or f.schema.get("x-sbx-secret") is None or f.schema.repeats:
             continue
-        words, said = body_words(op.json, value_of(op.json, False), [g for g in op.flags if g is not f])
+        around = value_of(op.json, False)
+        at, schema = around, op.json
+        for k in f.path[:-1]:
+            schema = schema.all_members[k]
+            at = at.setdefault(k, value_of(schema, False))
+        at.pop(f.path[-1], None)
+        words, said = body_words(op.json, around, [g for g in op.flags if g is not f])
         with open(f"{run.folder}/secret", "w", encoding="utf-8") as file:
             file.write("geheim ä=\n")
         at = said
@@ -353,7 +350,8 @@ def wrong_values(f):
         yield "no-such-value", "unknown enum value"
     if s.kind in ("integer", "number"):
         yield "abc", "wrong type"
-        yield "", "empty number"
+        if not f.schema.array:  # there it is the empty list
+            yield "", "empty number"
         if s.kind == "integer":
             yield "1.5", "fraction"
         if s.get("format") == "int32":
@@ -391,6 +389,8 @@ def minimal(op, without=None):
             words += [] if flag is without else [f"--{flag.name}", "@data.bin" if flag.schema.binary else "x"]
     elif op.json and op.json.kind == "object":
         value = value_of(op.json, False)
+        for name in value:  # an empty list or map can only be said with --input
+            value[name] = value[name] or value_of(op.json.all_members[name], True)
         words += body_words(op.json, value, [f for f in op.flags if f is not without])[0]
     elif op.raw and op.body_required:
         words += ["--file", "@data.bin"]
@@ -409,7 +409,8 @@ def check_refusals(t, run, op):
     for i, p in enumerate(op.path_params):
         s = Schema(op.spec, p.get("schema"))
         if s.enum or s.get("format") in BY_FORMAT or s.get("pattern"):
-            refused(t, run.run(head + ids[:i] + ["NO/SUCH"] + ids[i + 1:] + base), f"wrong {p['name']}", (kebab(p["name"]).upper(),))
+            refused(t, run.run(head + ids[:i] + ["NO/SUCH"] + ids[i + 1:] + base), f"wrong {p['name']}",
+                    (f"argument {kebab(p['name']).upper()} ",))
     refused(t, run.run(head + ids + ["more"] + base), "extra id", ("too many",))
     r = run.run(head + ids + base + ["--no-such-flag", "x"])
     refused(t, r, "unknown flag", ("--no-such-flag",))
@@ -425,11 +426,13 @@ def check_refusals(t, run, op):
             continue
         others = minimal(op, f) if len(f.path) < 2 else base
         for text, what in wrong_values(f):
-            refused(t, run.run(head + ids + others + [f"--{f.name}={text}"]), f"--{f.name} {what}", (f"--{f.name}",))
+            # of several forms of the member around it, none may be the one that is meant
+            refused(t, run.run(head + ids + others + [f"--{f.name}={text}"]), f"--{f.name} {what}",
+                    (f"--{f.name}", f"'--{f.name.rpartition('.')[0]}' has none of its"))
         if f.schema.is_map:
             refused(t, run.run(head + ids + others + [f"--{f.name}", "novalue"]), f"--{f.name} without =", (f"--{f.name}",))
     if op.json:
-        check_bad_input(t, run, op, head + ids)
+        check_bad_input(t, run, op, head + ids + param_words(op, False)[0])
     else:
         refused(t, run.run(head + ids + base + ["--input", "-"], stdin=b"{}"), "--input where none is taken", ("--input",))
 
@@ -480,7 +483,7 @@ def check_credentials(t, run, op):
     everything = {v: f"of-{v}" for s in schemes.values() for v in s.get("x-sbx-env", [])}
     for names in op.security():
         env = {schemes[n]["x-sbx-env"][0]: f"secret-{n}" for n in names if schemes[n].get("x-sbx-env")}
-        if len(env) < len([n for n in names if not schemes[n].get("x-sbx-routing")]) or not env:
+        if not all(schemes[n].get("x-sbx-routing") or schemes[n].get("x-sbx-env") for n in names) or not env:
             continue
         r = run.run(head, env=env)
         if t.that(r.status == 0 and r.request, "the call with a credential fails", r):
@@ -512,10 +515,13 @@ def check_addresses(t, run, op):
     want = id_segments(op, op.ids())
     for variable in op.spec.doc["x-sbx-env"]["base-url"]:
         for tail in {"", "/", op.spec.base, op.spec.base + "/"}:
+            t.category = "base-path" if len(tail) > 1 else "address"
             r = run.run(head, base=False, env={variable: run.recorder.url + tail})
             t.that(r.request and r.request.segments == want, f"{variable} with '{tail}'", r)
+        t.category = "address"
         r = run.run(head, env={variable: "http://127.0.0.1:1"})
         t.that(r.status == 0 and r.request, f"--base-url does not go over {variable}", r)
+    t.category = "base-path"
     r = run.run([*head, "--base-url", run.recorder.url + "/below"], base=False)
     t.that(r.request and r.request.segments == ["", "below", *want[1:]], "an address with a path of its own", r)
 
@@ -578,7 +584,7 @@ def check_document(t, run, op, head, status, media, schema):
     r = run.run([*head, "-o", "table"], answer=answer)
     t.that(r.status == 0 and (r.out or doc in ({}, [])), "the table is empty", r)
     rows, columns = rows_of(op, schema, doc)
-    if not columns:
+    if not columns or not isinstance(rows, list):
         return
     lines = r.out.split("\n")
     t.that(re.split(r"  +", lines[0].strip()) == [header_of(c) for c in columns], f"header {lines[0]!r} is not {columns}", r)
@@ -695,7 +701,6 @@ def main():
     a = p.parse_args()
     names, started = a.names or NAMES, time.monotonic()
     # each share has every n-th operation, as the long ones stand together
-    shares = [[(n, range(k - 1 if k == 0 else k, len(Spec(n).ops), a.jobs)) for n in names] for k in range(a.jobs)]
     shares = [[(n, [-1, *range(0, len(Spec(n).ops), a.jobs)] if k == 0 else range(k, len(Spec(n).ops), a.jobs)) for n in names]
               for k in range(a.jobs)]
     with multiprocessing.Pool(a.jobs) as pool:

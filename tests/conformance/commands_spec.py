@@ -76,7 +76,7 @@ class Schema:
             self.types, kept, self.nullable = self.types or only.types, only.kept, True
             self.conditions = only.conditions
         self.kept, self.node = kept, node
-        self.key = json.dumps({k: v for k, v in node.items() if k != "description"}, sort_keys=True, default=str)
+        self.key = json.dumps([self.nullable, node], sort_keys=True, default=str)
 
     def get(self, key, default=None):
         return self.node.get(key, default)
@@ -188,6 +188,8 @@ def object_of(s, full, pick, seed, inside):
     out, needed = {}, set(s.get("required", [])) | set(s.conditions[0] if s.conditions else [])
     if s.kept:
         out = value_of(s.alternatives[pick % len(s.kept)], full, pick, seed, (*inside, s.key))
+    simple = sorted(s.members, key=lambda name: s.members[name].kind in ("object", "array"))
+    needed |= set(simple[:max(0, s.get("minProperties", 0) - len(needed))])
     for i, (name, member) in enumerate(s.members.items()):
         if member.get("readOnly") or (name not in needed and (not full or s.key in inside)):
             continue
