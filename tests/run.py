@@ -76,7 +76,8 @@ SUITES = {
     "e2e-san": lambda: bats_jobs("e2e-san", "tests/e2e", 600, {"SBX_BIN": os.path.abspath(f"{SAN_BUILD}/bin"), "LSAN_OPTIONS": "exitcode=0",
                                                               **SAN_ENV}),
     "fault": lambda: bats_jobs("fault", "tests/fault", 400),
-    "conformance": lambda: bats_jobs("conformance", "tests/conformance", 400),
+    "conformance": lambda: [Job("conformance", "commands", [sys.executable, "tests/conformance/commands.py"], limit=180)] +
+    bats_jobs("conformance", "tests/conformance", 400),
 }
 
 
