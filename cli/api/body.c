@@ -39,7 +39,9 @@ int body_read(const char *path, size_t max, struct buf *out, struct err *err)
 	if (strcmp(path, "-") == 0)
 		return read_fd(STDIN_FILENO, max, out, err) ? err_prefix(err, "standard input") : 0;
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : read_fd(fd, max, out, err) ? err_prefix(err, "'%s'", path) : 0;
+	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : read_fd(fd, max, out, err);
+	if (rc && fd >= 0)
+		err_prefix(err, "'%s'", path);
 	if (rc && err)
 		err->code = ERR_USAGE; /* the name that was given is a wrong value */
 	return rc;

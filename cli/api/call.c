@@ -216,7 +216,9 @@ static int build(struct cli *cli, const struct api_flags *f, const struct call_o
 	if (ct_path(f->c, index, (const char *const *)ids->v, ids->n, &p->path, &path))
 		return err_set(err, ERR_USAGE, "%s", path.msg);
 	/* the whole request is checked before anything is connected or started */
-	if (check_ids(f, ids, err) || check_required(f, raw, err) || add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
+	if (check_ids(f, ids, err) || check_required(f, raw, err))
+		return -1;
+	if (add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
 		add_params(f, p, raw, err))
 		return -1;
 	add_headers(p);
