@@ -114,6 +114,17 @@ char *body_text(const struct api_flags *f, const struct api_flag *flag, struct e
 	return buf_take(&text, NULL);
 }
 
+/* Has one of the first n options "K=V" this key? */
+static bool has_key(const struct opt_list *values, size_t n, const char *key)
+{
+	size_t len = strlen(key);
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(values->v[i], key, len) == 0 && values->v[i][len] == '=')
+			return true;
+	}
+	return false;
+}
+
 /* K=V options as an object. */
 static int map_json(const struct api_flags *f, const struct api_flag *flag, const js *input, struct buf *out, struct err *err)
 {
@@ -123,11 +134,7 @@ static int map_json(const struct api_flags *f, const struct api_flag *flag, cons
 	jw_init(&w, out);
 	jw_obj(&w);
 	js_each (m, input) { /* those of --input that no flag says anew */
-		size_t n = strlen(js_key(m));
-		bool again = false;
-		for (size_t i = 0; i < values->n; i++)
-			again = again || (strncmp(values->v[i], js_key(m), n) == 0 && values->v[i][n] == '=');
-		if (again)
+		if (has_key(values, values->n, js_key(m)))
 			continue;
 		jw_key(&w, js_key(m));
 		jw_js(&w, m);
@@ -137,6 +144,8 @@ static int map_json(const struct api_flags *f, const struct api_flag *flag, cons
 		if (!eq || eq == values->v[i])
 			return err_set(err, ERR_USAGE, "option '--%s' takes KEY=VALUE, not '%s'", flag->name, values->v[i]);
 		auto_free char *key = mem_strndup(values->v[i], (size_t)(eq - values->v[i]));
+		if (has_key(values, i, key))
+			return err_set(err, ERR_USAGE, "option '--%s' is given the key '%s' twice", flag->name, key);
 		auto_buf value = BUF_INIT;
 		if (value_json(f->c, s->items, eq + 1, &value, err))
 			return -1;
