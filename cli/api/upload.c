@@ -110,6 +110,8 @@ int upload_form(struct upload *u, const struct api_flags *f, struct request *rq,
 			const struct api_flag *flag = &f->v[i];
 			const struct opt_list *values = api_flag_values(f, flag);
 			bool now = flag->place == FLAG_BODY && api_flag_is_binary(f->c, flag) == (pass == 1);
+			if (values->n > 1 && now && !api_flag_repeats(f->c, flag))
+				return err_set(err, ERR_USAGE, "option '--%s' is given more than once", flag->name);
 			for (size_t k = 0; now && k < values->n; k++) {
 				if (form_part(u, f, flag, boundary.p, values->v[k], err))
 					return -1;
