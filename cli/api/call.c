@@ -157,8 +157,6 @@ static int add_params(const struct api_flags *f, struct pending *p, bool raw, st
 
 static int add_body(const struct api_flags *f, const struct call_options *o, struct pending *p, bool raw, struct err *err)
 {
-	if (o->input && (!f->body || f->body->kind != CT_BODY_JSON))
-		return err_set(err, ERR_USAGE, "this command takes no --input");
 	if (raw)
 		return upload_file(&p->upload, f, &p->rq, err);
 	if (!f->body)
@@ -188,6 +186,38 @@ static void add_headers(struct pending *p)
 	p->rq.header_count = p->header_count;
 }
 
+static bool is_stdin(const char *path)
+{
+	return path && (strcmp(path, "-") == 0 || strcmp(path, "@-") == 0);
+}
+
+/* How often standard input would be read. */
+static size_t stdin_readers(const struct api_flags *f, const struct call_options *o)
+{
+	size_t n = (size_t)is_stdin(o->input) + o->stdin_too;
+	for (size_t i = 0; i < f->n; i++) {
+		for (size_t k = 0; (f->v[i].from_file || api_flag_is_binary(f->c, &f->v[i])) && k < f->values[i].n; k++)
+			n += is_stdin(f->values[i].v[k]);
+	}
+	return n;
+}
+
+/* Common options that would have no effect are a mistake. */
+static int check_options(const struct api_flags *f, const struct call_options *o, bool raw, struct err *err)
+{
+	bool json = f->body && f->body->kind == CT_BODY_JSON;
+	const char *lost = o->input ? "--input" : o->nulls.n > 0 ? "--null" : NULL;
+	if (lost && !json)
+		return err_set(err, ERR_USAGE, "this command takes no %s", lost);
+	if (lost && raw)
+		return err_set(err, ERR_USAGE, "option '%s' does not go with --file", lost);
+	if (o->output_file && (f->op->flags & CT_OP_WEBSOCKET))
+		return err_set(err, ERR_USAGE, "this command takes no --output-file");
+	if (stdin_readers(f, o) > 1)
+		return err_set(err, ERR_USAGE, "standard input can be read only once");
+	return 0;
+}
+
 /* "'slug' does not match" -> "argument SLUG does not match". */
 static int check_ids(const struct api_flags *f, const struct args *ids, struct err *err)
 {
@@ -196,10 +226,15 @@ static int check_ids(const struct api_flags *f, const struct args *ids, struct e
 		auto_free char *name = mem_strndup(at + 1, strcspn(at + 1, "}"));
 		const struct ct_param *p = ct_find_param(f->c, f->op, CT_IN_PATH, name);
 		struct err why = ERR_INIT;
-		if (!p || ct_validate_text(f->c, p, ids->v[i], &why) == 0)
+		if (!p)
 			continue;
 		auto_buf shown = BUF_INIT;
 		describe_id(&shown, f->c, p);
+		/* on its way it would be taken for a folder: DELETE /vms/.. is DELETE / */
+		if (!p->rest && (strcmp(ids->v[i], ".") == 0 || strcmp(ids->v[i], "..") == 0))
+			return err_set(err, ERR_USAGE, "argument %s must not be '%s'", shown.p, ids->v[i]);
+		if (ct_validate_text(f->c, p, ids->v[i], &why) == 0)
+			continue;
 		size_t n = strlen(name) + 2;
 		return err_set(err, ERR_USAGE, "argument %s%s", shown.p, strlen(why.msg) >= n ? why.msg + n : why.msg);
 	}
@@ -216,7 +251,7 @@ static int build(struct cli *cli, const struct api_flags *f, const struct call_o
 	if (ct_path(f->c, index, (const char *const *)ids->v, ids->n, &p->path, &path))
 		return err_set(err, ERR_USAGE, "%s", path.msg);
 	/* the whole request is checked before anything is connected or started */
-	if (check_ids(f, ids, err) || check_required(f, raw, err))
+	if (check_ids(f, ids, err) || check_options(f, o, raw, err) || check_required(f, raw, err))
 		return -1;
 	if (add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
 		add_params(f, p, raw, err))
