@@ -431,6 +431,8 @@ def check_refusals(t, run, op):
         if s.enum or s.get("format") in BY_FORMAT or s.get("pattern"):
             refused(t, run.run(head + ids[:i] + ["NO/SUCH"] + ids[i + 1:] + base), f"wrong {p['name']}",
                     (f"argument {kebab(p['name']).upper()} ",))
+        if not op.path_params[-1].get("x-sbx-rest"):
+            refused(t, run.run(head + ids[:-1] + [".."] + base), "the folder above as an id", ("argument ",))
     refused(t, run.run(head + ids + ["more"] + base), "extra id", ("too many",))
     r = run.run(head + ids + base + ["--no-such-flag", "x"])
     refused(t, r, "unknown flag", ("--no-such-flag",))
@@ -451,10 +453,30 @@ def check_refusals(t, run, op):
                     (f"--{f.name}", f"'--{f.name.rpartition('.')[0]}' has none of its"))
         if f.schema.is_map:
             refused(t, run.run(head + ids + others + [f"--{f.name}", "novalue"]), f"--{f.name} without =", (f"--{f.name}",))
+        if f.schema.kind in ("string", "integer") and not f.schema.kept:
+            twice = words_of(f, value_of(f.schema, True))
+            refused(t, run.run(head + ids + others + twice + twice), f"--{f.name} twice", (f"--{f.name}",))
+    check_no_effect(t, run, op, head + ids, base)
     if op.json:
         check_bad_input(t, run, op, head + ids + param_words(op, False)[0])
+
+
+def check_no_effect(t, run, op, head, base):
+    """Common options where they could have none."""
+    plain_flag = next((f.name for f in op.flags), "x")
+    if not op.json:
+        refused(t, run.run(head + base + ["--input", "-"], stdin=b"{}"), "--input where none is taken", ("--input",))
+        refused(t, run.run(head + base + ["--null", plain_flag]), "--null where none is taken", ("--null",))
+    if op.raw and op.json:
+        refused(t, run.run(head + ["--file", "@data.bin", "--input", "-"], stdin=b"{}"), "--input beside --file", ("--input",))
+    if op.websocket:
+        refused(t, run.run(head + base + ["--output-file", "x"]), "--output-file of a WebSocket", ("--output-file",))
     else:
-        refused(t, run.run(head + ids + base + ["--input", "-"], stdin=b"{}"), "--input where none is taken", ("--input",))
+        refused(t, run.run(head + base + ["--send", "x"]), "--send without a WebSocket", ("--send",))
+    for f in op.flags:
+        if f.secret and op.json and not f.schema.repeats:
+            r = run.run(head + ["--input", "-", f"--{f.name}-file", "-"], stdin=b"{}")
+            refused(t, r, "standard input for two things", ("standard input",))
 
 
 def bad_inputs(op):
@@ -519,6 +541,7 @@ def check_credentials(t, run, op):
     r = run.run([*head, "--api-key", "the-key"])
     got = {n for n, s in schemes.items() if r.request and shown(r.request, s) == "the-key"}
     real = {n for n in wanted if not schemes[n].get("x-sbx-routing")}
+    t.that(got <= real | {n for n in got if schemes[n]["type"] == "http"}, f"--api-key went to {sorted(got - real)}, too", r)
     usable = {n for n in real if schemes[n].get("in") != "cookie"}
     t.that(bool(got & real) == bool(usable), f"--api-key went to {sorted(got)}, the operation has {sorted(real)}", r)
     r = run.run(head)
@@ -648,6 +671,15 @@ def check_errors(t, run, op):
             t.that(r.status == 1 and message in r.err and not r.out, f"{kind} as {body!r}", r)
         if b"try this instead" in body:
             t.that("try this instead" in r.err, f"the hint of {body!r} is lost", r)
+    for status, media, body, seen in ((502, "text/html", b"<html><b>Bad Gateway</b></html>", "502"), (500, "application/json", b"{oops", ""),
+                                      (500, "application/json", b"", "500"), (500, "text/plain", b"no \x1b[31mway\n", "way"),
+                                      (404, "application/json", b'{"message": "gone \\u001b]0;x"}', "gone"),
+                                      (400, "application/json", b'[{"error": 1}]', ""), (418, "application/json", b'"short and stout"', "")):
+        r = run.run(head, answer=(status, media, body))
+        t.that(r.status == 1 and r.err and seen in r.err and not r.out and "\x1b" not in r.err, f"{status} as {body!r}", r)
+    if not op.websocket and not op.stream and any("json" in m for _, m, _ in op.responses()):
+        r = run.run(head, answer=(200, "application/json", b'{"a": '))
+        t.that(r.status == 1 and r.err and not r.out, "an answer that is no JSON", r)
 
 
 # ---- words ----
