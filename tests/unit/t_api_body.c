@@ -80,7 +80,7 @@ static const struct row {
 	{ "--name=ab|--env==A", NULL, NULL, "option '--env' takes KEY=VALUE, not '=A'" },
 	{ "--name=ab|--env=A=1|--env=A=2", NULL, NULL, "option '--env' is given the key 'A' twice" },
 	{ "--name=ab|--limit=a=7", NULL, "{\"name\":\"ab\",\"limits\":{\"a\":7}}", NULL },
-	{ "--name=ab|--limit=a=-1", NULL, NULL, "'limits.a' must be at least 0" },
+	{ "--name=ab|--limit=a=-1", NULL, NULL, "option '--limit' must be at least 0" },
 	/* null */
 	{ "--name=ab|--null|size", NULL, "{\"name\":\"ab\",\"size\":null}", NULL },
 	{ "--name=ab|--null|--tag", "{\"tags\":[\"x\"]}", "{\"name\":\"ab\",\"tags\":null}", NULL },

@@ -114,7 +114,9 @@ static void test_collisions(void **state)
 static void test_finding(void **state)
 {
 	(void)state;
-	static const char doc[] = DOC_POST("") "    Body: {type: object, properties: {ab: {type: string}, abc: {type: string}, o: {type: object,"
+	static const char doc[] = DOC_POST("") "    Body: {type: object, properties: {ab: {type: string}, abc: {type: string},"
+					      " env: {type: object, additionalProperties: {type: object}}, keep: {oneOf: [{type: string},"
+					      " {type: object, properties: {days: {type: integer}}}]}, o: {type: object,"
 					      " properties: {vmIds: {type: array, items: {type: object, properties: {x: {type: integer}}}}}}}}\n";
 	struct built b;
 	struct api_flags f;
@@ -130,6 +132,10 @@ static void test_finding(void **state)
 	assert_null(api_flag_at(&f, "o"));
 	assert_null(api_flag_at(&f, "o.vmIdsX"));
 	assert_null(api_flag_at(&f, "ab.c"));
+	assert_string_equal(api_flag_at(&f, "env./etc/x")->name, "env");
+	assert_string_equal(api_flag_at(&f, "keep")->name, "keep");
+	assert_string_equal(api_flag_at(&f, "keep.days")->name, "keep.days");
+	assert_string_equal(api_flag_at(&f, "keep.other")->name, "keep");
 	api_flags_free(&f);
 	built_free(&b);
 }
