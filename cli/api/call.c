@@ -385,6 +385,17 @@ static void tell(const struct cli *cli, const struct call_options *o, const stru
 		cli_warn(cli, "status %d", status);
 }
 
+/* Does the contract know this status? A redirection is an answer only where it does, as nothing was done there. */
+static bool expected(const struct api_flags *f, int status)
+{
+	for (uint32_t i = 0; i < f->op->response_count; i++) {
+		uint16_t have = f->c->responses[f->op->responses + i].status;
+		if (have == status || have == status / 100)
+			return true;
+	}
+	return false;
+}
+
 static int exchange(struct cli *cli, const struct api_flags *f, const struct call_options *o, struct pending *p, struct client *c,
 	struct err *err)
 {
@@ -397,6 +408,10 @@ static int exchange(struct cli *cli, const struct api_flags *f, const struct cal
 		rc = client_head(c, err);
 	if (c->head.status)
 		tell(cli, o, p, c->head.status);
+	if (rc == 0 && c->head.status >= 300 && !expected(f, c->head.status)) {
+		err_set(err, ERR_PROTOCOL, "%s answered with status %d: what was asked for is elsewhere", c->who, c->head.status);
+		return err_hint(err, "is the address right? --base-url gives another");
+	}
 	return rc ? rc : receive(cli, f, o, c, err);
 }
 
