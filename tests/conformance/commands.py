@@ -20,7 +20,7 @@ import traceback
 
 import yaml
 
-from commands_spec import BY_FORMAT, NAMES, TOP, Loader, Schema, Spec, body_words, header_of, kebab, plain, value_of, words_of
+from commands_spec import BY_FORMAT, NAMES, TOP, Flag, Loader, Schema, Spec, body_words, header_of, kebab, plain, value_of, words_of
 from recorder import Runner
 
 PROGRAM = os.path.join(os.environ.get("SBX_BIN") or f"{TOP}/build/bin", "sbx")
@@ -453,6 +453,8 @@ def check_refusals(t, run, op):
                     (f"--{f.name}", f"'--{f.name.rpartition('.')[0]}' has none of its"))
         if f.schema.is_map:
             refused(t, run.run(head + ids + others + [f"--{f.name}", "novalue"]), f"--{f.name} without =", (f"--{f.name}",))
+            for text, what in wrong_values(Flag(f.name, f.schema.values)):
+                refused(t, run.run(head + ids + others + [f"--{f.name}", f"K={text}"]), f"--{f.name} {what} in a map", (f"--{f.name}",))
         if f.schema.kind in ("string", "integer") and not f.schema.kept:
             twice = words_of(f, value_of(f.schema, True))
             refused(t, run.run(head + ids + others + twice + twice), f"--{f.name} twice", (f"--{f.name}",))
@@ -674,7 +676,7 @@ def check_errors(t, run, op):
     for status, media, body, seen in ((502, "text/html", b"<html><b>Bad Gateway</b></html>", "502"), (500, "application/json", b"{oops", ""),
                                       (500, "application/json", b"", "500"), (500, "text/plain", b"no \x1b[31mway\n", "way"),
                                       (404, "application/json", b'{"message": "gone \\u001b]0;x"}', "gone"),
-                                      (400, "application/json", b'[{"error": 1}]', ""), (418, "application/json", b'"short and stout"', "")):
+                                      (400, "application/json", b'[{"error": 1}]', ""), (418, "application/json", b'"short and stout"', ""), (308, "application/json", b"{}", "" if op.websocket else "308")):
         r = run.run(head, answer=(status, media, body))
         t.that(r.status == 1 and r.err and seen in r.err and not r.out and "\x1b" not in r.err, f"{status} as {body!r}", r)
     if not op.websocket and not op.stream and any("json" in m for _, m, _ in op.responses()):
