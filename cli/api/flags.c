@@ -33,17 +33,18 @@ const struct api_flag *api_flag_find(const struct api_flags *f, const char *name
 	return NULL;
 }
 
-/* What of the path is left behind the flag's member; NULL when the path does not go through it. */
-static const char *path_behind(const struct api_flags *f, const struct api_flag *flag, const char *path)
+/* Does the path go through the flag's member? Then rest is what is left of it behind. */
+static bool goes_through(const struct api_flags *f, const struct api_flag *flag, const char *path, const char **rest)
 {
 	for (unsigned d = 0; d < flag->depth; d++) {
 		const char *name = ct_s(f->c, flag->path[d]->name);
 		size_t n = strlen(name);
 		if (strncmp(path, name, n) != 0 || (path[n] != '\0' && path[n] != '.' && path[n] != '['))
-			return NULL;
+			return false;
 		path += n + (path[n] == '.');
 	}
-	return path;
+	*rest = path;
+	return true;
 }
 
 const struct api_flag *api_flag_at(const struct api_flags *f, const char *path)
@@ -51,8 +52,8 @@ const struct api_flag *api_flag_at(const struct api_flags *f, const char *path)
 	const struct api_flag *around = NULL;
 	for (size_t i = 0; i < f->n; i++) {
 		const struct api_flag *flag = &f->v[i];
-		const char *rest = flag->place == FLAG_BODY && !flag->from_file ? path_behind(f, flag, path) : NULL;
-		if (!rest)
+		const char *rest = "";
+		if (flag->place != FLAG_BODY || flag->from_file || !goes_through(f, flag, path, &rest))
 			continue;
 		if (*rest == '\0' || *rest == '[')
 			return flag;

@@ -95,6 +95,7 @@ class Runner:
     def __init__(self, program, folder):
         self.program, self.folder, self.recorder = program, folder, Recorder()
         self.env = {"PATH": os.environ["PATH"], "HOME": folder, "SBX_HOME": f"{folder}/home", "LC_ALL": "C.UTF-8"}
+        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
         self.count = 0
 
     def run(self, words, base=True, env=None, answer=None, stdin=b""):
