@@ -105,5 +105,7 @@ class Runner:
         done = subprocess.run([self.program, *words], input=stdin, capture_output=True, env={**self.env, **(env or {})}, cwd=self.folder,
                               timeout=TIMEOUT, check=False)
         self.count += 1
+        if b"Sanitizer" in done.stderr:
+            raise AssertionError(f"sbx {' '.join(words)}\n{done.stderr.decode('utf-8', 'replace')[:4000]}")
         return Result(words, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"),
                       list(self.recorder.seen))
