@@ -68,8 +68,16 @@ build-e2e-san:
 	$(SUBMAKE) $(SAN) all
 build-e2e build-fault build-conformance: all
 
+# Small programs that measure one thing; linked as tests are.
+MICRO_SRC := $(sort $(wildcard tests/bench/micro_*.c))
+MICRO_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(MICRO_SRC))
+$(call obj,$(MICRO_SRC)): | $(GENH)
+$(MICRO_BIN): $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $$(call link_obj,tests/bench/$$*.c)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ $(call link_lib,tests/bench/$*.c) -lcjson -lm -o $@
+
 .PHONY: bench
-bench: all ## Measure, beside the peers that are installed (see deps-bench), in one table
+bench: all $(MICRO_BIN) ## Measure, beside the peers that are installed (see deps-bench), in one table
 	@tests/bench/bench.py
 
 # ---- lint ----
