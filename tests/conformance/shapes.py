@@ -102,6 +102,8 @@ class Shapes:
                 return False
             elif isinstance(more, dict) and not self.valid(more, member):
                 return False
+            elif "propertyNames" in row and not self.valid(row["propertyNames"], name):
+                return False
         return True
 
     def valid_text(self, parameter, text):
@@ -144,7 +146,10 @@ class Shapes:
                    if n in must or (full and depth < 8)}
             more = row.get("additionalProperties")
             if isinstance(more, dict) and (full or len(out) < row.get("minProperties", 0)):
-                out["extra"] = self.make(more, full, depth + 1)
+                out[self.make(row["propertyNames"], full) if "propertyNames" in row else "extra"] = self.make(more, full, depth + 1)
+            for name in names:
+                if len(out) < row.get("minProperties", 0) and name not in out:
+                    out[name] = self.make(names[name], full, depth + 1)
             return out
         return None if kind == "null" else self.make_text(row, full)
 
@@ -178,6 +183,8 @@ class Shapes:
         for name in value:
             yield "required" if name in row.get("required", []) else "optional", f"{where}.{name}", {k: v for k, v in value.items() if k != name}
         yield "unknown", where, {**value, "nosuchfield": {"a": [1]}}
+        if value and isinstance(row.get("additionalProperties"), dict):
+            yield "unknown", where, {**value, "nosuchname": next(iter(value.values()))}
         for name, member in value.items():
             more = row.get("additionalProperties")
             inner = names.get(name, more if isinstance(more, dict) else None)

@@ -58,6 +58,7 @@ static const struct fx_op {
 	{ "undone", "GET", 0, CT_BODY_NONE, NULL, 0, 0 },
 	{ "upload", "PUT", 0, CT_BODY_STREAM, h_upload, 2, 1 },
 	{ "ws", "GET", CT_OP_WEBSOCKET, CT_BODY_NONE, h_ws, 0, 2 },
+	{ "any", "PUT", 0, CT_BODY_STREAM, NULL, 0, 0 }, /* under any content type */
 	{ "items", "GET", 0, CT_BODY_NONE, h_item, 6, 1 }, /* last: /t/v1/items/{id} */
 };
 /* clang-format on */
@@ -117,7 +118,7 @@ static void make_ops(struct world *w)
 		const struct fx_op *d = &ops_def[i];
 		char path[64];
 		snprintf(path, sizeof(path), "/t/v1/%s%s", d->name, i == OPS - 1 ? "/{id}" : "");
-		w->contents[i] = (struct ct_content){ .media = put(w, media[d->body]),
+		w->contents[i] = (struct ct_content){ .media = put(w, strcmp(d->name, "any") == 0 ? "*/*" : media[d->body]),
 			.kind = d->body,
 			.schema = d->body == CT_BODY_JSON ? S_OBJ : CT_NONE };
 		w->ops[i] = (struct ct_op){

@@ -301,6 +301,7 @@ static void t_upload(void **state)
 	buf_free(&r.body);
 	check(fd, "GET /t/v1/ping HTTP/1.1\r\n" END, 200, NULL);
 	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 415, NULL);
+	check(fx_unix(f), "PUT /t/v1/any HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 501, NULL);
 	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Length: 0\r\n" END, 200, "0");
 }
 
