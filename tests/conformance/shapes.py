@@ -107,13 +107,13 @@ class Shapes:
         return True
 
     def valid_text(self, parameter, text):
-        """A parameter, given as text; of an exploded array one item."""
+        """A parameter, given as text; lists may be joined by commas even where they are exploded."""
         return any(self.fits_text(parameter, row, text) for row in self.rows(parameter["schema"]))
 
     def fits_text(self, parameter, row, text):
         kind = row.get("type")
         if kind == "array":
-            items = [text] if exploded(parameter) else text.split(",") if text else []
+            items = text.split(",") if text or exploded(parameter) else []
             return all(self.valid_text({**parameter, "schema": row.get("items", {})}, item) for item in items)
         if kind in ("integer", "number"):
             return bool(re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text)) and self.fits(row, json.loads(text))
