@@ -159,7 +159,7 @@ class Shapes:
         text = SAMPLES.get(row.get("format"), "x")
         text += "x" * (row.get("minLength", 0) - len(text))
         most = row.get("maxLength", LONG)
-        return text + "é" * (most - len(text)) if full and most < LONG and row.get("format") not in SAMPLES else text
+        return text + "é" * (most - len(text)) if full and most <= 256 and row.get("format") not in SAMPLES else text
 
     # ---- values that may not fit: one thing changed ----
     def changes(self, schema, value, where="", depth=0):
