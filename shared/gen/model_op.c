@@ -323,6 +323,11 @@ static int read_command(struct model *m, struct yt_node *node, struct ct_op *op)
 	auto_free char *noun = mem_strndup(text, (size_t)(space - text));
 	op->noun = model_str(m, noun);
 	op->verb = model_str(m, space + 1);
+	for (uint32_t i = 0; i < m->ops.n; i++) { /* those that are derived come later and make way */
+		const struct ct_op *o = &m->ops.p[i];
+		if (o->noun == op->noun && o->verb == op->verb)
+			return yt_error(m->doc, at, m->err, "'%s' is the command of '%s' already", text, model_s(m, o->id));
+	}
 	return 0;
 }
 

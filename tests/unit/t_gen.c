@@ -338,6 +338,8 @@ static void t_op_errors(void **state)
 		"t.yaml:4: $ref: '#/components/responses/E' is not defined");
 	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: create}}\n"),
 		"t.yaml:4: x-sbx-command: must be a noun and a verb in lower case: 'sandbox create'");
+	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: a b}}\n  /b: {get: {operationId: y, x-sbx-command: a b}}\n"),
+		"t.yaml:5: x-sbx-command: 'a b' is the command of 'x' already");
 	refused("openapi: 2.0\npaths: {}\n", "t.yaml:1: openapi: must be 3.0.x or 3.1.x");
 	refused(DOC_HEAD, "t.yaml:1: the document has no paths");
 }
