@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections import Counter, defaultdict
 from typing import NamedTuple
@@ -623,7 +624,8 @@ class Walk:
                     noun, _, verb = op.spec.get("x-sbx-command", f"{op.id} ").rpartition(" ")
                     nouns[noun].append(verb)
             if nouns:
-                print(f"\n{d.name} without handler: " + "; ".join(f"{noun} {', '.join(verbs)}" for noun, verbs in nouns.items()))
+                text = "; ".join(f"{noun} {', '.join(verbs)}" for noun, verbs in nouns.items())
+                print(textwrap.fill(text, 120, initial_indent=f"\n{d.name} without handler: ", subsequent_indent="  "))
 
 
 def main():
