@@ -187,7 +187,8 @@ static const char *scheme_key(struct http_req *r)
 	const struct contract *c = r->d->contract;
 	for (uint32_t i = 0; i < r->op->security_count; i++) {
 		const struct ct_scheme *s = &c->schemes[c->index_pool[r->op->security + i] & ~CT_SCHEME_AND];
-		const char *key = s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
+		const char *key =
+			s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
 		if (key)
 			return key;
 	}

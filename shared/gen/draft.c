@@ -11,7 +11,8 @@ static const char *const schema_keys[] = { "$ref", "allOf", "oneOf", "anyOf", "t
 	"enum", "const", "nullable", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
 	"maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "properties", "required",
 	"additionalProperties", "propertyNames", "items", "readOnly", "writeOnly", "deprecated", "example", "examples",
-	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", "x-sbx-columns", "x-sbx-short", NULL };
+	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", "x-sbx-columns",
+	"x-sbx-short", NULL };
 
 void draft_init(struct draft *d)
 {

@@ -38,7 +38,9 @@ static int read_as(struct model *m, struct yt_node *n, uint8_t *out)
 static int read_kind(struct model *m, struct yt_node *n)
 {
 	static const char *const keys[] = { "status", "code", "message", "as", NULL };
-	struct ct_fault f = { .kind = model_str(m, n->key), .code = model_text(m, n, "code"), .message = model_text(m, n, "message") };
+	struct ct_fault f = {
+		.kind = model_str(m, n->key), .code = model_text(m, n, "code"), .message = model_text(m, n, "message")
+	};
 	int64_t status = 0;
 
 	if (!is_kind(n->key))

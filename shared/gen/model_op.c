@@ -337,8 +337,7 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 		const char *key;
 		unsigned flag;
 	} flags[] = { { "x-sbx-websocket", CT_OP_WEBSOCKET }, { "x-sbx-stream", CT_OP_STREAM }, { "x-sbx-local", CT_OP_LOCAL },
-		{ "x-sbx-shared", CT_OP_SHARED },
-		{ "deprecated", CT_OP_DEPRECATED } };
+		{ "x-sbx-shared", CT_OP_SHARED }, { "deprecated", CT_OP_DEPRECATED } };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		const struct yt_node *at = yt_get(node, flags[i].key);

@@ -4,12 +4,12 @@ import re
 
 from contracts import alternatives, same
 
-SAMPLES = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uuid": "0b8f5d6e-1c2d-4e3f-8a9b-0c1d2e3f4a5b", "email": "a@example.org",
-           "uri": "https://example.org/a", "byte": "YWJj", "hostname": "example.org", "ipv4": "192.0.2.1"}
+SAMPLES = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uuid": "0b8f5d6e-1c2d-4e3f-8a9b-0c1d2e3f4a5b",
+           "email": "a@example.org", "uri": "https://example.org/a", "byte": "YWJj", "hostname": "example.org", "ipv4": "192.0.2.1"}
 FORMATS = {"date-time": r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", "date": r"\d{4}-\d\d-\d\d",
-           "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "email": r"[^\s@]+@[A-Za-z0-9.-]+", "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+",
-           "byte": r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "hostname": r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?",
-           "ipv4": r"\d+(\.\d+){3}"}
+           "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "email": r"[^\s@]+@[A-Za-z0-9.-]+",
+           "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+", "byte": r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+           "hostname": r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "ipv4": r"\d+(\.\d+){3}"}
 LIMITS = {"int32": (-2**31, 2**31 - 1)}
 EXACT = 2**53  # above it a JSON number is not exact, and no integer to the daemon
 WRONG = [{"no": 1}, [None], "text", True, 1.5, -1, "", None]  # of each type one, to be tried where another is wanted
@@ -181,7 +181,8 @@ class Shapes:
     def object_changes(self, row, value, where, depth):
         names = row.get("properties", {})
         for name in value:
-            yield "required" if name in row.get("required", []) else "optional", f"{where}.{name}", {k: v for k, v in value.items() if k != name}
+            rest = {k: v for k, v in value.items() if k != name}
+            yield "required" if name in row.get("required", []) else "optional", f"{where}.{name}", rest
         yield "unknown", where, {**value, "nosuchfield": {"a": [1]}}
         if value and isinstance(row.get("additionalProperties"), dict):
             yield "unknown", where, {**value, "nosuchname": next(iter(value.values()))}
@@ -198,7 +199,8 @@ class Shapes:
             yield from (("enum", v) for v in row["enum"])
         elif kind in ("integer", "number"):
             low, high = bounds(row)
-            yield from (("range", n) for n in (low, high, low and low - 1, high and high + 1, -1 if low == 0 else None, 1.5) if n is not None)
+            near = (low, high, None if low is None else low - 1, None if high is None else high + 1, 1.5)
+            yield from (("range", n) for n in near if n is not None)
             yield from (("range", n) for n in ((2**31, -2**31 - 1) if row.get("format") == "int32" else (2**63, 1e300)))
         elif kind == "string":
             most, least = row.get("maxLength", LONG), row.get("minLength", 0)

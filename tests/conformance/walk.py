@@ -26,8 +26,9 @@ from shapes import Shapes, exploded
 
 BIN = os.environ.get("SBX_BIN") or os.path.join(TOP, "build/bin")
 NAMES = "sbx wrenn voidrun freestyle mcp-v8 molecule".split()  # in the daemon's order: the first has what is nobody's
-KINDS = {"invalid_request": 400, "unauthorized": 401, "forbidden": 403, "not_found": 404, "method_not_allowed": 405, "too_large": 413,
-         "unsupported_media_type": 415, "not_implemented": 501}
+KINDS = {"invalid_request": 400, "unauthorized": 401, "forbidden": 403, "not_found": 404, "method_not_allowed": 405, "conflict": 409,
+         "invalid_state": 409, "too_large": 413, "unsupported_media_type": 415, "limit_exceeded": 429, "not_implemented": 501,
+         "unavailable": 503}
 STAGES = {"syntax": "invalid_request", "schema": "invalid_request", "parameter": "invalid_request", "route": "not_found"}
 BODY_MAX = 16 << 20
 BROKEN_MAX = 20  # connections; more, and the daemon is not worth asking
@@ -130,7 +131,9 @@ class Dialect:
 def alike(shape, value, words):
     if isinstance(shape, dict):
         may = {k for k, v in shape.items() if v == "$hint"}
-        return isinstance(value, dict) and set(shape) - may <= set(value) <= set(shape) and all(alike(shape[k], v, words) for k, v in value.items())
+        if not isinstance(value, dict) or not set(shape) - may <= set(value) <= set(shape):
+            return False
+        return all(alike(shape[k], v, words) for k, v in value.items())
     if isinstance(shape, str) and shape in words:
         return value == words[shape] if words[shape] is not None else isinstance(value, str) and value != ""
     return value == shape
@@ -165,7 +168,7 @@ class Router:
         return "route", self.owners(segments)
 
     def owners(self, segments):
-        """In whose words to refuse: those of who has the longest beginning of this path. Where several have it, the first may speak, too."""
+        """In whose words to refuse: who has the longest beginning of this path. Where several have it, the first may speak, too."""
         for n in range(len(segments), 0, -1):
             near = {op.dialect for op in self.ops if op.takes(segments[:n])}
             if near:
@@ -187,10 +190,10 @@ class Cases:
 
     def add(self, category, what, want="ok", **change):
         """The full valid request with something changed."""
-        change = {"method": self.op.method, "target": self.target, "headers": self.headers, "body": self.body, "words": self.words, **change}
+        given = {"method": self.op.method, "target": self.target, "headers": self.headers, "body": self.body, "words": self.words}
         if category == "full" and want != "ok":
             category = "type"
-        self.out.append(Case(self.op, category, what, want=want, **change))
+        self.out.append(Case(self.op, category, what, want=want, **{**given, **change}))
 
     def request(self, full):
         """Target, headers and body of a valid request."""
@@ -220,7 +223,7 @@ class Cases:
         self.add("valid", "full request")
         if op.method == "GET" and not op.handled:
             self.add("valid", "HEAD", method="HEAD")
-        self.parameters_()
+        self.query_and_path()
         if op.json:
             self.json_body()
             self.broken_json()
@@ -231,7 +234,7 @@ class Cases:
         self.credentials()
         return self.out
 
-    def parameters_(self):
+    def query_and_path(self):
         for p in self.op.parameters:
             given = {"query": self.query, "header": self.headers, "path": ()}.get(p["in"], ())
             without = [(k, v) for k, v in given if k != p["name"]]
@@ -289,9 +292,10 @@ class Cases:
     def broken_json(self):
         op, good = self.op, self.body
         headers = self.typed(op.json)
-        bad = {"word": b"nonsense", "cut": good[:-1], "comma": good[:-1] + b",}", "trailing": good + b" x", "two": good + good, "single quotes": b"{'a': 1}",
-               "UTF-8": b'{"a": "\xff\xfe"}', "NUL": b'{"a": "\\u0000"}', "raw NUL": b'{"a": "\0"}', "lone surrogate": b'{"a": "\\ud800"}',
-               "BOM": b"\xef\xbb\xbf" + good, "NaN": b'{"a": NaN}', "control": b'{"a": "\x01"}', "leading zero": b'{"a": 01}', "blank": b"  \n "}
+        bad = {"word": b"nonsense", "cut": good[:-1], "comma": good[:-1] + b",}", "trailing": good + b" x", "two": good + good,
+               "single quotes": b"{'a': 1}", "UTF-8": b'{"a": "\xff\xfe"}', "NUL": b'{"a": "\\u0000"}', "raw NUL": b'{"a": "\0"}',
+               "lone surrogate": b'{"a": "\\ud800"}', "BOM": b"\xef\xbb\xbf" + good, "NaN": b'{"a": NaN}', "control": b'{"a": "\x01"}', "leading zero": b'{"a": 01}',
+               "blank": b"  \n "}
         for what, body in bad.items():
             self.add("syntax", what, ("syntax",), body=body, headers=headers)
         if good.startswith(b"{") and good != b"{}":
@@ -313,6 +317,8 @@ class Cases:
         for media in op.contents:
             self.add("media", media, body=body, headers=self.typed(concrete(media)))
         if op.json:
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in (body[:1], body[1:]) if c) + b"0\r\n\r\n"
+            self.add("media", "in chunks", body=chunks, headers=[*self.typed(op.json), ("Transfer-Encoding", "chunked")])
             for media in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/merge-patch+json", None):
                 self.add("media", str(media), body=body, headers=self.typed(media))
 
@@ -323,9 +329,10 @@ class Cases:
         for method in others:
             found, words = self.router.find(method, self.values)
             self.add("method", method, (found,), method=method, words=words, early=True, body=None, headers=self.typed(None))
-        for what, path in (("below", self.path + "/zz-nosuch"), ("trailing slash", self.path + "/"), ("double slash", "/" + self.path), ("dots", self.path + "/.."),
-                           ("dot first", "/." + self.path), ("upper case", self.path.upper()), ("inner slashes", self.path.replace("/", "//")),
-                           ("cut", self.path.rsplit("/", 1)[0] + "/zz-nosuch")):
+        tricks = {"below": self.path + "/zz-nosuch", "trailing slash": self.path + "/", "double slash": "/" + self.path,
+                  "dots": self.path + "/..", "dot first": "/." + self.path, "upper case": self.path.upper(),
+                  "inner slashes": self.path.replace("/", "//"), "cut": self.path.rsplit("/", 1)[0] + "/zz-nosuch"}
+        for what, path in tricks.items():
             found, words = self.router.find(op.method, path.split("/")[1:])
             if isinstance(found, str):
                 self.add("route", what, (found,), target=path, words=words, early=True, body=None, headers=self.typed(None))
@@ -362,17 +369,21 @@ class Cases:
         self.add("framing", "another site", ("forbidden",), headers=[*self.headers, ("Origin", "http://evil.example")], early=True)
 
     def credentials(self):
-        ok, bad = "ok", "ok" if self.op.public else ("unauthorized",)
+        bad = "ok" if self.op.public else ("unauthorized",)
         for what, header in (("none", None), ("wrong key", ("X-API-Key", self.key + "x")), ("empty key", ("X-API-Key", "")),
-                             ("wrong bearer", ("Authorization", "Bearer sbx_wrong")), ("wrong scheme", ("Authorization", "Basic " + self.key))):
+                             ("wrong bearer", ("Authorization", "Bearer sbx_wrong")),
+                             ("wrong scheme", ("Authorization", "Basic " + self.key))):
             self.add("credential", what, bad, headers=[*self.headers, *([header] if header else []), ("-key", "")])
         for scheme in self.op.schemes:
             name = scheme.get("name") if scheme["type"] == "apiKey" else "Authorization"
             if scheme.get("scheme", "bearer") == "bearer" and scheme.get("in", "header") == "header" and not scheme.get("x-sbx-routing"):
                 header = (name, self.key if scheme["type"] == "apiKey" else f"Bearer {self.key}")
-                self.add("credential", f"key in {name}", ok, headers=[*self.headers, header, ("-key", "")])
-        self.add("credential", "comes before the parameters", bad if bad != "ok" else ok, headers=[*self.headers, ("-key", "")],
-                 target=self.path + query_text(self.query, "x" if bad == "ok" else "x=%ff")) if not self.op.dialect.closed else None
+                self.add("credential", f"key in {name}", headers=[*self.headers, header, ("-key", "")])
+        if not self.op.public:
+            bare = [*self.headers, ("-key", "")]
+            self.add("credential", "comes before parameters", bad, headers=bare, target=self.path + query_text(self.query, "x=%ff"))
+            if self.op.json:
+                self.add("credential", "comes before the body", bad, headers=[*self.typed(self.op.json), ("-key", "")], body=b"nonsense")
 
 
 def op_path(op, shapes, full):
@@ -493,10 +504,12 @@ class Wire:
 
 # ---- judging ----
 def declared(op, answer):
-    """What is wrong with the answer of a handler: None when the contract has it."""
+    """What is wrong with the answer of a handler: None when the contract has it. A foreign one need not list every refusal."""
     status = str(answer.status)
     response = next((op.responses[s] for s in (status, f"{status[0]}XX", "default") if s in op.responses), None)
     if response is None:
+        if op.dialect.name != "sbx" and any(op.dialect.fault(k, answer) is None for k in KINDS if k != "not_implemented"):
+            return None
         return f"{status} is not declared: {answer.body[:100]!r}"
     contents, media = response.get("content") or {}, answer.headers.get("content-type", "").split(";")[0]
     if answer.method == "HEAD" or (op.endless and answer.status < 300):
@@ -601,11 +614,13 @@ class Walk:
             self.count[row] += 1
             if wrong:
                 self.bad_ops.add(case.op)
-                self.wrong[row].append(f"{case.op.id}: {case.what}: {case.method} {case.target[:150]} {(case.body or b'')[:200]!r}: {wrong}")
+                request = f"{case.method} {case.target[:150]} {(case.body or b'')[:200]!r}"
+                self.wrong[row].append(f"{case.op.id}: {case.what}: {request}: {wrong}")
         wire.close()
         self.count[transport, "connections", "stay"] += 1
         if wire.broken:
-            self.wrong[transport, "connections", "stay"].append(f"{wire.broken} ended without an answer, or without 'Connection: close' in the one before")
+            what = f"{wire.broken} ended without an answer, or without 'Connection: close' in the one before"
+            self.wrong[transport, "connections", "stay"].append(what)
 
     def tap(self):
         for number, (row, count) in enumerate(self.count.items(), 1):
@@ -625,7 +640,8 @@ class Walk:
                     nouns[noun].append(verb)
             if nouns:
                 text = "; ".join(f"{noun} {', '.join(verbs)}" for noun, verbs in nouns.items())
-                print(textwrap.fill(text, 120, initial_indent=f"\n{d.name} without handler: ", subsequent_indent="  "))
+                print(textwrap.fill(text, 120, initial_indent=f"\n{d.name} without handler: ", subsequent_indent="  ",
+                                    break_on_hyphens=False))
 
 
 def main():

@@ -1,4 +1,5 @@
-/* link: tests/unit/http_?*.c daemon/http/?*.c shared/net/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread */
+/* link: tests/unit/http_?*.c daemon/http/?*.c shared/net/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread
+ */
 #include "tests/unit/http_fixture.h"
 
 #include <setjmp.h>
@@ -302,8 +303,12 @@ static void t_upload(void **state)
 	assert_true(after.ru_maxrss - before.ru_maxrss < 16 * 1024);
 	buf_free(&r.body);
 	check(fd, "GET /t/v1/ping HTTP/1.1\r\n" END, 200, NULL);
-	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 415, NULL);
-	check(fx_unix(f), "PUT /t/v1/any HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 501, NULL);
+	check(fx_unix(f),
+		"PUT /t/v1/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 415,
+		NULL);
+	check(fx_unix(f),
+		"PUT /t/v1/any HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 501,
+		NULL);
 	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Length: 0\r\n" END, 200, "0");
 }
 
