@@ -1,5 +1,4 @@
-/* link: tests/unit/http_?*.c daemon/http/?*.c shared/net/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread
- */
+/* link: tests/unit/http_?*.c daemon/http/?*.c shared/net/?*.c shared/contract/?*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread */
 #include "tests/unit/http_fixture.h"
 
 #include <setjmp.h>
