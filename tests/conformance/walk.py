@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from typing import NamedTuple
 from urllib.parse import quote
 
-from contracts import TOP, Undefined, load, operations, parameters, resolve
+from contracts import TOP, load, operations, parameters, resolve
 from shapes import Shapes, exploded
 
 BIN = os.environ.get("SBX_BIN") or os.path.join(TOP, "build/bin")
@@ -242,6 +242,8 @@ class Cases:
             for want, text in wants:
                 if p["in"] == "query":
                     self.add("query", f"{p['name']}={text}", want, target=self.path + query_text([*without, (p["name"], text)]))
+                elif p["in"] == "header" and text and text.isascii():
+                    self.add("header", f"{p['name']}: {text}", want, headers=[*without, (p["name"], text)])
                 elif p["in"] == "path" and text and not p.get("x-sbx-rest"):
                     self.path_value(p["name"], text, want)
             if p["in"] == "query":
