@@ -128,11 +128,12 @@ static bool still_open(struct client *c)
 	return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-static int build_target(const struct call *call, struct buf *req, struct err *err)
+static int build_target(const struct client *c, const struct call *call, struct buf *req, struct err *err)
 {
 	const struct contract *ct = &contract_sbx;
 	size_t n = call->path[0] ? (call->path[1] ? 2 : 1) : 0;
 	buf_fmt(req, "%s ", ct_s(ct, ct->ops[call->op].method));
+	buf_str(req, c->ep->base_path);
 	if (ct_path(ct, call->op, call->path, n, req, err))
 		return -1;
 	char sep = '?';
@@ -151,7 +152,7 @@ static int build_target(const struct call *call, struct buf *req, struct err *er
 
 static int build_request(const struct client *c, const struct call *call, struct buf *req, struct err *err)
 {
-	if (build_target(call, req, err))
+	if (build_target(c, call, req, err))
 		return -1;
 	buf_fmt(req, "Host: %s\r\n", c->ep->authority);
 	buf_fmt(req, "User-Agent: sbx/%s\r\n", sbx_version);
