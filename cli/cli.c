@@ -12,11 +12,28 @@
 #include "cli/render/text.h"
 #include "cli/render/value.h"
 
+const struct config *cli_config(struct cli *cli, struct err *err)
+{
+	if (!cli->config)
+		cli->config = config_load(err);
+	return cli->config;
+}
+
+struct choice cli_choice(const struct cli *cli)
+{
+	const struct globals *g = &cli->globals;
+	return (struct choice){ .host = g->host, .context = g->context, .api_key = g->api_key, .output = g->output };
+}
+
 int cli_endpoint(struct cli *cli, struct err *err)
 {
 	if (cli->endpoint_known)
 		return 0;
-	if (endpoint_resolve(cli->globals.host, cli->globals.api_key, &cli->endpoint, err)) {
+	struct choice choice = cli_choice(cli);
+	const struct config *config = cli_config(cli, err);
+	if (!config)
+		return -1;
+	if (target_resolve(&choice, config, &cli->secret, &cli->endpoint, err)) {
 		endpoint_free(&cli->endpoint);
 		return -1;
 	}

@@ -29,7 +29,14 @@ static const struct command *const commands[] = {
 	&cmd_key_create,
 	&cmd_key_ls,
 	&cmd_key_rm,
+	&cmd_context_add,
+	&cmd_context_use,
 	&cmd_context_ls,
+	&cmd_context_inspect,
+	&cmd_context_rm,
+	&cmd_config_view,
+	&cmd_config_path,
+	&cmd_dial_stdio,
 	&cmd_up,
 	&cmd_down,
 	&cmd_doctor,
@@ -68,7 +75,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 	size_t n = 0;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct command *c = commands[i];
-		if (group && !same(c->group, group))
+		if (c->hidden || (group && !same(c->group, group)))
 			continue;
 		names[n++] = !group && c->group ? c->group : c->name;
 		if (c->alias && (group || !c->group))
@@ -111,11 +118,23 @@ static int check_args(const struct command *c, size_t n, struct err *err)
 	return -1;
 }
 
-static int set_format(struct cli *cli)
+static int set_format(struct cli *cli, struct err *err)
 {
-	const char *o = cli->globals.output;
-	cli->format = same("json", o ? o : "") ? FORMAT_JSON : same("yaml", o ? o : "") ? FORMAT_YAML : FORMAT_TABLE;
-	return 0;
+	static const char *const names[] = { [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_YAML] = "yaml" };
+	struct choice choice = cli_choice(cli);
+	struct err broken = ERR_INIT;
+	bool decided = choice.output || setting_env("SBX_OUTPUT");
+	if (!decided && !cli_config(cli, &broken) && !cli->command->config_optional) {
+		*err = broken;
+		return -1;
+	}
+	struct setting s = target_output(&choice, cli->config);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		cli->format = (enum format)i;
+		if (same(names[i], s.value))
+			return 0;
+	}
+	return err_set(err, ERR_USAGE, "SBX_OUTPUT must be table, json or yaml, not '%.40s'", s.value);
 }
 
 /* Parse what follows the verb and run it. */
@@ -134,7 +153,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 		help_command(&cli->out, c);
 	} else if (rc == 0) {
 		struct args args = { p.args, p.count };
-		rc = check_args(c, args.n, err) || set_format(cli) ? -1 : c->run(cli, options, &args, err);
+		rc = check_args(c, args.n, err) || set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
 	}
 	opt_parse_free(&p);
 	return rc;
@@ -216,7 +235,7 @@ int main(int argc, char **argv)
 {
 	if (hold_standard_streams() || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return 1;
-	struct cli cli = { .out = BUF_INIT };
+	struct cli cli = { .out = BUF_INIT, .secret = BUF_INIT };
 	struct err err = ERR_INIT;
 	int rc = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0), &err);
 	struct err flush = ERR_INIT;
@@ -231,6 +250,8 @@ int main(int argc, char **argv)
 		rc = err.sys == EINTR ? 128 + SIGINT : err.code == ERR_USAGE ? EXIT_USAGE : 1;
 	}
 	endpoint_free(&cli.endpoint);
+	config_free(cli.config);
+	buf_free(&cli.secret);
 	buf_free(&cli.out);
 	return rc;
 }
