@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/endpoint/carrier.h"
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -249,6 +250,7 @@ int main(int argc, char **argv)
 			cli_error(&cli, &err);
 		rc = err.sys == EINTR ? 128 + SIGINT : err.code == ERR_USAGE ? EXIT_USAGE : 1;
 	}
+	carrier_wait_all();
 	endpoint_free(&cli.endpoint);
 	config_free(cli.config);
 	buf_free(&cli.secret);

@@ -13,6 +13,7 @@
 #include "shared/base/util.h"
 
 #define SLICE_MS 100
+#define LAST_MS 100
 #define FD_PAIR 3
 #define FD_REPORT 4
 
@@ -197,4 +198,12 @@ int carrier_start(const struct carrier_plan *plan, const struct endpoint *ep, st
 	close(s.report);
 	settle_children();
 	return rc ? -1 : s.mine;
+}
+
+void carrier_wait_all(void)
+{
+	int64_t end = clock_mono_ms() + LAST_MS;
+	/* 0: there are children and none of them has ended */
+	while (waitpid(-1, NULL, WNOHANG) >= 0 && clock_mono_ms() < end)
+		(void)poll(NULL, 0, 1);
 }

@@ -28,4 +28,7 @@ struct carrier_plan {
  * the signals that end a command is waiting, even a blocked one. */
 int carrier_start(const struct carrier_plan *plan, const struct endpoint *ep, struct err *err);
 
+/* At the end of the program: give carriers a moment to pass on what they have and to end, so that none outlives it unseen. */
+void carrier_wait_all(void);
+
 #endif

@@ -66,14 +66,17 @@ static void report_end(const struct endpoint *ep, int status, int report)
 {
 	struct err err = ERR_INIT;
 	auto_free char *where = destination(ep);
+	const char *p = ep->port ? "-p " : "", *port = ep->port ? ep->port : "", *sep = ep->port ? " " : "";
 	if (WIFSIGNALED(status))
 		err_set(&err, ERR_UNAVAILABLE, "ssh to '%s' was ended by signal %d before the connection was up", where,
 			WTERMSIG(status));
 	else
 		err_set(&err, ERR_UNAVAILABLE, "ssh to '%s' ended with code %d before the connection was up", where,
 			WEXITSTATUS(status));
-	err_hint(&err, "is sbx installed there? try: ssh %s%s%s%s sbx version", ep->port ? "-p " : "", ep->port ? ep->port : "",
-		ep->port ? " " : "", where);
+	/* 255 is ssh's own failure, of which it has said more */
+	bool own = WIFEXITED(status) && WEXITSTATUS(status) == 255;
+	err_hint(
+		&err, "%s try: ssh %s%s%s%s sbx version", own ? "does this work?" : "is sbx installed there?", p, port, sep, where);
 	carrier_report(report, &err);
 }
 
