@@ -16,8 +16,9 @@ e2e_up() {
 	# Short, since Unix socket paths end at 107 bytes.
 	export SBX_HOME=${E2E_HOME:-$(mktemp -d /tmp/sbx-e.XXXXXX)}
 	WORK=$(mktemp -d /tmp/sbx-w.XXXXXX)
-	export WORK
-	unset SBX_LOG SBX_HOST SBX_API_KEY
+	# No settings of the person who runs the tests.
+	export WORK SBX_CONFIG=$WORK/config.yaml
+	unset SBX_LOG SBX_HOST SBX_API_KEY SBX_CONTEXT SBX_OUTPUT SBX_SSH https_proxy HTTPS_PROXY no_proxy NO_PROXY
 	timeout 300 sbx image build base >/dev/null 2>&1 3>&-
 }
 
