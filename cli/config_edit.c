@@ -1,6 +1,7 @@
 /* The changing part of config.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/config_internal.h"
@@ -28,10 +29,20 @@ static int make_folder(const char *file, struct err *err)
 	return fs_exists(folder) ? 0 : fs_mkdirs(folder, 0700, err);
 }
 
+/* Writing replaces the file: never a device or a pipe. */
+static int check_kind(const char *file, struct err *err)
+{
+	struct stat st;
+	if (stat(file, &st) || S_ISREG(st.st_mode))
+		return 0;
+	err_set(err, ERR_INVALID, "'%s' is no regular file and cannot be written", file);
+	return err_hint(err, "set SBX_CONFIG to another path");
+}
+
 struct config *config_begin(struct err *err)
 {
 	auto_free char *file = real_file(err);
-	if (!file || make_folder(file, err))
+	if (!file || check_kind(file, err) || make_folder(file, err))
 		return NULL;
 	auto_free char *lock = mem_printf("%s.lock", file);
 	struct config *c = config_new(file);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,13 @@ void carrier_report(int report, const struct err *err)
 		n = write(report, err, sizeof(*err)); /* less than PIPE_BUF; nobody reads any more when the parent has gone */
 	} while (n < 0 && errno == EINTR);
 	close(report);
+	(void)prctl(PR_SET_PDEATHSIG, 0); /* see bind_to_parent; it cannot fail */
+}
+
+/* One that is busy with connecting does not see its parent go: then it ends at once. Once up, it may have something to finish. */
+static int bind_to_parent(pid_t parent)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent ? -1 : 0;
 }
 
 /* The carrier's descriptors: nothing for input and output, the user's standard error, its two ends, no more. */
@@ -179,10 +187,13 @@ int carrier_start(const struct carrier_plan *plan, const struct endpoint *ep, st
 		return -1;
 	}
 	struct start s = { .plan = plan, .ep = ep, .mine = pair[0], .report = report[0] };
+	pid_t parent = getpid();
 	int rc = set_reaping(0);
 	s.pid = rc ? -1 : fork();
-	if (s.pid == 0)
-		_exit(settle(pair[1], report[1]) ? 1 : plan->run(ep, FD_PAIR, FD_REPORT));
+	if (s.pid == 0) {
+		bool lost = (!plan->hello && bind_to_parent(parent)) || settle(pair[1], report[1]);
+		_exit(lost ? 1 : plan->run(ep, FD_PAIR, FD_REPORT));
+	}
 	int sys = errno;
 	close(pair[1]);
 	close(report[1]);

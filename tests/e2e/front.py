@@ -3,7 +3,7 @@
 
 usage: front.py tls CERT KEY TARGET_PORT   TLS on a port of 127.0.0.1, plain to TARGET_PORT there
        front.py proxy [NAME:PASSWORD]      an HTTP proxy that only knows CONNECT
-       front.py mute                       takes connections and says nothing
+       front.py mute                       takes connections and answers nothing; prints the first two lines that come
 
 Prints the port that it listens on, then lines about its connections, until it is killed.
 """
@@ -105,8 +105,7 @@ def proxy(conn, want):
 
 
 def mute(conn):
-    say("mute")
-    conn.recv(1 << 20)
+    say(b" | ".join(conn.recv(1 << 20).split(b"\r\n")[:2]).decode("latin-1"))
     threading.Event().wait()
 
 

@@ -160,6 +160,16 @@ no_carriers() { [ -z "$(carriers)" ]; }
 	run timeout -s INT 3 sbx --host "https://127.0.0.1:$port" exec demo -- true
 	[ $((SECONDS - start)) -lt 8 ]
 	wait_until 5 no_carriers
+	# also when the default action of the signal ends sbx
+	run timeout -s INT 2 sbx --host "https://127.0.0.1:$port" ls
+	wait_until 2 no_carriers
+}
+
+@test "a base path stands in front of the paths of calls" {
+	local port
+	port=$(front base mute)
+	run timeout -s KILL 2 sbx --host "http://127.0.0.1:$port/a/b/" ls
+	grep -qFx "GET /a/b/sbx/v1/sandboxes?limit=1000 HTTP/1.1 | Host: 127.0.0.1:$port" "$WORK/front.base" || fail "$(cat "$WORK/front.base")"
 }
 
 @test "a wrong key through TLS says what to do" {

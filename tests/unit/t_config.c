@@ -297,6 +297,28 @@ static void test_careful(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* As root it would replace the device. */
+static void test_no_file(void **state)
+{
+	const struct folder *f = *state;
+	struct err err = ERR_INIT;
+	auto_free char *fifo = mem_printf("%s/fifo", f->dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(setenv("SBX_CONFIG", fifo, 1), 0);
+	assert_int_equal(add_named("one", &err), -1);
+	assert_non_null(strstr(err.msg, "no regular file"));
+	assert_int_equal(setenv("SBX_CONFIG", f->dir, 1), 0);
+	assert_int_equal(add_named("one", &err), -1);
+	struct config *c = config_load(&err);
+	assert_null(c);
+	/* no file is an empty one, also where a folder is missing or no folder */
+	auto_free char *under = mem_printf("%s/fifo/config.yaml", f->dir);
+	assert_int_equal(setenv("SBX_CONFIG", under, 1), 0);
+	c = config_load(&err);
+	assert_non_null(c);
+	config_free(c);
+}
+
 static void test_secret(void **state)
 {
 	const struct folder *f = *state;
@@ -413,6 +435,7 @@ int main(void)
 		WITH_FILE(test_edit),
 		WITH_FILE(test_together),
 		WITH_FILE(test_careful),
+		WITH_FILE(test_no_file),
 		WITH_FILE(test_secret),
 		WITH_FILE(test_target),
 	};
