@@ -115,13 +115,15 @@ no_carriers() { [ -z "$(carriers)" ]; }
 @test "the server's end ends the command" {
 	local port
 	port=$(front dies tls "$WORK/good.pem" "$WORK/good.key" "${DAEMON##*:}")
+	local pid code=0
 	sbx --host "https://localhost:$port" exec demo -- sleep 4713 2>"$WORK/err" &
+	pid=$!
 	wait_until 15 eval 'sbx exec demo -- ps | grep -q "sleep 4713"'
 	kill "$(cat "$WORK/pid.dies")"
 	rm "$WORK/pid.dies"
-	run wait $!
-	[ "$status" -ne 0 ]
-	[ -s "$WORK/err" ]
+	wait "$pid" || code=$?
+	[ "$code" -ne 0 ]
+	expect_match 'connection' "$(cat "$WORK/err")"
 	wait_until 5 no_carriers
 }
 

@@ -99,12 +99,12 @@ no_dials() { [ -z "$(dials)" ]; }
 
 @test "the end of ssh ends the command" {
 	sbx --host ssh://me@box exec there -- sleep 4713 2>"$WORK/err" &
-	local pid=$!
+	local pid=$! code=0
 	wait_until 15 eval 'SBX_HOME=$FAR sbx exec there -- ps | grep -q "sleep 4713"'
 	dials | xargs kill
-	run wait "$pid"
-	[ "$status" -ne 0 ]
-	[ -s "$WORK/err" ]
+	wait "$pid" || code=$?
+	[ "$code" -ne 0 ]
+	expect_match 'connection' "$(cat "$WORK/err")"
 	wait_until 5 no_carriers
 }
 
