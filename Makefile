@@ -30,7 +30,7 @@ PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-
 	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux openssl python3 python3-yaml git tar
-PACKAGES_BENCH := crun openssh-server openssh-client
+PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
 	-Wwrite-strings -Wundef -Wdate-time -Wnull-dereference -Wcast-qual -Wpointer-arith -Wno-switch-enum
@@ -66,7 +66,7 @@ GENH := $(GENC:.c=.h)
 GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
-SBX_SRC := $(call src,cli cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
+SBX_SRC := $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
 SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)

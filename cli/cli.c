@@ -11,6 +11,7 @@
 
 #include "cli/render/text.h"
 #include "cli/render/value.h"
+#include "shared/base/mem.h"
 
 const struct config *cli_config(struct cli *cli, struct err *err)
 {
@@ -33,7 +34,7 @@ int cli_endpoint(struct cli *cli, struct err *err)
 	const struct config *config = cli_config(cli, err);
 	if (!config)
 		return -1;
-	if (target_resolve(&choice, config, &cli->secret, &cli->endpoint, err)) {
+	if (where_resolve(&choice, config, &cli->secret, &cli->endpoint, err)) {
 		endpoint_free(&cli->endpoint);
 		return -1;
 	}
@@ -80,11 +81,30 @@ int cli_flush(struct cli *cli, struct err *err)
 static void put_prefix(const struct cli *cli, struct buf *line)
 {
 	buf_str(line, "sbx");
-	if (cli->command && cli->command->group)
-		buf_fmt(line, " %s", cli->command->group);
-	if (cli->command)
-		buf_fmt(line, " %s", cli->command->name);
+	for (size_t i = 0; i < ARRAY_LEN(cli->words); i++)
+		if (cli->words[i])
+			buf_fmt(line, " %s", cli->words[i]);
 	buf_str(line, ": ");
+}
+
+int cli_set_format(struct cli *cli, struct err *err)
+{
+	static const char *const names[] = { [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_YAML] = "yaml" };
+	struct choice choice = cli_choice(cli);
+	struct err broken = ERR_INIT;
+	bool optional = cli->command && cli->command->config_optional;
+	bool decided = choice.output || setting_env("SBX_OUTPUT");
+	if (!decided && !cli_config(cli, &broken) && !optional) {
+		*err = broken;
+		return -1;
+	}
+	struct setting s = setting_output(&choice, cli->config);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		cli->format = (enum format)i;
+		if (strcmp(names[i], s.value) == 0)
+			return 0;
+	}
+	return err_set(err, ERR_USAGE, "SBX_OUTPUT must be table, json or yaml, not '%.40s'", s.value);
 }
 
 static void put_line(const struct buf *line)

@@ -15,7 +15,7 @@
 #include "cli/config.h"
 #include "cli/endpoint/client.h"
 #include "cli/opt.h"
-#include "cli/target.h"
+#include "cli/where.h"
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 #include "shared/base/json.h"
@@ -31,7 +31,8 @@ struct globals {
 struct command;
 
 struct cli {
-	const struct command *command; /* that runs */
+	const struct command *command; /* that runs, of the hand-written ones */
+	const char *words[3];	       /* its name, for messages: "wrenn", "capsule", "create" */
 	struct globals globals;
 	enum format format;
 	struct buf out;
@@ -70,7 +71,7 @@ struct command {
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
-extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_up, cmd_down, cmd_doctor, cmd_version;
+extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
 
 /* The configuration, read when first needed. NULL with err when it is broken. Freed at the end by main. */
 const struct config *cli_config(struct cli *cli, struct err *err);
@@ -82,6 +83,9 @@ int cli_endpoint(struct cli *cli, struct err *err);
 
 /* Write cli->out to standard output now. IO with err->sys when it fails. */
 int cli_flush(struct cli *cli, struct err *err);
+
+/* From --output. */
+int cli_set_format(struct cli *cli, struct err *err);
 
 /* "sbx <verb>: text" on standard error; err_line with the hint on a line of its own. */
 void cli_warn(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

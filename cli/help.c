@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "cli/api/api.h"
+
 static const char *const formats[] = { "table", "json", "yaml", NULL };
 
 const struct opt global_options[] = {
@@ -63,6 +65,9 @@ void help_all(struct buf *out, const struct command *const *table, size_t n)
 		name_of(&name, table[i]);
 		row(out, name.p, table[i]->summary);
 	}
+	buf_str(out, "\nThe APIs of other systems, which the daemon speaks too:\n");
+	for (size_t i = 0; api_at(i); i++)
+		row(out, api_at(i)->name, api_at(i)->description);
 	row(out, "help [COMMAND]", "Show help");
 	buf_str(out,
 		"\nExit codes: 0 done, 1 failed, 2 wrong usage; exec, run and pty return the command's own.\n"
@@ -83,7 +88,7 @@ void help_group(struct buf *out, const struct command *const *table, size_t n, c
 	buf_fmt(out, "\nUse \"sbx %s COMMAND --help\" for the options of a command.\n", group);
 }
 
-static void options(struct buf *out, const struct opt *table)
+void help_options(struct buf *out, const struct opt *table)
 {
 	for (const struct opt *o = table; o && o->kind != OPT_END; o++) {
 		auto_buf left = BUF_INIT;
@@ -113,10 +118,10 @@ void help_command(struct buf *out, const struct command *c)
 		buf_fmt(out, "\nAlias: %s\n", c->alias);
 	if (c->options) {
 		buf_str(out, "\nOptions:\n");
-		options(out, c->options);
+		help_options(out, c->options);
 	}
 	buf_str(out, "\nGlobal options:\n");
-	options(out, global_options);
+	help_options(out, global_options);
 	buf_str(out, "\nEnvironment:\n  SBX_HOME, SBX_CACHE, SBX_CONFIG, SBX_HOST, SBX_CONTEXT, SBX_API_KEY, SBX_OUTPUT\n");
 	buf_fmt(out, "\nExamples:\n%s\n", c->example);
 }

@@ -12,6 +12,8 @@ extern const struct opt global_options[];
 
 void help_all(struct buf *out, const struct command *const *table, size_t n);
 void help_group(struct buf *out, const struct command *const *table, size_t n, const char *group);
+/* The rows of a table of options. */
+void help_options(struct buf *out, const struct opt *table);
 void help_command(struct buf *out, const struct command *c);
 /* "usage: sbx exec [options] ..." into a hint */
 void help_usage(const struct command *c, struct err *err);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/api/api.h"
 #include "cli/cli.h"
 #include "cli/endpoint/carrier.h"
 #include "cli/help.h"
@@ -38,13 +39,14 @@ static const struct command *const commands[] = {
 	&cmd_config_view,
 	&cmd_config_path,
 	&cmd_dial_stdio,
+	&cmd_api,
 	&cmd_up,
 	&cmd_down,
 	&cmd_doctor,
 	&cmd_version,
 };
 
-enum { EXIT_USAGE = 2, NAMES = ARRAY_LEN(commands) * 2 };
+enum { EXIT_USAGE = 2, NAMES = ARRAY_LEN(commands) * 2 + 8 };
 
 static bool same(const char *a, const char *b)
 {
@@ -74,6 +76,8 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 {
 	const char *names[NAMES];
 	size_t n = 0;
+	for (; !group && api_at(n); n++)
+		names[n] = api_at(n)->name;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct command *c = commands[i];
 		if (c->hidden || (group && !same(c->group, group)))
@@ -97,6 +101,12 @@ static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 		help_all(&cli->out, commands, ARRAY_LEN(commands));
 		return 0;
 	}
+	const struct contract *contract = api_find(argv[0]);
+	if (contract) { /* "help" is what api_run reads in front */
+		static char word[] = "help";
+		argv[0] = word;
+		return api_run(cli, contract, argc, argv, err);
+	}
 	const char *group = is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1) {
 		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
@@ -119,29 +129,12 @@ static int check_args(const struct command *c, size_t n, struct err *err)
 	return -1;
 }
 
-static int set_format(struct cli *cli, struct err *err)
-{
-	static const char *const names[] = { [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_YAML] = "yaml" };
-	struct choice choice = cli_choice(cli);
-	struct err broken = ERR_INIT;
-	bool decided = choice.output || setting_env("SBX_OUTPUT");
-	if (!decided && !cli_config(cli, &broken) && !cli->command->config_optional) {
-		*err = broken;
-		return -1;
-	}
-	struct setting s = target_output(&choice, cli->config);
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		cli->format = (enum format)i;
-		if (same(names[i], s.value))
-			return 0;
-	}
-	return err_set(err, ERR_USAGE, "SBX_OUTPUT must be table, json or yaml, not '%.40s'", s.value);
-}
-
 /* Parse what follows the verb and run it. */
 static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	const struct command *c = cli->command;
+	cli->words[0] = c->group ? c->group : c->name;
+	cli->words[1] = c->group ? c->name : NULL;
 	auto_free void *options = mem_zalloc(c->options_size ? c->options_size : 1);
 	struct opt_parse p = {
 		.sets = { { c->options, options }, { global_options, &cli->globals } },
@@ -154,20 +147,17 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 		help_command(&cli->out, c);
 	} else if (rc == 0) {
 		struct args args = { p.args, p.count };
-		rc = check_args(c, args.n, err) || set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
+		rc = check_args(c, args.n, err) || cli_set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
 	}
 	opt_parse_free(&p);
 	return rc;
 }
 
 /* The help on standard error, as nobody asked for it. */
-static int no_command(const char *group)
+static int no_command(void)
 {
 	auto_buf text = BUF_INIT;
-	if (group)
-		help_group(&text, commands, ARRAY_LEN(commands), group);
-	else
-		help_all(&text, commands, ARRAY_LEN(commands));
+	help_all(&text, commands, ARRAY_LEN(commands));
 	(void)fs_write_all(STDERR_FILENO, text.p, text.len, NULL); /* the exit code says it too */
 	return EXIT_USAGE;
 }
@@ -182,9 +172,12 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	if (same(argv[0], "help"))
 		return show_help(cli, argc - 1, argv + 1, err);
+	const struct contract *contract = api_find(argv[0]);
+	if (contract)
+		return api_run(cli, contract, argc - 1, argv + 1, err);
 	const char *group = is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1)
-		return no_command(group);
+		return show_help(cli, 1, argv, err);
 	if (group && (is_help(argv[1]) || same(argv[1], "help")))
 		return show_help(cli, 1, argv, err);
 	const char *word = group ? argv[1] : argv[0];
@@ -219,7 +212,7 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 	}
 	if (cli->globals.help)
 		return show_help(cli, argc, argv, err);
-	return argc == 0 ? no_command(NULL) : dispatch(cli, argc, argv, err);
+	return argc == 0 ? no_command() : dispatch(cli, argc, argv, err);
 }
 
 /* Descriptors 0 to 2 that are closed would be taken by our files, and output would go there. Reading-only, so that

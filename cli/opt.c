@@ -8,7 +8,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define NAMES_MAX 64
+#define NAMES_MAX 512
 
 /* One option being read: its row, where its value goes, and how the person wrote it. */
 struct hit {
@@ -94,14 +94,19 @@ static int parse_choice(const struct hit *hit, const char *text, struct err *err
 	return err_set(err, ERR_USAGE, "option '%s' takes one of %s, not '%s'", hit->shown, all, text);
 }
 
+static void add_text(const struct hit *hit, char *text)
+{
+	struct opt_list *list = (struct opt_list *)(void *)hit->slot;
+	list->v = mem_grow(list->v, list->n + 1, sizeof(*list->v));
+	list->v[list->n++] = text;
+}
+
 static int parse_pair(const struct hit *hit, char *text, struct err *err)
 {
 	const char *eq = strchr(text, '=');
 	if (eq == text || *text == '\0' || (!eq && hit->opt->kind == OPT_PAIRS))
 		return err_set(err, ERR_USAGE, "option '%s' takes KEY=VALUE, not '%s'", hit->shown, text);
-	struct opt_list *list = (struct opt_list *)(void *)hit->slot;
-	list->v = mem_grow(list->v, list->n + 1, sizeof(*list->v));
-	list->v[list->n++] = text;
+	add_text(hit, text);
 	return 0;
 }
 
@@ -119,6 +124,10 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 	case OPT_PAIRS:
 	case OPT_ENV:
 		return parse_pair(hit, text, err);
+	case OPT_LIST:
+		add_text(hit, text);
+		return 0;
+	case OPT_SWITCH:
 	case OPT_BOOL:
 	case OPT_END:
 		break;
@@ -136,6 +145,24 @@ static int take_value(const struct hit *hit, char *inline_value, int left, char 
 	return set_value(hit, *next, err) ? -1 : 1;
 }
 
+static int parse_switch(const struct hit *hit, const char *text, struct err *err)
+{
+	static char yes[] = "true", no[] = "false";
+	if (text && strcmp(text, yes) != 0 && strcmp(text, no) != 0)
+		return err_set(err, ERR_USAGE, "option '%s' takes true or false, not '%s'", hit->shown, text);
+	add_text(hit, text && strcmp(text, no) == 0 ? no : yes);
+	return 0;
+}
+
+/* "no-x" for a switch x. */
+static bool negation(const struct opt_parse *p, const char *text, size_t len)
+{
+	struct hit hit = { .shown = "" };
+	if (len < 4 || memcmp(text, "no-", 3) != 0 || text[len] == '=' || !find(p, text + 3, len - 3, 0, &hit) || hit.opt->kind != OPT_SWITCH)
+		return false;
+	return parse_switch(&hit, "false", NULL) == 0;
+}
+
 /* Returns how many further arguments were used (0 or 1), or -1. */
 static int long_option(struct opt_parse *p, char *text, int left, char **next, struct err *err)
 {
@@ -143,11 +170,13 @@ static int long_option(struct opt_parse *p, char *text, int left, char **next, s
 	size_t len = eq ? (size_t)(eq - text) : strlen(text);
 	struct hit hit;
 	if (!find(p, text, len, 0, &hit))
-		return unknown_long(p, text, len, err);
+		return negation(p, text, len) ? 0 : unknown_long(p, text, len, err);
 	size_t shown = len < sizeof(hit.shown) - 3 ? len : sizeof(hit.shown) - 3;
 	memcpy(hit.shown, "--", 2);
 	memcpy(hit.shown + 2, text, shown);
 	hit.shown[shown + 2] = '\0';
+	if (hit.opt->kind == OPT_SWITCH)
+		return parse_switch(&hit, eq ? eq + 1 : NULL, err);
 	if (hit.opt->kind != OPT_BOOL)
 		return take_value(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (eq)
@@ -165,6 +194,10 @@ static int short_options(struct opt_parse *p, char *text, int left, char **next,
 		hit.shown[0] = '-';
 		hit.shown[1] = *c;
 		hit.shown[2] = '\0';
+		if (hit.opt->kind == OPT_SWITCH) {
+			(void)parse_switch(&hit, NULL, err);
+			continue;
+		}
 		if (hit.opt->kind != OPT_BOOL)
 			return take_value(&hit, c[1] ? c + 1 + (c[1] == '=') : NULL, left, next, err);
 		*(bool *)hit.slot = true;
@@ -209,7 +242,7 @@ void opt_parse_free(struct opt_parse *p)
 	p->args = NULL;
 	for (size_t s = 0; s < ARRAY_LEN(p->sets); s++) {
 		for (const struct opt *o = p->sets[s].table; o && o->kind != OPT_END; o++) {
-			if (o->kind != OPT_PAIRS && o->kind != OPT_ENV)
+			if (o->kind != OPT_PAIRS && o->kind != OPT_ENV && o->kind != OPT_LIST && o->kind != OPT_SWITCH)
 				continue;
 			struct opt_list *list = (struct opt_list *)(void *)((char *)p->sets[s].into + o->off);
 			free(list->v);

@@ -22,6 +22,8 @@ enum opt_kind {
 	OPT_PAIRS, /* struct opt_list of K=V */
 	OPT_ENV,   /* struct opt_list of K=V, or K alone */
 	OPT_ENUM,  /* const char *, one of choices */
+	OPT_LIST,  /* struct opt_list of any text, one a repetition */
+	OPT_SWITCH, /* struct opt_list of "true" and "false": --x, --x=false, --no-x */
 };
 
 struct opt {
@@ -53,7 +55,7 @@ struct opt_set {
 };
 
 struct opt_parse {
-	struct opt_set sets[2];
+	struct opt_set sets[3];
 	/* After so many arguments, the next one and all that follows it is a remote command and no option of ours; -1 = never. */
 	int command_after;
 	/* out: arguments in order (allocated, opt_parse_free) and how much of argv was used */

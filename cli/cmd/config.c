@@ -85,19 +85,19 @@ static void provider_rows(struct jw *w, const struct contract *c, const struct c
 static void target_rows(struct cli *cli, struct jw *w, const struct config *config)
 {
 	struct choice choice = cli_choice(cli);
-	struct target t = target_pick(&choice, config);
+	struct where t = where_pick(&choice, config);
 	const struct config_context *context = NULL;
 	struct endpoint ep;
 	struct err why = ERR_INIT;
 	auto_buf secret = BUF_INIT;
 	struct setting key = { NULL, FROM_DEFAULT, NULL }, host = t.s;
-	int rc = target_endpoint(&t, config, &context, &ep, &why);
+	int rc = where_endpoint(&t, config, &context, &ep, &why);
 	if (!t.by_host)
 		host = context ? (struct setting){ NULL, FROM_FILE, config_file(config) }
 			       : (struct setting){ NULL, FROM_DEFAULT, NULL };
 	host.value = rc ? NULL : ep.shown;
 	url_row(w, "host", &host);
-	if (rc || target_key(&choice, config, context, &secret, &key, &why))
+	if (rc || where_key(&choice, config, context, &secret, &key, &why))
 		cli_error(cli, &why);
 	secret_row(w, "api-key", &key);
 	endpoint_free(&ep);
@@ -116,7 +116,7 @@ static int collect(struct cli *cli, struct buf *out, struct err *err)
 	if (!config)
 		return -1;
 	struct choice choice = cli_choice(cli);
-	struct setting output = target_output(&choice, config), context = target_context(&choice, config);
+	struct setting output = setting_output(&choice, config), context = setting_context(&choice, config);
 	struct jw w;
 	jw_init(&w, out);
 	jw_arr(&w);

@@ -216,7 +216,7 @@ static void item(struct jw *w, const char *name, const char *api, const char *en
 }
 
 /* Addresses that did not come from the configuration may hold anything, a password too: only what can be read as one is shown. */
-static int named_host(const struct target *t, struct jw *w, struct err *err)
+static int named_host(const struct where *t, struct jw *w, struct err *err)
 {
 	struct endpoint ep;
 	int rc = endpoint_parse(t->s.value, &ep, err);
@@ -234,7 +234,7 @@ static int collect(struct cli *cli, struct buf *out, struct err *err)
 	if (!config)
 		return -1;
 	int rc = endpoint_local(&local, err);
-	struct target t = target_pick(&choice, config);
+	struct where t = where_pick(&choice, config);
 	const char *current = t.by_host ? "" : t.s.value;
 	if (rc == 0 && !t.by_host && strcmp(current, CONFIG_DEFAULT_CONTEXT) != 0 && !config_context(config, current)) {
 		auto_buf source = BUF_INIT;
@@ -302,11 +302,11 @@ static int describe(struct cli *cli, const char *name, struct buf *out, struct e
 	struct choice choice = cli_choice(cli);
 	if (!config)
 		return -1;
-	struct setting current = target_context(&choice, config);
-	struct target t = { false, { name ? name : current.value, FROM_FLAG, NULL } };
+	struct setting current = setting_context(&choice, config);
+	struct where t = { false, { name ? name : current.value, FROM_FLAG, NULL } };
 	const struct config_context *c;
 	struct endpoint ep;
-	int rc = target_endpoint(&t, config, &c, &ep, err);
+	int rc = where_endpoint(&t, config, &c, &ep, err);
 	if (rc == 0) {
 		struct jw w;
 		jw_init(&w, out);

@@ -16,7 +16,7 @@
 
 void client_init(struct client *c, const struct endpoint *ep)
 {
-	*c = (struct client){ .ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS };
+	*c = (struct client){ .ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS, .who = "the daemon" };
 }
 
 static void drop_connection(struct client *c)
@@ -37,7 +37,7 @@ void client_close(struct client *c)
 static int lost(struct client *c, int sys, struct err *err)
 {
 	drop_connection(c);
-	err_set(err, ERR_UNAVAILABLE, "connection to the daemon lost%s%s", sys ? ": " : "", sys ? strerror(sys) : "");
+	err_set(err, ERR_UNAVAILABLE, "connection to %s lost%s%s", c->who, sys ? ": " : "", sys ? strerror(sys) : "");
 	if (c->ep->home)
 		err_hint(err, "its log: %s/log/sbxd.log", c->ep->home);
 	return -1;
@@ -52,10 +52,10 @@ static int wait_io(struct client *c, short events, struct err *err)
 		if (rc < 0 && errno == EINTR)
 			continue;
 		if (rc < 0)
-			return err_sys(err, errno, "cannot wait for the daemon");
+			return err_sys(err, errno, "cannot wait for %s", c->who);
 		if (rc == 0) {
 			drop_connection(c);
-			return err_set(err, ERR_TIMEOUT, "the daemon did not answer within %d s", c->timeout_ms / 1000);
+			return err_set(err, ERR_TIMEOUT, "%s did not answer within %d s", c->who, c->timeout_ms / 1000);
 		}
 		if (p[1].revents) {
 			drop_connection(c);
@@ -128,57 +128,64 @@ static bool still_open(struct client *c)
 	return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-static int build_target(const struct client *c, const struct call *call, struct buf *req, struct err *err)
+int client_of_call(const struct call *call, struct buf *target, struct request *out, struct err *err)
 {
 	const struct contract *ct = &contract_sbx;
 	size_t n = call->path[0] ? (call->path[1] ? 2 : 1) : 0;
-	buf_fmt(req, "%s ", ct_s(ct, ct->ops[call->op].method));
-	buf_str(req, c->ep->base_path);
-	if (ct_path(ct, call->op, call->path, n, req, err))
+	if (ct_path(ct, call->op, call->path, n, target, err))
 		return -1;
 	char sep = '?';
 	for (size_t i = 0; i < CALL_QUERY_MAX; i++) {
 		if (!call->query[i].value)
 			continue;
-		buf_ch(req, sep);
-		buf_str(req, call->query[i].key);
-		buf_ch(req, '=');
-		buf_url(req, call->query[i].value);
+		buf_ch(target, sep);
+		buf_str(target, call->query[i].key);
+		buf_ch(target, '=');
+		buf_url(target, call->query[i].value);
 		sep = '&';
 	}
-	buf_str(req, " HTTP/1.1\r\n");
-	return 0;
+	const struct ct_op *op = &ct->ops[call->op];
+	*out = (struct request){ .method = ct_s(ct, op->method),
+		.target = target->p,
+		.media = op->body_count > 0 ? ct_media(ct, op) : NULL,
+		.body = call->json,
+		.stream = call->stream,
+		.length = -1 };
+	return buf_failed(target) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
 }
 
-static int build_request(const struct client *c, const struct call *call, struct buf *req, struct err *err)
+static int build_request(const struct client *c, const struct request *rq, struct buf *out, struct err *err)
 {
-	if (build_target(c, call, req, err))
-		return -1;
-	buf_fmt(req, "Host: %s\r\n", c->ep->authority);
-	buf_fmt(req, "User-Agent: sbx/%s\r\n", sbx_version);
-	if (c->ep->api_key)
-		buf_fmt(req, "X-API-Key: %s\r\n", c->ep->api_key);
+	buf_fmt(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sbx/%s\r\n", rq->method, c->ep->base_path, rq->target, c->ep->authority,
+		sbx_version);
+	for (size_t i = 0; i < rq->header_count; i++) {
+		const struct kv *h = &rq->headers[i];
+		if (h->value && strpbrk(h->value, "\r\n"))
+			return err_set(err, ERR_USAGE, "the value of header '%s' holds a line break", h->key);
+		if (h->value)
+			buf_fmt(out, "%s: %s\r\n", h->key, h->value);
+	}
 	if (c->ws_key)
-		buf_fmt(req, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+		buf_fmt(out, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
 			c->ws_key);
-	const struct ct_op *op = &contract_sbx.ops[call->op];
-	if (call->stream)
-		buf_fmt(req, "Content-Type: %s\r\nTransfer-Encoding: chunked\r\n", ct_media(&contract_sbx, op));
-	else if (call->json)
-		buf_fmt(req, "Content-Type: application/json\r\nContent-Length: %zu\r\n", call->json->len);
-	else if (op->body_count > 0)
-		buf_str(req, "Content-Length: 0\r\n");
-	buf_str(req, "\r\n");
-	if (call->json)
-		buf_add(req, call->json->p, call->json->len);
-	return buf_failed(req) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
+	if (rq->media && (rq->body || rq->stream))
+		buf_fmt(out, "Content-Type: %s\r\n", rq->media);
+	if (rq->stream && rq->length < 0)
+		buf_str(out, "Transfer-Encoding: chunked\r\n");
+	else if (rq->media)
+		buf_fmt(out, "Content-Length: %lld\r\n", rq->stream ? (long long)rq->length : rq->body ? (long long)rq->body->len : 0);
+	buf_str(out, "\r\n");
+	if (rq->body)
+		buf_add(out, rq->body->p, rq->body->len);
+	return buf_failed(out) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
 }
 
-int client_begin(struct client *c, const struct call *call, struct err *err)
+int client_request(struct client *c, const struct request *rq, struct err *err)
 {
-	auto_buf req = BUF_INIT;
-	if (build_request(c, call, &req, err))
+	auto_buf text = BUF_INIT;
+	if (build_request(c, rq, &text, err))
 		return -1;
+	c->chunked = rq->length < 0;
 	if (!still_open(c)) {
 		drop_connection(c);
 		c->fd = c->no_start ? endpoint_connect(c->ep, err) : endpoint_connect_or_start(c->ep, err);
@@ -188,13 +195,27 @@ int client_begin(struct client *c, const struct call *call, struct err *err)
 	if (!c->rx)
 		c->rx = mem_array(1, RX_SIZE);
 	c->rx_off = c->rx_len = 0;
-	return send_all(c, req.p, req.len, false, err) ? -1 : 0;
+	return send_all(c, text.p, text.len, false, err) ? -1 : 0;
+}
+
+int client_begin(struct client *c, const struct call *call, struct err *err)
+{
+	auto_buf target = BUF_INIT;
+	struct request rq;
+	struct kv key = { "X-API-Key", c->ep->api_key };
+	if (client_of_call(call, &target, &rq, err))
+		return -1;
+	rq.headers = &key;
+	rq.header_count = 1;
+	return client_request(c, &rq, err);
 }
 
 int client_send(struct client *c, const void *data, size_t n, struct err *err)
 {
 	if (n == 0)
 		return 0;
+	if (!c->chunked)
+		return send_all(c, data, n, true, err);
 	auto_buf size = BUF_INIT;
 	buf_fmt(&size, "%zx\r\n", n);
 	int rc = send_all(c, size.p, size.len, true, err);
@@ -204,7 +225,7 @@ int client_send(struct client *c, const void *data, size_t n, struct err *err)
 
 int client_send_end(struct client *c, struct err *err)
 {
-	return send_all(c, "0\r\n\r\n", 5, true, err) < 0 ? -1 : 0;
+	return c->chunked && send_all(c, "0\r\n\r\n", 5, true, err) < 0 ? -1 : 0;
 }
 
 int client_api_error(const js *error, int status, struct err *err)
@@ -219,6 +240,45 @@ int client_api_error(const js *error, int status, struct err *err)
 	return hint ? err_hint(err, "%s", hint) : -1;
 }
 
+/* The shapes that are about: {error: {code, message, hint}}, {error: TEXT, details|detail|hint|message}, {code, message}. */
+static int any_shape(const js *doc, int status, struct err *err)
+{
+	const js *error = js_get(doc, "error");
+	if (js_type(error) == JS_OBJECT)
+		return client_api_error(error, status, err);
+	const char *text = js_str(error, NULL), *message = js_str(js_get(doc, "message"), NULL);
+	const char *details = js_str(js_get(doc, "details"), js_str(js_get(doc, "detail"), NULL));
+	const char *code = js_str(js_get(doc, "code"), NULL), *hint = js_str(js_get(doc, "hint"), NULL);
+	bool is_code = text && code && strcmp(text, code) == 0; /* Freestyle says the code twice */
+	const char *say = message && (is_code || !text) ? message : text;
+	if (!say)
+		return -1;
+	err_set(err, err_from_status(status), "%s", say);
+	if (details)
+		err_set(err, err_from_status(status), "%s: %s", say, details);
+	if (!hint && message && say != message)
+		hint = message;
+	return hint ? err_hint(err, "%s", hint) : -1;
+}
+
+int client_fault(const struct client *c, int status, const char *text, size_t n, struct err *err)
+{
+	struct err local = ERR_INIT;
+	struct err *e = err ? err : &local;
+	auto_js *doc = js_parse(text, n, JS_LIMITS_DEFAULT, NULL);
+	err_clear(e);
+	if (doc)
+		(void)any_shape(doc, status, e);
+	else if (n > 0 && n < 300 && !memchr(text, '<', n)) /* plain text, and no page */
+		err_set(e, err_from_status(status), "%.*s", (int)n, text);
+	if (e->code == ERR_OK)
+		err_set(e, err_from_status(status), "%s answered with status %d", c->who, status);
+	if (status == 401 && !*e->hint)
+		err_hint(e, "%s", c->key_hint ? c->key_hint
+					       : "set SBX_API_KEY or --api-key; 'sbx key create' on the daemon's machine makes one");
+	return -1;
+}
+
 static int read_body(struct client *c, struct buf *out, struct err *err)
 {
 	const char *data;
@@ -229,7 +289,7 @@ static int read_body(struct client *c, struct buf *out, struct err *err)
 			continue;
 		buf_add(out, data, n);
 		if (out->len > JSON_MAX || buf_failed(out))
-			return err_set(err, ERR_TOO_LARGE, "the daemon's answer is too long");
+			return err_set(err, ERR_TOO_LARGE, "the answer of %s is too long", c->who);
 	}
 	return rc;
 }
@@ -238,13 +298,7 @@ static int error_answer(struct client *c, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	int status = c->head.status;
-	if (read_body(c, &text, err))
-		return -1;
-	auto_js *doc = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, NULL);
-	client_api_error(js_get(doc, "error"), status, err);
-	if (status == 401 && err && !*err->hint)
-		err_hint(err, "set SBX_API_KEY or --api-key; 'sbx key create' on the daemon's machine makes one");
-	return -1;
+	return read_body(c, &text, err) ? -1 : client_fault(c, status, text.p, text.len, err);
 }
 
 int client_head(struct client *c, struct err *err)
@@ -307,6 +361,6 @@ js *client_json(struct client *c, const struct call *call, struct err *err)
 	struct js_limits limits = { .bytes = JSON_MAX, .depth = 64, .members = 4000000 };
 	js *doc = js_parse(text.p, text.len, limits, err);
 	if (!doc)
-		err_prefix(err, "the daemon's answer");
+		err_prefix(err, "the answer of %s", c->who);
 	return doc;
 }

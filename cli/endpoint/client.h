@@ -1,8 +1,9 @@
 /*
- * client: calls to the daemon by generated operation, over one kept connection.
+ * client: calls to a server over one kept connection: by operation of our own contract (struct call), or any (struct request).
  *
- * Sequence: client_init, then any number of client_call; or by hand client_begin, client_send..., client_head,
- * client_read until 0. Answers of status 400 and above become an err with the server's code, message and hint.
+ * Sequence: client_init, then any number of client_call; or by hand client_begin or client_request, client_send..., client_head,
+ * client_read until 0. Answers of status 400 and above become an err with the server's code, message and hint, in whichever
+ * dialect it said them.
  * One thread; blocking, with a time limit, and interruptible by cancel_fd.
  */
 #ifndef SBX_CLI_CLIENT_H
@@ -27,6 +28,9 @@ struct client {
 	int cancel_fd;	/* readable = give up with err->sys EINTR; -1 = none */
 	int timeout_ms; /* without progress; 0 = none */
 	bool no_start;	/* do not start the daemon */
+	const char *who; /* "the daemon", in messages */
+	const char *key_hint; /* what to do about a 401 */
+	bool chunked;	      /* how the streamed body goes out */
 	char *rx;
 	size_t rx_off, rx_len;
 	struct http1_head head;
@@ -47,11 +51,25 @@ struct call {
 	bool stream;		/* the body follows by client_send, chunked */
 };
 
+/* A request as it goes out. */
+struct request {
+	const char *method, *target; /* path and query, encoded; the endpoint's own base path comes before them */
+	const struct kv *headers;    /* beside Host, User-Agent and those of the body */
+	size_t header_count;
+	const char *media;	/* of the body; NULL = there is none */
+	const struct buf *body; /* the whole of it, or NULL = it is empty or streamed */
+	bool stream;		/* it follows by client_send... */
+	int64_t length;		/* ...and has so many bytes; -1 = in chunks */
+};
+
 void client_init(struct client *c, const struct endpoint *ep);
 void client_close(struct client *c); /* the connection is cut, which aborts what is under way */
 
 /* Send the request (with its body unless it is streamed). Connects, and starts the daemon, when needed. */
 int client_begin(struct client *c, const struct call *call, struct err *err);
+int client_request(struct client *c, const struct request *rq, struct err *err);
+/* The request of a call; target is memory for it. */
+int client_of_call(const struct call *call, struct buf *target, struct request *out, struct err *err);
 /* A piece of a streamed body. 1 = the server has answered already, so sending more is useless; 0; -1. */
 int client_send(struct client *c, const void *data, size_t n, struct err *err);
 int client_send_end(struct client *c, struct err *err);
@@ -67,5 +85,7 @@ js *client_json(struct client *c, const struct call *call, struct err *err);
 
 /* An API error object {code, message, hint} as err. Returns -1. */
 int client_api_error(const js *error, int status, struct err *err);
+/* The body of an error answer in the shape of any dialect as err. Returns -1. */
+int client_fault(const struct client *c, int status, const char *text, size_t n, struct err *err);
 
 #endif

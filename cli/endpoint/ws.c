@@ -13,7 +13,7 @@
 #define RX_START ((size_t)256 * 1024)
 #define RX_LOW ((size_t)64 * 1024)
 
-static int handshake(struct client *c, const struct call *call, struct err *err)
+static int handshake(struct client *c, const struct request *rq, struct err *err)
 {
 	uint8_t nonce[16];
 	char accept[WS_ACCEPT_LEN];
@@ -22,19 +22,32 @@ static int handshake(struct client *c, const struct call *call, struct err *err)
 	b64_encode(&key, nonce, sizeof(nonce));
 	ws_accept(key.p, accept);
 	c->ws_key = key.p;
-	int rc = client_begin(c, call, err);
+	int rc = client_request(c, rq, err);
 	c->ws_key = NULL;
 	if (rc || client_head(c, err))
 		return -1;
 	if (c->head.status != 101 || strcmp(c->head.accept, accept) != 0)
-		return err_set(err, ERR_PROTOCOL, "the daemon did not switch to websocket");
+		return err_set(err, ERR_PROTOCOL, "%s did not switch to websocket", c->who);
 	return 0;
 }
 
 int ws_open(struct ws *ws, struct client *c, const struct call *call, struct err *err)
 {
+	auto_buf target = BUF_INIT;
+	struct request rq;
+	struct kv key = { "X-API-Key", c->ep->api_key };
 	*ws = (struct ws){ .fd = -1, .reader.part = BUF_INIT, .tx = BUF_INIT };
-	if (handshake(c, call, err))
+	if (client_of_call(call, &target, &rq, err))
+		return -1;
+	rq.headers = &key;
+	rq.header_count = 1;
+	return ws_open_request(ws, c, &rq, err);
+}
+
+int ws_open_request(struct ws *ws, struct client *c, const struct request *rq, struct err *err)
+{
+	*ws = (struct ws){ .fd = -1, .reader.part = BUF_INIT, .tx = BUF_INIT };
+	if (handshake(c, rq, err))
 		return -1;
 	ws->rx_cap = RX_START;
 	ws->rx = mem_try(ws->rx_cap);

@@ -20,6 +20,7 @@ struct ws {
 
 /* Call op (a WebSocket operation) and take over the client's connection. Free with ws_free in every case. */
 int ws_open(struct ws *ws, struct client *c, const struct call *call, struct err *err);
+int ws_open_request(struct ws *ws, struct client *c, const struct request *rq, struct err *err);
 void ws_free(struct ws *ws); /* closes */
 
 /* Receive what is there. 1 (maybe nothing new), 0 the connection ended, -1. */

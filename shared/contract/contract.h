@@ -75,12 +75,14 @@ struct ct_schema {
 
 struct ct_field {
 	ct_str name;
+	ct_str flag; /* of the command line, without its dashes: "memory-mb"; singular for an array or a map */
 	uint32_t schema;
 	bool required;
 };
 
 struct ct_param {
 	ct_str name, description;
+	ct_str flag; /* as of a field; "X-<Contract>-" of a header is left out */
 	uint8_t in;
 	bool required, explode, rest, secret; /* explode: one array item a repetition; rest, secret: x-sbx-... */
 	uint32_t schema;

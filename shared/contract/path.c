@@ -38,29 +38,15 @@ const struct ct_field *ct_find_field(const struct contract *c, uint32_t schema, 
 	return NULL;
 }
 
-static bool is_rest(const struct contract *c, const struct ct_op *op, const char *name, size_t len)
+static const struct ct_param *path_param(const struct contract *c, const struct ct_op *op, const char *name, size_t len)
 {
 	for (uint32_t i = 0; i < op->param_count; i++) {
 		const struct ct_param *p = &c->params[op->params + i];
 		const char *have = ct_s(c, p->name);
-		if (p->rest && strncmp(have, name, len) == 0 && have[len] == '\0')
-			return true;
+		if (p->in == CT_IN_PATH && strncmp(have, name, len) == 0 && have[len] == '\0')
+			return p;
 	}
-	return false;
-}
-
-/* Segment by segment: the slashes stay. */
-static void add_rest(struct buf *out, const char *value)
-{
-	for (;;) {
-		const char *end = strchrnul(value, '/');
-		auto_free char *segment = mem_strndup(value, (size_t)(end - value));
-		buf_url(out, segment);
-		if (*end == '\0')
-			return;
-		buf_ch(out, '/');
-		value = end + 1;
-	}
+	return NULL;
 }
 
 int ct_path(const struct contract *c, uint32_t op, const char *const *values, size_t n, struct buf *out, struct err *err)
@@ -76,16 +62,12 @@ int ct_path(const struct contract *c, uint32_t op, const char *const *values, si
 			break;
 		const char *name = open + 1;
 		size_t len = strcspn(name, "}");
-		bool rest = is_rest(c, o, name, len);
+		const struct ct_param *p = path_param(c, o, name, len);
 		if (used == n || !values[used])
 			return err_set(err, ERR_INVALID, "'%.*s' is required", (int)len, name);
-		if (!rest && *values[used] == '\0')
+		if (*values[used] == '\0' && !(p && p->rest))
 			return err_set(err, ERR_INVALID, "'%.*s' must not be empty", (int)len, name);
-		if (rest)
-			add_rest(out, values[used]);
-		else
-			buf_url(out, values[used]);
-		used++;
+		buf_url(out, values[used++]); /* slashes too: servers that know no rest parameter take it as one segment */
 		path = name + len + (name[len] == '}');
 	}
 	if (used != n)

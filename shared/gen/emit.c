@@ -197,7 +197,7 @@ static void emit_fields(const struct model *m, struct buf *out)
 	table_begin(out, "struct ct_field", "fields", m->fields.n);
 	for (uint32_t i = 0; i < m->fields.n; i++) {
 		const struct ct_field *f = &m->fields.p[i];
-		buf_fmt(out, "\t{%u, %u, %d}, /* %s */\n", f->name, f->schema, f->required,
+		buf_fmt(out, "\t{%u, %u, %u, %d}, /* %s */\n", f->name, f->flag, f->schema, f->required,
 			strstr(model_s(m, f->name), "*/") ? "" : model_s(m, f->name));
 	}
 	buf_str(out, "};\n\n");
@@ -211,6 +211,7 @@ static void emit_params(const struct model *m, struct buf *out)
 		buf_str(out, "\t{");
 		member(out, "name", p->name);
 		member(out, "description", p->description);
+		member(out, "flag", p->flag);
 		member(out, "in", p->in);
 		member(out, "required", p->required);
 		member(out, "explode", p->explode);

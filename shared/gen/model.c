@@ -242,7 +242,7 @@ static int build(struct model *m)
 
 	if (read_root(m, root) != 0 || model_faults(m) != 0 || read_schemes(m) != 0 || model_components(m) != 0)
 		return -1;
-	return model_ops(m) != 0 ? -1 : model_commands(m);
+	return model_ops(m) != 0 || model_commands(m) != 0 ? -1 : model_flags(m);
 }
 
 struct model *model_build(struct yt_doc *doc, const char *name, bool strict, struct err *err)

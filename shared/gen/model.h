@@ -62,6 +62,8 @@ int model_deref(struct model *m, struct yt_node **n, const char *kind);
 /* A list of strings as a range of enum_pool; nothing when absent. */
 int model_strings(struct model *m, struct yt_node *n, const char *key, uint32_t *first, uint32_t *count);
 
+/* model_flag.c: after all schemas and operations. */
+int model_flags(struct model *m);
 /* model_faults.c */
 int model_faults(struct model *m);
 /* model_schema.c: slots for all components, then their contents, then any inline schema. */

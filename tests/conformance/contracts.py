@@ -81,7 +81,7 @@ def kind_of(value):
 
 # ---- schemas: every schema becomes a list of plain alternatives, without $ref, allOf, oneOf, anyOf, nullable, const and prose ----
 def plain(schema):
-    """The alternatives of a schema's own keywords: one for each of its types."""
+    """The alternatives of a schema's own keywords: one for each of its types, which may be implied by the others."""
     own = {k: v for k, v in schema.items() if k in KEPT}
     if "const" in schema:
         own["enum"] = [schema["const"]]
@@ -91,17 +91,19 @@ def plain(schema):
     if own.get("propertyNames") == {"type": "string"}:
         del own["propertyNames"]
     types = own.pop("type", None)
+    implied = {} if types else {"implied": True}
     if types is None and "enum" in own:
         types = list(dict.fromkeys(kind_of(v) for v in own["enum"]))
     elif types is None:
         types = [kind for kind in ("object", "array") if ONLY[kind] & set(own)]
-    types = types if isinstance(types, list) else [types]
-    out = []
+    out, types = [], types if isinstance(types, list) else [types]
+    if "null" in types and None not in own.get("enum", [None]):
+        types = [t for t in types if t != "null"]
     for kind in types:
         alternative = {k: v for k, v in own.items() if OWNER.get(k) in (None, kind, "number" if kind == "integer" else None)}
         if "enum" in own:
             alternative["enum"] = [v for v in own["enum"] if kind in (kind_of(v), "number" if kind_of(v) == "integer" else None)]
-        out.append({"type": "null"} if kind == "null" else {"type": kind, **alternative})
+        out.append({"type": "null"} if kind == "null" else {"type": kind, **alternative, **implied})
     return out or [own]
 
 
@@ -112,6 +114,8 @@ def merge(a, b):
         out["type"] = "integer"
     elif a.get("type") and b.get("type") and a["type"] != b["type"]:
         return None
+    if any("type" in x and "implied" not in x for x in (a, b)):
+        out.pop("implied", None)
     if "properties" in a and "properties" in b:
         both = a["properties"].keys() & b["properties"].keys()
         out["properties"] = {**a["properties"], **b["properties"],
@@ -143,11 +147,12 @@ def alternatives(doc, schema, seen=()):
     # Enumerations that a union spells one by one are one enumeration; the null alternative stands once, at the end.
     enums = {}
     for row in rows:
-        if row.keys() == {"type", "enum"}:
-            known = enums.setdefault(row["type"], {"type": row["type"], "enum": []})["enum"]
+        if row.keys() - {"implied"} == {"type", "enum"}:
+            known = enums.setdefault(row["type"], {**row, "enum": []})["enum"]
             known += [v for v in row["enum"] if not among(v, known)]
-    rest = [r for r in rows if r.keys() != {"type", "enum"} and r != {"type": "null"}]
-    return [r for n, r in enumerate(rest) if r not in rest[:n]] + list(enums.values()) + [{"type": "null"}] * ({"type": "null"} in rows)
+    rest = [r for r in rows if r.keys() - {"implied"} != {"type", "enum"} and r.get("type") != "null"]
+    null = [{"type": "null"}] if any(r.get("type") == "null" for r in rows) else []
+    return [r for n, r in enumerate(rest) if r not in rest[:n]] + list(enums.values()) + null
 
 
 def annotation(doc, schema, key, hops=0):
@@ -215,8 +220,6 @@ class Schemas:
             out.append(("", "is not deprecated"))
         if {r.get("type") for r in rows} != {r.get("type") for r in mine}:
             return out + [("", f"type is not {type_names(rows)} but {type_names(mine)}")]
-        if annotation(self.original, a, "type") and not any(annotation(self.ours, b, k) for k in ("type", "oneOf", "anyOf")):
-            out.append(("", f"type {type_names(rows)} is only implied"))
         # Where there is one of a type on either side there is no choice; else the best match of each.
         for n, row in enumerate(rows, 1):
             peers = [m for m in mine if m.get("type") == row.get("type")]
@@ -228,7 +231,7 @@ class Schemas:
         return out
 
     def row(self, a, b, request):
-        out = []
+        out = [("", f"type {b['type']} is only implied")] if "implied" in b and "implied" not in a else []
         for key in SAME:
             if key in a and not (key in b and same(a[key], b[key])):
                 out.append(("", f"{key} is not {show(a[key])} but {show(b.get(key))}"))
@@ -308,9 +311,13 @@ class Contents:
                     self.operation(theirs[key], mine[key])
                 except Undefined as e:
                     self.say("operation", f"{e} is not defined")
-        self.op = "components"
-        schemes = (self.ours.get("components") or {}).get("securitySchemes", {})
-        for name, scheme in (self.original.get("components") or {}).get("securitySchemes", {}).items():
+        theirs, mine = (doc.get("components") or {} for doc in (self.original, self.ours))
+        used = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(self.original)))
+        for name in sorted(theirs.get("schemas", {}).keys() - used):  # these have no operation that would show what they lack
+            self.op = f"components schemas/{name}"
+            self.schema("schema", theirs["schemas"][name], mine.get("schemas", {}).get(name), False)
+        schemes = mine.get("securitySchemes", {})
+        for name, scheme in theirs.get("securitySchemes", {}).items():
             self.op = f"components securitySchemes/{name}"
             own = schemes.get(name)
             if own is None:

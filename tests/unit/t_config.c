@@ -1,4 +1,4 @@
-/* link: cli/config*.c cli/target.c cli/opt.c cli/render/yaml.c cli/endpoint/address.c shared/yaml/yaml_tree.c | -lyaml */
+/* link: cli/config*.c cli/where.c cli/opt.c cli/render/yaml.c cli/endpoint/address.c shared/yaml/yaml_tree.c | -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "cli/config.h"
-#include "cli/target.h"
+#include "cli/where.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -400,7 +400,7 @@ static void test_target(void **state)
 		struct err err = ERR_INIT;
 		assert_int_equal(t->host ? setenv("SBX_HOST", t->host, 1) : unsetenv("SBX_HOST"), 0);
 		assert_int_equal(t->context ? setenv("SBX_CONTEXT", t->context, 1) : unsetenv("SBX_CONTEXT"), 0);
-		int rc = target_resolve(&t->c, config, &secret, &ep, &err);
+		int rc = where_resolve(&t->c, config, &secret, &ep, &err);
 		if ((rc == 0) != (t->shown != NULL))
 			fail_msg("row %zu: %s", i, err.msg);
 		if (rc == 0) {
@@ -416,7 +416,7 @@ static void test_target(void **state)
 	auto_buf secret = BUF_INIT;
 	struct endpoint ep;
 	assert_int_equal(setenv("SBX_API_KEY", "EK", 1) | unsetenv("SBX_HOST") | unsetenv("SBX_CONTEXT"), 0);
-	assert_int_equal(target_resolve(&none, config, &secret, &ep, NULL), 0);
+	assert_int_equal(where_resolve(&none, config, &secret, &ep, NULL), 0);
 	assert_string_equal(ep.api_key, "EK");
 	endpoint_free(&ep);
 	config_free(config);

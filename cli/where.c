@@ -1,4 +1,4 @@
-#include "cli/target.h"
+#include "cli/where.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static struct setting first(const char *flag, const char *variable, const char *
 	return (struct setting){ NULL, FROM_DEFAULT, NULL };
 }
 
-struct setting target_output(const struct choice *c, const struct config *config)
+struct setting setting_output(const struct choice *c, const struct config *config)
 {
 	struct setting s = first(c->output, "SBX_OUTPUT", config ? config_output(config) : NULL, config);
 	if (!s.value)
@@ -40,7 +40,7 @@ struct setting target_output(const struct choice *c, const struct config *config
 	return s;
 }
 
-struct setting target_context(const struct choice *c, const struct config *config)
+struct setting setting_context(const struct choice *c, const struct config *config)
 {
 	struct setting s = first(c->context, "SBX_CONTEXT", config ? config_current(config) : NULL, config);
 	if (!s.value)
@@ -48,18 +48,18 @@ struct setting target_context(const struct choice *c, const struct config *confi
 	return s;
 }
 
-struct target target_pick(const struct choice *c, const struct config *config)
+struct where where_pick(const struct choice *c, const struct config *config)
 {
 	const char *host = setting_env("SBX_HOST");
 	if (c->host)
-		return (struct target){ true, { c->host, FROM_FLAG, NULL } };
+		return (struct where){ true, { c->host, FROM_FLAG, NULL } };
 	if (!c->context && host)
-		return (struct target){ true, { host, FROM_ENV, "SBX_HOST" } };
-	return (struct target){ false, target_context(c, config) };
+		return (struct where){ true, { host, FROM_ENV, "SBX_HOST" } };
+	return (struct where){ false, setting_context(c, config) };
 }
 
-int target_endpoint(const struct target *t, const struct config *config, const struct config_context **context,
-	struct endpoint *out, struct err *err)
+int where_endpoint(const struct where *t, const struct config *config, const struct config_context **context, struct endpoint *out,
+	struct err *err)
 {
 	*out = (struct endpoint){ 0 };
 	*context = NULL;
@@ -78,7 +78,7 @@ int target_endpoint(const struct target *t, const struct config *config, const s
 	return err_prefix(err, "%s", source.p);
 }
 
-int target_key(const struct choice *c, const struct config *config, const struct config_context *context, struct buf *secret,
+int where_key(const struct choice *c, const struct config *config, const struct config_context *context, struct buf *secret,
 	struct setting *key, struct err *err)
 {
 	*key = first(c->api_key, "SBX_API_KEY", NULL, NULL);
@@ -102,16 +102,16 @@ static int other_api(const struct config_context *context, struct err *err)
 	return err_hint(err, "use: sbx %s ..., or choose another context with --context", context->api);
 }
 
-int target_resolve(const struct choice *c, const struct config *config, struct buf *secret, struct endpoint *out, struct err *err)
+int where_resolve(const struct choice *c, const struct config *config, struct buf *secret, struct endpoint *out, struct err *err)
 {
-	struct target t = target_pick(c, config);
+	struct where t = where_pick(c, config);
 	const struct config_context *context;
 	struct setting key;
-	if (target_endpoint(&t, config, &context, out, err))
+	if (where_endpoint(&t, config, &context, out, err))
 		return -1;
 	if (context && strcmp(context->api, CONFIG_NATIVE_API) != 0)
 		return other_api(context, err);
-	if (target_key(c, config, context, secret, &key, err))
+	if (where_key(c, config, context, secret, &key, err))
 		return -1;
 	out->api_key = key.value;
 	if (!key.value || !endpoint_in_clear(out) || t.s.from == FROM_FLAG || context)
