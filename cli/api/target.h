@@ -1,8 +1,9 @@
 /*
  * target: where a generated command goes, and the credentials that it shows there.
  *
- * The address: --base-url, the provider's environment variable, the config file, a context of that dialect, the provider's hosted
- * server when a credential of theirs is given, else the endpoint of the native commands (our own daemon).
+ * The address: --base-url, --host, --context, the provider's environment variable, its entry in the config file, the current context
+ * when it speaks that dialect, the provider's hosted server when a credential of theirs is given, else the endpoint of the native
+ * commands (our own daemon). A variable's address gets no credential in clear text (cli/where.h).
  * The credentials are those that the operation's security asks for: --api-key, the environment variables of each scheme, the config
  * file, the context. Our own daemon takes its own key for any of them, and none on its Unix socket.
  */

@@ -11,13 +11,17 @@ setup_file() {
 	OTHER=$WORK/o
 	mkdir "$OTHER"
 	SBX_HOME=$OTHER sbx create --name there >/dev/null
-	export PORT KEY OTHER
+	A=127.0.0.1:$(front a record)
+	B=127.0.0.1:$(front b record)
+	export PORT KEY OTHER A B
 }
 teardown_file() {
+	fronts_end
 	SBX_HOME=$OTHER sbx down --yes
 	e2e_down
 }
 setup() { rm -f "$SBX_CONFIG"; }
+teardown() { rm -f "$SBX_CONFIG"; }
 
 lists() { sbx "$@" ls -o json | jq -r '(.sandboxes? // .)[].name'; }
 # fails STATUS REGEX ARGS...: what sbx says on stderr
@@ -184,4 +188,37 @@ row() { sbx config view -o json | jq -r --arg k "$1" '.[] | select(.key == $k) |
 	SBX_CONTEXT=lba fails 1 "env SBX_CONTEXT: no context 'lba'" ls
 	# a key never goes in clear where a variable says
 	SBX_API_KEY=k SBX_HOST=http://198.51.100.1 fails 1 'in clear text' ls
+}
+
+# went NAME REGEX: the last request that front NAME got.
+went() { expect_match "$2" "$(tail -n 1 "$WORK/front.$1")"; }
+
+@test "generated commands take address and key from flags, variables, the provider of the file, a context of that system" {
+	printf 'providers: {wrenn: {base-url: "http://%s/p", api-key-file: %s}}\n' "$A" "$WORK/wkey" >"$SBX_CONFIG"
+	echo filed >"$WORK/wkey"
+	refuse sbx wrenn capsule list
+	went a '^GET /p/.*X-API-Key: filed'
+	WRENN_API_KEY=other refuse sbx wrenn capsule list
+	went a 'X-API-Key: other'
+	WRENN_BASE_URL=http://$B refuse sbx wrenn capsule list --api-key flag
+	went b 'X-API-Key: flag'
+	refuse sbx wrenn capsule list --base-url "http://$B/x"
+	went b '^GET /x/.*X-API-Key: filed'
+	rm "$WORK/wkey"
+	fails 1 "provider 'wrenn': key file" wrenn capsule list
+
+	echo mine | sbx context add w "http://$B/c" --api wrenn --api-key-file - --use
+	echo ours | sbx context add m "http://$B/m" --api molecule --api-key-file -
+	refuse sbx wrenn capsule list --context w
+	went b '^GET /c/.*X-API-Key: mine'
+	fails 2 "context 'm' speaks molecule" wrenn capsule list --context m
+	# the provider's own entry comes before a context that is only the current one
+	fails 1 "provider 'wrenn': key file" wrenn capsule list
+	printf 'context: w\ncontexts: {w: {endpoint: "http://%s/c", api: wrenn, api-key: mine}}\n' "$B" >"$SBX_CONFIG"
+	refuse sbx wrenn capsule list
+	went b '^GET /c/.*X-API-Key: mine'
+	# a context of ours, by name: our daemon speaks them all
+	run --separate-stderr sbx wrenn capsule list --context default
+	expect_match "not_implemented|no handler|not implemented|501" "$stderr$output"
+	WRENN_BASE_URL=http://198.51.100.1 WRENN_API_KEY=k fails 1 'in clear text' wrenn capsule list
 }

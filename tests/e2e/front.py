@@ -3,7 +3,8 @@
 
 usage: front.py tls CERT KEY TARGET_PORT   TLS on a port of 127.0.0.1, plain to TARGET_PORT there
        front.py proxy [NAME:PASSWORD]      an HTTP proxy that only knows CONNECT
-       front.py mute                       takes connections and answers nothing; prints the first two lines that come
+       front.py record                     prints the head of a request and answers 404
+       front.py mute                       takes connections and answers nothing
 
 Prints the port that it listens on, then lines about its connections, until it is killed.
 """
@@ -104,8 +105,15 @@ def proxy(conn, want):
     join(conn, far)
 
 
+def record(conn):
+    head = conn.recv(1 << 16).split(b"\r\n\r\n")[0].decode("latin-1")
+    say(" | ".join(head.split("\r\n")))
+    conn.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    conn.close()
+
+
 def mute(conn):
-    say(b" | ".join(conn.recv(1 << 20).split(b"\r\n")[:2]).decode("latin-1"))
+    conn.recv(1 << 20)
     threading.Event().wait()
 
 
@@ -123,7 +131,7 @@ def main():
         def serve(conn):
             proxy(conn, args[0] if args else "")
     else:
-        serve = mute
+        serve = {"record": record, "mute": mute}[kind]
     listener = socket.create_server(("127.0.0.1", 0), backlog=50)
     say(listener.getsockname()[1])
 

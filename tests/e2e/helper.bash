@@ -158,6 +158,15 @@ expect_consistent() {
 	wait_until 8 consistent || fail "rows: $(ids | xargs); folders: $(echo "$SBX_HOME"/vms/*); pids: $(vmm_pids | xargs); $(sbx ls)"
 }
 
+# front NAME ARGS...: start one of front.py's; its port. What it says goes to $WORK/front.NAME. fronts_end ends them.
+front() {
+	timeout 390 python3 "$TOP/tests/e2e/front.py" "${@:2}" >"$WORK/front.$1" 2>/dev/null </dev/null 3>&- 4>&- &
+	echo $! >"$WORK/pid.$1"
+	wait_until 10 test -s "$WORK/front.$1"
+	head -n 1 "$WORK/front.$1"
+}
+fronts_end() { cat "$WORK"/pid.* | xargs kill; }
+
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # refuse CMD ARGS...: succeeds when the command fails (a plain `!` does not fail a bats test).

@@ -15,7 +15,7 @@ setup_file() {
 	export GOOD URL=https://localhost:$GOOD
 }
 teardown_file() {
-	cat "$WORK"/pid.* | xargs kill
+	fronts_end
 	e2e_down
 }
 
@@ -32,14 +32,6 @@ make_certificates() {
 leaf() { # leaf NAME SUBJECT_ALT_NAMES DAYS
 	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$1.key" -out "$1.csr"
 	openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days "$3" -extfile <(echo "subjectAltName=$2") -out "$1.pem"
-}
-
-# front NAME ARGS...: start one of front.py's; its port. What it says goes to $WORK/front.NAME.
-front() {
-	timeout 390 python3 "$TOP/tests/e2e/front.py" "${@:2}" >"$WORK/front.$1" 2>/dev/null </dev/null 3>&- 4>&- &
-	echo $! >"$WORK/pid.$1"
-	wait_until 10 test -s "$WORK/front.$1"
-	head -n 1 "$WORK/front.$1"
 }
 
 fails() { # fails STATUS REGEX ARGS...
@@ -169,9 +161,9 @@ no_carriers() { [ -z "$(carriers)" ]; }
 
 @test "a base path stands in front of the paths of calls" {
 	local port
-	port=$(front base mute)
-	run timeout -s KILL 2 sbx --host "http://127.0.0.1:$port/a/b/" ls
-	grep -qFx "GET /a/b/sbx/v1/sandboxes?limit=1000 HTTP/1.1 | Host: 127.0.0.1:$port" "$WORK/front.base" || fail "$(cat "$WORK/front.base")"
+	port=$(front base record)
+	refuse sbx --host "http://127.0.0.1:$port/a/b/" ls
+	grep -qF "GET /a/b/sbx/v1/sandboxes?limit=1000 HTTP/1.1 | Host: 127.0.0.1:$port |" "$WORK/front.base" || fail "$(cat "$WORK/front.base")"
 }
 
 @test "a wrong key through TLS says what to do" {
