@@ -61,7 +61,7 @@ struct command {
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
-/* Rows of the table in main.c, one exported by each file of cli/cmd. */
+/* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_context_ls, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
