@@ -47,6 +47,18 @@ struct args {
 #define NO_LIMIT SIZE_MAX
 #define NO_COMMAND (-1)
 
+/* What the arguments of a command are, for the shell's completion. */
+enum arg_kind {
+	ARG_NONE,
+	ARG_SANDBOX,
+	ARG_IMAGE,
+	ARG_KEY,
+	ARG_CONTEXT,
+	ARG_COPY, /* SANDBOX:PATH or a file */
+	ARG_METHOD,
+	ARG_SHELL,
+};
+
 struct command {
 	const char *group; /* "image" of "sbx image ls", or NULL */
 	const char *name, *alias;
@@ -58,6 +70,7 @@ struct command {
 	size_t options_size;	   /* of the struct that they fill */
 	size_t min_args, max_args;
 	int command_after; /* see struct opt_parse; NO_COMMAND */
+	enum arg_kind args; /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 

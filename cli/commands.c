@@ -30,6 +30,11 @@ const struct command *const commands[] = {
 
 const size_t command_count = ARRAY_LEN(commands);
 
+const struct opt front_options[] = {
+	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
+	{ .kind = OPT_END },
+};
+
 static bool same(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;

@@ -10,6 +10,9 @@
 extern const struct command *const commands[];
 extern const size_t command_count;
 
+/* What may stand before the command only, beside global_options; fills struct globals. */
+extern const struct opt front_options[];
+
 bool command_is_group(const char *word);
 /* By name or alias; group is NULL for a command that stands alone. NULL when there is none. */
 const struct command *command_find(const char *group, const char *name);

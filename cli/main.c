@@ -11,6 +11,7 @@
 #include "cli/api/api.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/complete.h"
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -24,7 +25,7 @@ static bool same(const char *a, const char *b)
 
 static int unknown_command(const char *group, const char *word, struct err *err)
 {
-	const char *names[NAMES];
+	const char *names[NAMES] = { NULL };
 	size_t n = 0;
 	for (; !group && api_at(n); n++)
 		names[n] = api_at(n)->name;
@@ -120,6 +121,8 @@ static bool is_help(const char *word)
 /* The words after the global flags: [GROUP] VERB ... */
 static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 {
+	if (same(argv[0], "__complete"))
+		return complete_run(cli, argc - 1, argv + 1);
 	if (same(argv[0], "help"))
 		return show_help(cli, argc - 1, argv + 1, err);
 	const struct contract *contract = api_find(argv[0]);
@@ -137,11 +140,6 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 	int words = group ? 2 : 1;
 	return run_command(cli, argc - words, argv + words, err);
 }
-
-static const struct opt front_options[] = {
-	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
-	{ .kind = OPT_END },
-};
 
 static int run(struct cli *cli, int argc, char **argv, struct err *err)
 {

@@ -77,8 +77,7 @@ void describe_value(struct buf *out, const struct contract *c, const struct api_
 		buf_str(out, type_word(c, schema));
 }
 
-/* A JSON text as a person would type it. */
-static void plain(struct buf *out, const char *json)
+void describe_plain(struct buf *out, const char *json)
 {
 	size_t n = strlen(json);
 	bool quoted = n >= 2 && *json == '"';
@@ -92,7 +91,7 @@ static void put_enum(struct buf *out, const struct contract *c, const struct ct_
 	buf_str(out, s->enum_count == 1 ? " (only " : " (one of ");
 	for (uint32_t i = 0; i < s->enum_count && i < ENUM_SHOWN; i++) {
 		buf_str(out, i ? ", " : "");
-		plain(out, ct_s(c, c->enum_pool[s->enums + i]));
+		describe_plain(out, ct_s(c, c->enum_pool[s->enums + i]));
 	}
 	buf_str(out, s->enum_count > ENUM_SHOWN ? ", ...)" : ")");
 }
@@ -128,7 +127,7 @@ void describe_flag(struct buf *out, const struct contract *c, const struct api_f
 	put_range(out, value);
 	if ((s->flags & CT_HAS_DEFAULT) && s->def) {
 		buf_str(out, " (default ");
-		plain(out, ct_s(c, s->def));
+		describe_plain(out, ct_s(c, s->def));
 		buf_ch(out, ')');
 	}
 	if (api_flag_repeats(c, flag))
@@ -153,9 +152,9 @@ static void sample(struct buf *out, const struct contract *c, const struct api_f
 		index = api_shape(c, index)->items;
 	const struct ct_schema *s = index == CT_NONE ? NULL : &c->schemas[index];
 	if (s && (s->flags & CT_HAS_DEFAULT) && s->def && s->type != CT_OBJECT)
-		plain(out, ct_s(c, s->def));
+		describe_plain(out, ct_s(c, s->def));
 	else if (s && s->enum_count > 0)
-		plain(out, ct_s(c, c->enum_pool[s->enums]));
+		describe_plain(out, ct_s(c, c->enum_pool[s->enums]));
 	else if (s && (s->type == CT_INTEGER || s->type == CT_NUMBER))
 		buf_fmt(out, "%.15g", s->flags & CT_HAS_MIN ? s->min : 1.0);
 	else if (s && s->type == CT_OBJECT)

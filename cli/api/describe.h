@@ -17,6 +17,8 @@ void describe_ids(struct buf *out, const struct contract *c, const struct ct_op 
 void describe_value(struct buf *out, const struct contract *c, const struct api_flag *flag);
 /* Its text with what is required, allowed and assumed: "Memory in MiB. (required) (64 to 4096) (default 512)". */
 void describe_flag(struct buf *out, const struct contract *c, const struct api_flag *flag);
+/* A JSON text (of an enum, a default) as a person would type it. */
+void describe_plain(struct buf *out, const char *json);
 /* A command line that would work, without the program's name. */
 void describe_example(struct buf *out, const struct api_flags *f);
 /* What a noun is about: the description of the tag of its operations; "". */
