@@ -77,7 +77,7 @@ struct command {
 /* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
-extern const struct command cmd_context_ls, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
+extern const struct command cmd_context_ls, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version, cmd_completion;
 
 /* A client of the endpoint that the flags and the environment name. Close with client_close. */
 int cli_client(struct cli *cli, struct client *c, struct err *err);

@@ -25,6 +25,7 @@ const struct command *const commands[] = {
 	&cmd_up,
 	&cmd_down,
 	&cmd_doctor,
+	&cmd_completion,
 	&cmd_version,
 };
 
