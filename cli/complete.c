@@ -147,7 +147,7 @@ static void put_named_value(struct state *s, const char *name)
 		if (strcmp(name, kinds[i].name) == 0)
 			put_kind(s, kinds[i].kind, 0);
 	}
-	for (size_t i = 0; s->flags && strcmp(name, "FLAG") == 0 && i < s->flags->n; i++)
+	for (size_t i = 0; s->flags && strcmp(name, "OPTION") == 0 && i < s->flags->n; i++)
 		put(s, s->flags->v[i].name, s->flags->v[i].about);
 }
 

@@ -29,12 +29,10 @@ const struct command cmd_completion = {
 	.name = "completion",
 	.summary = "Print the completion script of a shell",
 	.usage = "bash|zsh|fish",
-	.about = "For this shell:  bash: source <(sbx completion bash)\n"
-		 "                 zsh:  source <(sbx completion zsh)      (after compinit)\n"
-		 "                 fish: sbx completion fish | source\n"
-		 "For every shell, put that line into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish. 'make install' needs none of it:\n"
-		 "it puts the scripts where the shells look for them.",
-	.example = "  source <(sbx completion bash)\n  sbx completion fish > ~/.config/fish/completions/sbx.fish",
+	.about = "Give it to the shell that is to complete: the examples are for bash, zsh (after compinit) and fish. For every new shell,\n"
+		 "put the line into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish. After 'make install' none of it is needed: the scripts\n"
+		 "are where the shells look for them.",
+	.example = "  source <(sbx completion bash)\n  source <(sbx completion zsh)\n  sbx completion fish | source",
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
