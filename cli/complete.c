@@ -132,22 +132,22 @@ static void put_flag_value(struct state *s, const struct api_flag *flag)
 		put_enum(s, c, &c->schemas[schema]);
 }
 
-/* What the name of the value in the help says. */
-static void put_named_value(struct state *s, const char *name)
+/* What the name of the option or of its value in the help says. */
+static void put_named_value(struct state *s, const struct opt *o)
 {
 	static const struct {
 		const char *name;
 		enum arg_kind kind;
-	} kinds[] = { { "SANDBOX", ARG_SANDBOX }, { "IMAGE", ARG_IMAGE }, { "CONTEXT", ARG_CONTEXT } };
-	if (strcmp(name, "FILE") == 0) {
+	} kinds[] = { { "SANDBOX", ARG_SANDBOX }, { "IMAGE", ARG_IMAGE }, { "CONTEXT", ARG_CONTEXT }, { "context", ARG_CONTEXT } };
+	if (strcmp(o->arg, "FILE") == 0) {
 		put_files(s);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (strcmp(name, kinds[i].name) == 0)
+		if (strcmp(o->arg, kinds[i].name) == 0 || strcmp(o->name, kinds[i].name) == 0)
 			put_kind(s, kinds[i].kind, 0);
 	}
-	for (size_t i = 0; s->flags && strcmp(name, "OPTION") == 0 && i < s->flags->n; i++)
+	for (size_t i = 0; s->flags && strcmp(o->arg, "OPTION") == 0 && i < s->flags->n; i++)
 		put(s, s->flags->v[i].name, s->flags->v[i].about);
 }
 
@@ -161,7 +161,7 @@ static void put_value(struct state *s, const struct opt *o)
 	} else if (s->flags && o >= s->flags->table && o < s->flags->table + s->flags->n) {
 		put_flag_value(s, &s->flags->v[o - s->flags->table]);
 	} else if (o->arg) {
-		put_named_value(s, o->arg);
+		put_named_value(s, o);
 	}
 }
 

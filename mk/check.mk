@@ -73,7 +73,7 @@ bench: all ## Measure, beside the peers that are installed (see deps-bench), in 
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
+LINT_C := $(sort $(call src,cli cli/api cli/man cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \
@@ -81,9 +81,9 @@ LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci
 TIDY := $(patsubst %.c,build/lint/%.tidy,$(LINT_C))
 HEAD := $(patsubst %.h,build/lint/%.head,$(LINT_H))
 
-.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules
-lint: deps-check ## clang-tidy, cppcheck, shellcheck, include layers, house rules
-	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-headers lint-cppcheck lint-tidy
+.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules lint-man
+lint: deps-check ## clang-tidy, cppcheck, shellcheck, mandoc, include layers, house rules
+	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-man lint-headers lint-cppcheck lint-tidy
 lint-tidy: $(TIDY)
 lint-headers: $(HEAD)
 
@@ -108,6 +108,9 @@ lint-cppcheck: | $(GENH)
 
 lint-shell:
 	$(call say,SHELL,scripts)shellcheck -x $(LINT_SH)
+
+lint-man: man
+	$(call say,MAN,pages)mandoc -T lint $(MAN)/man?/*
 
 lint-layers:
 	$(call say,LAYER,includes)tests/lint/layers.py

@@ -10,3 +10,18 @@ $(GEN)/completions.h: completions/sbx.bash completions/_sbx completions/sbx.fish
 	  sed 's/\\/\\\\/g; s/"/\\"/g; s/	/\\t/g; s/.*/"&\\n"/' "$${pair#*:}"; echo ';'; done; } > $@.new && mv $@.new $@
 
 $(OBJ)/cli/cmd/completion.o: | $(GEN)/completions.h
+
+# ---- the manual: one run writes all pages, dated as the last commit ----
+MAN := $(BUILD)/man
+MAN_PARTS := $(sort $(wildcard man/*.mdoc))
+man_date = $(or $(shell git log -1 --format=%cd --date=format:'%B %-d, %Y' 2>/dev/null),January 1, 2026)
+
+.PHONY: man
+man: $(MAN)/.made ## Write the manual into build/man
+
+$(BIN)/sbxman: $(call obj,$(SBXMAN_SRC)) $(GENO)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lm -o $@
+
+$(MAN)/.made: $(BIN)/sbxman $(MAN_PARTS)
+	$(call say,MAN,$(MAN))rm -rf $(MAN); $(BIN)/sbxman man $(MAN) '$(man_date)' && touch $@

@@ -49,6 +49,27 @@ void describe_ids(struct buf *out, const struct contract *c, const struct ct_op 
 	each_id(c, op, put_id, &(struct ids){ c, out });
 }
 
+struct nth_id {
+	size_t left;
+	const struct ct_param *found;
+};
+
+static void take_id(void *arg, const struct ct_param *p)
+{
+	struct nth_id *nth = arg;
+	if (nth->left-- == 0)
+		nth->found = p;
+}
+
+const struct ct_param *describe_id(struct buf *name, const struct contract *c, const struct ct_op *op, size_t i)
+{
+	struct nth_id nth = { .left = i };
+	each_id(c, op, take_id, &nth);
+	if (nth.found)
+		upper(name, ct_s(c, nth.found->flag));
+	return nth.found;
+}
+
 static const char *type_word(const struct contract *c, uint32_t schema)
 {
 	static const char *const words[] = { "VALUE", "NULL", "BOOL", "INT", "NUMBER", "STRING", "JSON", "JSON" };
@@ -205,18 +226,23 @@ static void row(struct buf *out, const char *left, const char *right)
 		buf_fmt(out, "  %-*s  %s\n", *right ? LEFT : 0, left, right);
 }
 
-static void environment(struct buf *out, const struct contract *c, const struct ct_op *op)
+void describe_env(struct buf *out, const struct contract *c, const struct ct_op *op)
 {
-	auto_buf names = BUF_INIT;
 	for (uint32_t i = 0; i < c->env_url_count; i++)
-		buf_fmt(&names, "%s%s", names.len ? ", " : "", ct_s(c, c->enum_pool[c->env_url + i]));
+		buf_fmt(out, "%s%s", out->len ? ", " : "", ct_s(c, c->enum_pool[c->env_url + i]));
 	for (uint32_t i = 0; i < c->scheme_count; i++) {
 		bool used = !op;
 		for (uint32_t k = 0; op && k < op->security_count; k++)
 			used = used || (c->index_pool[op->security + k] & ~CT_SCHEME_AND) == i;
 		for (uint32_t k = 0; used && k < c->schemes[i].env_count; k++)
-			buf_fmt(&names, "%s%s", names.len ? ", " : "", ct_s(c, c->enum_pool[c->schemes[i].env + k]));
+			buf_fmt(out, "%s%s", out->len ? ", " : "", ct_s(c, c->enum_pool[c->schemes[i].env + k]));
 	}
+}
+
+static void environment(struct buf *out, const struct contract *c, const struct ct_op *op)
+{
+	auto_buf names = BUF_INIT;
+	describe_env(&names, c, op);
 	buf_fmt(out, "\nEnvironment:\n  %s%sSBX_HOST, SBX_API_KEY, SBX_CONTEXT\n", names.p, names.len ? ", " : "");
 }
 
