@@ -41,6 +41,11 @@ static bool same(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
+bool command_in_group(const struct command *c, const char *group)
+{
+	return same(c->group, group);
+}
+
 bool command_is_group(const char *word)
 {
 	for (size_t i = 0; i < command_count; i++) {

@@ -16,10 +16,10 @@ struct state {
 	struct cli *cli;
 	complete_live *live;
 	struct buf *out;
-	const char *word;		 /* that is being completed */
-	size_t prefix;			 /* of it, before what is completed: "--output=" */
-	const struct opt *sets[3];	 /* where options are looked for; NULL = no more */
-	const struct api_flags *flags;	 /* sets[0] is theirs; NULL */
+	const char *word;	       /* that is being completed */
+	size_t prefix;		       /* of it, before what is completed: "--output=" */
+	const struct opt *sets[3];     /* where options are looked for; NULL = no more */
+	const struct api_flags *flags; /* sets[0] is theirs; NULL */
 	bool files, commands;
 };
 
@@ -371,7 +371,7 @@ static void complete_contract(struct state *s, const struct contract *c, size_t 
 static void put_group(struct state *s, const char *group)
 {
 	for (size_t i = 0; i < command_count; i++) {
-		if (commands[i]->group && strcmp(commands[i]->group, group) == 0)
+		if (command_in_group(commands[i], group))
 			put(s, commands[i]->name, commands[i]->summary);
 	}
 }
@@ -381,7 +381,7 @@ static void put_group_name(struct state *s, const char *group)
 {
 	auto_buf about = BUF_INIT;
 	for (size_t i = 0; i < command_count; i++) {
-		if (commands[i]->group && strcmp(commands[i]->group, group) == 0)
+		if (command_in_group(commands[i], group))
 			buf_fmt(&about, "%s%s", about.len ? ", " : "", commands[i]->name);
 	}
 	put(s, group, about.p);

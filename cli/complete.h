@@ -3,8 +3,8 @@
  * `sbx __complete WORDS...`.
  *
  * The answer is lines of "word<TAB>description", each beginning with what was typed of the last word; the last line is ":" and what
- * the shell does beyond them: "files" and "commands" are offered by the shell itself, "prefix=N" says that so many characters of the
- * word come before the name of the file. A word that ends in ":", "=" or "/" is not finished: no space follows it.
+ * the shell does beyond them: "files" and "commands" are offered by the shell itself, "prefix=N" says that so many characters of
+ * the word come before the name of the file. A word that ends in ":", "=" or "/" is not finished: no space follows it.
  */
 #ifndef SBX_CLI_COMPLETE_H
 #define SBX_CLI_COMPLETE_H

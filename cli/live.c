@@ -121,7 +121,8 @@ static void child(struct cli *cli, enum arg_kind kind, const char *typed, int fd
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (setpgid(0, 0) || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
 		return;
-	ask(&(struct ask){ .cli = cli, .typed = typed, .out = &out }, kind);
+	struct ask a = { .cli = cli, .typed = typed, .out = &out };
+	ask(&a, kind);
 	(void)fs_write_all(fd, out.p, out.len, NULL); /* who asked sees fewer names */
 }
 

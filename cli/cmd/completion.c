@@ -29,8 +29,10 @@ const struct command cmd_completion = {
 	.name = "completion",
 	.summary = "Print the completion script of a shell",
 	.usage = "bash|zsh|fish",
-	.about = "Give it to the shell that is to complete: the examples are for bash, zsh (after compinit) and fish. For every new shell,\n"
-		 "put the line into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish. After 'make install' none of it is needed: the scripts\n"
+	.about = "Give it to the shell that is to complete: the examples are for bash, zsh (after compinit) and fish. For every "
+		 "new shell,\n"
+		 "put the line into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish. After 'make install' none of it is needed: "
+		 "the scripts\n"
 		 "are where the shells look for them.",
 	.example = "  source <(sbx completion bash)\n  source <(sbx completion zsh)\n  sbx completion fish | source",
 	.min_args = 1,

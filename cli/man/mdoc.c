@@ -80,7 +80,7 @@ static void put_word(struct text *t, const char *word, size_t n)
 		if (word[i] == '`') {
 			t->bold = !t->bold;
 			buf_str(&w, t->bold ? "\\fB" : "\\fR");
-		} else if ((word[i] == '-' && !t->bold && is_hyphen(word, i)) || (word[i] == '\'' && i > 0 && !t->bold) || word[i] == '"') {
+		} else if (!t->bold && ((word[i] == '-' && is_hyphen(word, i)) || (word[i] == '\'' && i > 0) || word[i] == '"')) {
 			buf_ch(&w, word[i]);
 		} else {
 			put_char(&w, word[i]);

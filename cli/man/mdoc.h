@@ -22,8 +22,8 @@ void mdoc_option(struct buf *out, char letter, const char *name, const char *val
 /* ".Dd" to ".Nd": the head of a page. A summary is begun in lower case. */
 void mdoc_head(struct buf *out, const char *date, const char *name, const char *section, const char *summary);
 
-/* The finished page: each line ".Xr NAME SECTION" becomes plain text that looks the same. mandoc's lint knows the installed pages of
- * the system only, whatever MANPATH says, and would complain about every reference between pages that lie elsewhere. */
+/* The finished page: each line ".Xr NAME SECTION" becomes plain text that looks the same. mandoc's lint knows the installed pages
+ * of the system only, whatever MANPATH says, and would complain about every reference between pages that lie elsewhere. */
 void mdoc_finish(struct buf *out, const char *page);
 
 /* A list of ".Xr" in the order that SEE ALSO wants. names are "sbx.yaml(5)"; self is left out. Sorts names. */

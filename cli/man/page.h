@@ -8,7 +8,7 @@
 #include "shared/contract/contract.h"
 
 struct man {
-	const char *date; /* "November 30, 2026" */
+	const char *date;   /* "November 30, 2026" */
 	const char *folder; /* of the parts that are written by hand */
 };
 
@@ -21,8 +21,8 @@ void page_contract(struct buf *out, const struct man *m, const struct contract *
 char *page_noun_name(const struct contract *c, uint32_t op);
 void page_noun(struct buf *out, const struct man *m, const struct contract *c, uint32_t op);
 
-/* A part that is written by hand, with lists in place of its lines "@date", "@commands", "@contracts", "@options" and "@see": nothing
- * when there is no such file and it may be missing. 0, or -1 with err. */
+/* A part that is written by hand, with lists in place of its lines "@date", "@commands", "@contracts", "@options" and "@see".
+ * Nothing when there is no such file and it may be missing. 0, or -1 with err. */
 int page_part(struct buf *out, const struct man *m, const char *file, bool optional, struct err *err);
 
 #endif

@@ -45,7 +45,9 @@ static void put_environment(struct buf *out, const struct contract *c)
 		at += strlen(name);
 		at += strspn(at, ", ");
 	}
-	buf_str(out, ".It Ev SBX_HOST , SBX_API_KEY\nThe daemon to call where no server of the API is named, and the key for it.\n.El\n");
+	buf_str(out,
+		".It Ev SBX_HOST , SBX_API_KEY\nThe daemon to call where no server of the API is named, and the key for "
+		"it.\n.El\n");
 }
 
 void page_contract(struct buf *out, const struct man *m, const struct contract *c)
@@ -72,7 +74,8 @@ void page_contract(struct buf *out, const struct man *m, const struct contract *
 	buf_str(out, ".Sh GLOBAL OPTIONS\n");
 	mdoc_options(out, global_options);
 	put_environment(out, c);
-	buf_str(out, ".Sh EXIT STATUS\n0 when it is done, 1 when it failed or the server refused, 2 for wrong usage.\n.Sh EXAMPLES\n");
+	buf_str(out,
+		".Sh EXIT STATUS\n0 when it is done, 1 when it failed or the server refused, 2 for wrong usage.\n.Sh EXAMPLES\n");
 	mdoc_literal(out, examples.p);
 	buf_str(out, ".Sh SEE ALSO\n.Xr sbx 1 ,\n.Xr sbx-api 1 ,\n.Xr sbx.yaml 5\n");
 }
@@ -154,12 +157,14 @@ void page_noun(struct buf *out, const struct man *m, const struct contract *c, u
 	}
 	buf_str(out, ".Sh DESCRIPTION\n");
 	mdoc_text(out, describe_about(c, noun));
-	buf_fmt(out, "Options that all of these have, credentials and formats are described in\n.Xr sbx-%s 1 .\n.Sh COMMANDS\n", c->name);
+	buf_fmt(out, "Options that all of these have, credentials and formats are described in\n.Xr sbx-%s 1 .\n.Sh COMMANDS\n",
+		c->name);
 	for (uint32_t op = first; op < c->op_count; op++) {
 		if (same_noun(c, first, op))
 			put_operation(out, c, op);
 	}
 	buf_fmt(out,
 		".Sh EXIT STATUS\n0 when it is done, 1 when it failed or the server refused, 2 for wrong usage.\n"
-		".Sh SEE ALSO\n.Xr sbx 1 ,\n.Xr sbx-%s 1\n", c->name);
+		".Sh SEE ALSO\n.Xr sbx 1 ,\n.Xr sbx-%s 1\n",
+		c->name);
 }
