@@ -18,7 +18,7 @@
 
 struct ask {
 	struct cli *cli;
-	struct client *c;
+	struct client c;
 	const char *typed;
 	struct buf *out;
 };
@@ -63,7 +63,7 @@ static int emit_side(void *arg, const js *sandbox)
 }
 
 /* SANDBOX:PATH: what is in the folder of the path. */
-static void emit_files(const struct ask *a)
+static void emit_files(struct ask *a)
 {
 	auto_free char *sandbox = mem_strndup(a->typed, strcspn(a->typed, ":"));
 	const char *path = a->typed + strlen(sandbox) + 1, *slash = strrchr(path, '/');
@@ -71,7 +71,7 @@ static void emit_files(const struct ask *a)
 		return;
 	auto_free char *folder = mem_strndup(path, (size_t)(slash - path) + 1);
 	struct call call = { .op = SBX_OP_LIST_FILES, .path = { sandbox }, .query = { { "path", folder } } };
-	auto_js *v = client_json(a->c, &call, NULL);
+	auto_js *v = client_json(&a->c, &call, NULL);
 	js_each (file, js_get(v, "entries")) {
 		const char *type = js_str(js_get(file, "type"), "");
 		auto_free char *word = mem_printf(
@@ -80,10 +80,10 @@ static void emit_files(const struct ask *a)
 	}
 }
 
-static void emit_list(const struct ask *a, enum sbx_op op, const char *member, const char *about)
+static void emit_list(struct ask *a, enum sbx_op op, const char *member, const char *about)
 {
 	struct call call = { .op = op };
-	auto_js *v = client_json(a->c, &call, NULL);
+	auto_js *v = client_json(&a->c, &call, NULL);
 	js_each (item, js_get(v, member))
 		emit_named(a, item, js_str(js_get(item, about), ""));
 }
@@ -92,26 +92,24 @@ static void ask(struct ask *a, enum arg_kind kind)
 {
 	static const struct list_filter all = { 0 };
 	struct err err = ERR_INIT;
-	struct client c;
-	if (cli_client(a->cli, &c, &err))
+	if (cli_client(a->cli, &a->c, &err))
 		return;
-	c.no_start = true;
-	c.timeout_ms = LIMIT_MS;
-	a->c = &c;
+	a->c.no_start = true;
+	a->c.timeout_ms = LIMIT_MS;
 	int rc = 0;
 	if (kind == ARG_COPY && strchr(a->typed, ':'))
 		emit_files(a);
 	else if (kind == ARG_COPY)
-		rc = pages_each(&c, &all, emit_side, a, &err);
+		rc = pages_each(&a->c, &all, emit_side, a, &err);
 	else if (kind == ARG_SANDBOX)
-		rc = pages_each(&c, &all, emit_sandbox, a, &err);
+		rc = pages_each(&a->c, &all, emit_sandbox, a, &err);
 	else if (kind == ARG_IMAGE)
 		emit_list(a, SBX_OP_LIST_IMAGES, "images", "state");
 	else if (kind == ARG_KEY)
 		emit_list(a, SBX_OP_LIST_KEYS, "keys", "id");
 	if (rc)
 		buf_clear(a->out);
-	client_close(&c);
+	client_close(&a->c);
 }
 
 /* The child: a group of its own, so that whatever an endpoint starts ends with it; silent and without input. */

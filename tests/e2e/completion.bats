@@ -149,7 +149,17 @@ in_every_shell() {
 		expect '' "$stderr"
 	done
 	[ ! -e "$home/sbxd.sock" ]
-	# a host that does not answer holds nobody up
+	# one that listens and never answers, or a host that is not there, holds nobody up
+	mkdir "$home"
+	python3 -c 'import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(30)' \
+		"$home/sbxd.sock" 3>&- 4>&- &
+	local mute=$!
+	wait_until 5 test -S "$home/sbxd.sock"
+	SBX_HOME=$home run --separate-stderr within 1000 sbx __complete exec ''
+	kill "$mute"
+	expect_status 0
+	expect ':' "$output"
+	expect '' "$stderr"
 	run --separate-stderr within 1000 sbx __complete --host http://198.51.100.1:81 exec ''
 	expect_status 0
 	expect '' "$stderr"
