@@ -77,7 +77,7 @@ LINT_C := $(sort $(call src,cli cli/api cli/man cli/cmd cli/render cli/term cli/
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \
-	$(sort $(wildcard tests/*/*.bats tests/*/*.bash)) .ci/run
+	$(sort $(wildcard tests/*/*.bats tests/*/*.bash completions/*.bash)) .ci/run
 TIDY := $(patsubst %.c,build/lint/%.tidy,$(LINT_C))
 HEAD := $(patsubst %.h,build/lint/%.head,$(LINT_H))
 
