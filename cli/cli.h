@@ -69,7 +69,8 @@ struct command {
 	const struct opt *options; /* or NULL */
 	size_t options_size;	   /* of the struct that they fill */
 	size_t min_args, max_args;
-	int command_after; /* see struct opt_parse; NO_COMMAND */
+	int command_after;    /* see struct opt_parse; NO_COMMAND */
+	bool hidden;	      /* not listed: for programs */
 	enum arg_kind args; /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };

@@ -72,5 +72,5 @@ bool command_is_first(size_t i)
 		if (same(commands[k]->group, commands[i]->group))
 			return false;
 	}
-	return true;
+	return !commands[i]->hidden;
 }

@@ -17,7 +17,7 @@ bool command_is_group(const char *word);
 bool command_in_group(const struct command *c, const char *group);
 /* By name or alias; group is NULL for a command that stands alone. NULL when there is none. */
 const struct command *command_find(const char *group, const char *name);
-/* Is it the first of its group, or of none? */
+/* Is it listed, and the first of its group or of none? */
 bool command_is_first(size_t i);
 
 #endif

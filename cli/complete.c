@@ -371,7 +371,7 @@ static void complete_contract(struct state *s, const struct contract *c, size_t 
 static void put_group(struct state *s, const char *group)
 {
 	for (size_t i = 0; i < command_count; i++) {
-		if (command_in_group(commands[i], group))
+		if (command_in_group(commands[i], group) && !commands[i]->hidden)
 			put(s, commands[i]->name, commands[i]->summary);
 	}
 }
@@ -381,7 +381,7 @@ static void put_group_name(struct state *s, const char *group)
 {
 	auto_buf about = BUF_INIT;
 	for (size_t i = 0; i < command_count; i++) {
-		if (command_in_group(commands[i], group))
+		if (command_in_group(commands[i], group) && !commands[i]->hidden)
 			buf_fmt(&about, "%s%s", about.len ? ", " : "", commands[i]->name);
 	}
 	put(s, group, about.p);
@@ -390,7 +390,7 @@ static void put_group_name(struct state *s, const char *group)
 static void put_commands(struct state *s)
 {
 	for (size_t i = 0; i < command_count; i++) {
-		if (!commands[i]->group)
+		if (!commands[i]->group && !commands[i]->hidden)
 			put(s, commands[i]->name, commands[i]->summary);
 		else if (command_is_first(i))
 			put_group_name(s, commands[i]->group);

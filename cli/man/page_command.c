@@ -11,7 +11,7 @@
 static bool together(size_t i, size_t k)
 {
 	const char *a = commands[i]->group, *b = commands[k]->group;
-	return i == k || (a && b && strcmp(a, b) == 0);
+	return i == k || (a && b && strcmp(a, b) == 0 && !commands[k]->hidden);
 }
 
 char *page_command_name(size_t i)

@@ -17,6 +17,8 @@ static void put_commands(struct buf *out)
 	buf_str(out, ".Bl -tag -width Ds\n");
 	for (size_t i = 0; i < command_count; i++) {
 		auto_free char *page = page_command_name(i);
+		if (commands[i]->hidden)
+			continue;
 		buf_fmt(out, ".It Ic sbx%s%s %s\n", commands[i]->group ? " " : "", commands[i]->group ? commands[i]->group : "",
 			commands[i]->name);
 		auto_free char *summary = mem_printf("%s.", commands[i]->summary);
