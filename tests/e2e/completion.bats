@@ -22,8 +22,8 @@ teardown() {
 
 # ---- a shell in a window ----
 
-start() { # start SHELL: a shell without the machine's own settings, completion loaded, in $WORK/dir
-	local command
+start() { # start SHELL [LOAD]: a shell without the machine's own settings, in $WORK/dir; LOAD is the command that loads completion
+	local command load
 	case $1 in
 	bash) command="bash --norc --noprofile -i" ;;
 	zsh) command="zsh -f -i" ;;
@@ -32,10 +32,20 @@ start() { # start SHELL: a shell without the machine's own settings, completion 
 	tmux -L sbx -f /dev/null new-session -d -s w -x 140 -y 50 -c "$WORK/dir" \
 		"env HOME=$WORK/home HISTFILE= PS1='host\$ ' $command" 3>&- 4>&-
 	case $1 in
-	bash) enter "bind 'set bell-style none'; bind 'set completion-query-items 1000'; bind 'set page-completions off'; source <(sbx completion bash)" ;;
-	zsh) enter "PS1='host\$ '; unsetopt beep; autoload -U compinit; compinit -u -D; source <(sbx completion zsh)" ;;
-	fish) enter "function fish_prompt; printf 'host\$ '; end; set -g fish_greeting; set -g fish_autosuggestion_enabled 0; sbx completion fish | source" ;;
+	bash)
+		load=${2:-'source <(sbx completion bash)'}
+		enter "bind 'set bell-style none'; bind 'set completion-query-items 1000'; bind 'set page-completions off'"
+		;;
+	zsh)
+		load=${2:-'autoload -U compinit; compinit -u -D; source <(sbx completion zsh)'}
+		enter "PS1='host\$ '; unsetopt beep"
+		;;
+	fish)
+		load=${2:-'sbx completion fish | source'}
+		enter "function fish_prompt; printf 'host\$ '; end; set -g fish_autosuggestion_enabled 0"
+		;;
 	esac
+	enter "$load"
 	enter "clear; echo rea''dy"
 	await '^ready'
 }
@@ -138,6 +148,21 @@ in_every_shell() {
 	becomes 'sbx key rm my' 'sbx key rm my-ci-key '
 	tab 'sbx image ' 2
 	await '\(List images\)'
+}
+
+@test "the shells find the scripts where install puts them" {
+	local share=$WORK/root/share shell
+	make -C "$TOP" --no-print-directory install DESTDIR="$WORK" PREFIX=/root >/dev/null
+	for shell in bash zsh fish; do
+		case $shell in
+		bash) start bash "export XDG_DATA_DIRS=$share; source /usr/share/bash-completion/bash_completion" ;;
+		zsh) start zsh "fpath=($share/zsh/site-functions \$fpath); autoload -U compinit; compinit -u -D" ;;
+		fish) start fish "set -p fish_complete_path $share/fish/vendor_completions.d" ;;
+		esac
+		becomes 'sbx wr' 'sbx wrenn '
+		becomes 'sbx cp demo:/et' 'sbx cp demo:/etc/'
+		tmux -L sbx kill-server
+	done
 }
 
 @test "the answer is quick, says nothing on stderr and starts no daemon" {
