@@ -12,24 +12,26 @@ setup_file() {
 	echo '{}' >"$WORK/dir/odd name.json"
 	touch "$WORK/dir/zebra.txt"
 }
-teardown_file() {
-	tmux -L sbx kill-server 2>/dev/null || true
-	e2e_down
-}
-teardown() {
-	tmux -L sbx kill-server 2>/dev/null || true
-}
+teardown_file() { e2e_down; }
+teardown() { stop; }
+
+STARTS=0
 
 # ---- a shell in a window ----
 
+# A server for each shell: one that is ending would take the next shell with it.
+window() { tmux -L "sbx-$BATS_TEST_NUMBER-$STARTS" "$@"; }
+stop() { window kill-server 2>/dev/null || true; }
+
 start() { # start SHELL [LOAD]: a shell without the machine's own settings, in $WORK/dir; LOAD is the command that loads completion
 	local command load
+	STARTS=$((STARTS + 1))
 	case $1 in
 	bash) command="bash --norc --noprofile -i" ;;
 	zsh) command="zsh -f -i" ;;
 	fish) command="fish --no-config -i" ;;
 	esac
-	tmux -L sbx -f /dev/null new-session -d -s w -x 140 -y 50 -c "$WORK/dir" \
+	window -f /dev/null new-session -d -s w -x 140 -y 50 -c "$WORK/dir" \
 		"env HOME=$WORK/home HISTFILE= PS1='host\$ ' $command" 3>&- 4>&-
 	case $1 in
 	bash)
@@ -50,26 +52,26 @@ start() { # start SHELL [LOAD]: a shell without the machine's own settings, in $
 	await '^ready'
 }
 enter() {
-	tmux -L sbx send-keys -t w -l "$1"
-	tmux -L sbx send-keys -t w Enter
+	window send-keys -t w -l "$1"
+	window send-keys -t w Enter
 }
-screen() { tmux -L sbx capture-pane -p -J -t w; }
+screen() { window capture-pane -p -J -t w; }
 shows() { screen | grep -qE -- "$1"; }
 await() {
 	wait_until 10 shows "$1" || fail "no '$1' on the screen:
 $(screen)"
 }
 fresh() { # an empty line on an empty screen
-	tmux -L sbx send-keys -t w C-c
+	window send-keys -t w C-c
 	enter "clear; echo rea''dy"
 	await '^ready'
 }
 tab() { # tab TEXT [TIMES]
 	fresh
-	tmux -L sbx send-keys -t w -l "$1"
+	window send-keys -t w -l "$1"
 	await "host. $(escaped "${1% }")"
-	tmux -L sbx send-keys -t w Tab
-	[ "${2:-1}" -eq 1 ] || tmux -L sbx send-keys -t w Tab
+	window send-keys -t w Tab
+	[ "${2:-1}" -eq 1 ] || window send-keys -t w Tab
 }
 escaped() { printf %s "$1" | sed 's/[][\\.*^$+?(){}|]/\\&/g'; }
 
@@ -77,7 +79,7 @@ escaped() { printf %s "$1" | sed 's/[][\\.*^$+?(){}|]/\\&/g'; }
 becomes() {
 	tab "$1"
 	await "host. $(escaped "${2% }")"
-	tmux -L sbx send-keys -t w -l X
+	window send-keys -t w -l X
 	await "host. $(escaped "$2")X"
 }
 # offers TEXT WORD...: all of them are shown after two tabs.
@@ -128,7 +130,7 @@ in_every_shell() {
 	enter "COMP_WORDBREAKS=\${COMP_WORDBREAKS//[:=]/}"
 	becomes 'sbx cp demo:/et' 'sbx cp demo:/etc/'
 	becomes 'sbx ls --state=run' 'sbx ls --state=running '
-	tmux -L sbx kill-server
+	stop
 	start bash
 	enter "source /usr/share/bash-completion/bash_completion; source <(sbx completion bash)"
 	becomes 'sbx cp demo:/et' 'sbx cp demo:/etc/'
@@ -161,7 +163,7 @@ in_every_shell() {
 		esac
 		becomes 'sbx wr' 'sbx wrenn '
 		becomes 'sbx cp demo:/et' 'sbx cp demo:/etc/'
-		tmux -L sbx kill-server
+		stop
 	done
 }
 
