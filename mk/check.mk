@@ -37,7 +37,7 @@ $(FUZZ_BIN): $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $$(call link_obj,tests/fuzz/
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -fsanitize=fuzzer,address,undefined $^ $(call link_lib,tests/fuzz/$*.c) -lcjson -lm -o $@
 
-.PHONY: unit-build fuzz-build unit unit-san fuzz e2e e2e-san fault check
+.PHONY: unit-build fuzz-build unit unit-san fuzz e2e e2e-san fault conformance check
 unit-build: $(UNIT_BIN)
 fuzz-build: $(FUZZ_BIN)
 
@@ -53,6 +53,8 @@ e2e-san: ## The same with sanitized programs (not part of check)
 	+@tests/run.py e2e-san
 fault: ## Crash tests: daemon and client killed at many points
 	+@tests/run.py fault
+conformance: all ## Ask the daemon for every operation of every contract; print how many it has, and which not
+	@tests/conformance/walk.py --table
 check: deps-check ## All tests; the last line counts them
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py all unit unit-san fuzz e2e fault conformance
 
@@ -68,22 +70,30 @@ build-e2e-san:
 	$(SUBMAKE) $(SAN) all
 build-e2e build-fault build-conformance: all
 
+# Small programs that measure one thing; linked as tests are.
+MICRO_SRC := $(sort $(wildcard tests/bench/micro_*.c))
+MICRO_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(MICRO_SRC))
+$(call obj,$(MICRO_SRC)): | $(GENH)
+$(MICRO_BIN): $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $$(call link_obj,tests/bench/$$*.c)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ $(call link_lib,tests/bench/$*.c) -lcjson -lm -o $@
+
 .PHONY: bench
-bench: all ## Measure, beside the peers that are installed (see deps-bench), in one table
+bench: all $(MICRO_BIN) ## Measure, beside the peers that are installed (see deps-bench), in one table
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
+LINT_C := $(sort $(call src,cli cli/api cli/man cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \
-	$(sort $(wildcard tests/*/*.bats tests/*/*.bash)) .ci/run
+	$(sort $(wildcard tests/*/*.bats tests/*/*.bash completions/*.bash)) .ci/run
 TIDY := $(patsubst %.c,build/lint/%.tidy,$(LINT_C))
 HEAD := $(patsubst %.h,build/lint/%.head,$(LINT_H))
 
-.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules
-lint: deps-check ## clang-tidy, cppcheck, shellcheck, include layers, house rules
-	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-headers lint-cppcheck lint-tidy
+.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules lint-man
+lint: deps-check ## clang-tidy, cppcheck, shellcheck, mandoc, include layers, house rules
+	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-man lint-headers lint-cppcheck lint-tidy
 lint-tidy: $(TIDY)
 lint-headers: $(HEAD)
 
@@ -108,6 +118,9 @@ lint-cppcheck: | $(GENH)
 
 lint-shell:
 	$(call say,SHELL,scripts)shellcheck -x $(LINT_SH)
+
+lint-man: man
+	$(call say,MAN,pages)mandoc -T lint $(MAN)/man?/*
 
 lint-layers:
 	$(call say,LAYER,includes)tests/lint/layers.py

@@ -221,21 +221,18 @@ static int check_options(const struct api_flags *f, const struct call_options *o
 /* "'slug' does not match" -> "argument SLUG does not match". */
 static int check_ids(const struct api_flags *f, const struct args *ids, struct err *err)
 {
-	size_t i = 0;
-	for (const char *at = strchr(ct_s(f->c, f->op->path), '{'); at && i < ids->n; at = strchr(at + 1, '{'), i++) {
-		auto_free char *name = mem_strndup(at + 1, strcspn(at + 1, "}"));
-		const struct ct_param *p = ct_find_param(f->c, f->op, CT_IN_PATH, name);
+	for (size_t i = 0; i < ids->n; i++) {
+		auto_buf shown = BUF_INIT;
 		struct err why = ERR_INIT;
+		const struct ct_param *p = describe_id(&shown, f->c, f->op, i);
 		if (!p)
 			continue;
-		auto_buf shown = BUF_INIT;
-		describe_id(&shown, f->c, p);
 		/* on its way it would be taken for a folder: DELETE /vms/.. is DELETE / */
 		if (!p->rest && (strcmp(ids->v[i], ".") == 0 || strcmp(ids->v[i], "..") == 0))
 			return err_set(err, ERR_USAGE, "argument %s must not be '%s'", shown.p, ids->v[i]);
 		if (ct_validate_text(f->c, p, ids->v[i], &why) == 0)
 			continue;
-		size_t n = strlen(name) + 2;
+		size_t n = strlen(ct_s(f->c, p->name)) + 2;
 		return err_set(err, ERR_USAGE, "argument %s%s", shown.p, strlen(why.msg) >= n ? why.msg + n : why.msg);
 	}
 	return 0;

@@ -1,8 +1,8 @@
 /*
  * router: which operation of which contract takes a request. All contracts share one port, so all share one router.
  *
- * The paths become a deterministic automaton over path segments, made once at start (six contracts, 254 operations: under
- * 0.1 ms): finding an operation costs one step a segment, whatever the paths look like, and never goes back. Static segments win
+ * The paths become a deterministic automaton over path segments, made once at start (six contracts, 253 operations:
+ * 0.4 ms): finding an operation costs one step a segment, whatever the paths look like, and never goes back. Static segments win
  * over parameters, the earlier in the path the stronger; where the stronger path lacks the method, the next one is asked.
  * Segments are split first and decoded then, so %2F stays inside one.
  *

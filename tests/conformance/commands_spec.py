@@ -75,6 +75,9 @@ class Schema:
             node = {**only.node, **{k: v for k, v in node.items() if k not in ("oneOf", "anyOf")}}
             self.types, kept, self.nullable = self.types or only.types, only.kept, True
             self.conditions = only.conditions
+        names = (doc.resolve(node.get("propertyNames") or {})).get("enum")
+        if names and isinstance(node.get("additionalProperties"), dict):  # a map of known keys is an object
+            node = {**node, "properties": {**dict.fromkeys(names, node["additionalProperties"]), **node.get("properties", {})}}
         self.kept, self.node = kept, node
         self.key = json.dumps([self.nullable, node], sort_keys=True, default=str)
 
@@ -183,8 +186,7 @@ def value_of(s, full, pick=0, seed=0, inside=()):
 
 def object_of(s, full, pick, seed, inside):
     if s.is_map:
-        names = Schema(s.doc, s.get("propertyNames") or {}).enum or [f"K{i}.a" for i in (1, 2)]
-        return {k: value_of(s.values, full, pick, seed + i, (*inside, s.key)) for i, k in enumerate(names[:2])} if full else {}
+        return {f"K{i}.a": value_of(s.values, full, pick, seed + i, (*inside, s.key)) for i in (1, 2)} if full else {}
     out, needed = {}, set(s.get("required", [])) | set(s.conditions[0] if s.conditions else [])
     if s.kept:
         out = value_of(s.alternatives[pick % len(s.kept)], full, pick, seed, (*inside, s.key))
