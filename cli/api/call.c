@@ -377,7 +377,7 @@ static void tell(const struct cli *cli, const struct call_options *o, const stru
 	if (!o->verbose)
 		return;
 	if (status == 0)
-		cli_warn(cli, "%s %s %s%s", p->rq.method, p->target.ep.shown, p->target.ep.base_path, p->path.p);
+		cli_warn(cli, "%s %s%s at %s", p->rq.method, p->target.ep.base_path, p->path.p, p->target.ep.shown);
 	else
 		cli_warn(cli, "status %d", status);
 }
@@ -391,6 +391,22 @@ static bool expected(const struct api_flags *f, int status)
 			return true;
 	}
 	return false;
+}
+
+/* Where a redirection that is the answer leads (a login page, say): for whoever called to go on there. */
+static int redirected(struct cli *cli, const struct api_flags *f, struct client *c, struct err *err)
+{
+	auto_buf text = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &text);
+	jw_obj(&w);
+	jw_kstr(&w, "location", c->head.location);
+	jw_obj_end(&w);
+	auto_js *doc = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
+	if (!doc)
+		return -1;
+	answer_print(cli, f->c, f->op, c->head.status, doc);
+	return 0;
 }
 
 static int exchange(struct cli *cli, const struct api_flags *f, const struct call_options *o, struct pending *p, struct client *c,
@@ -409,6 +425,8 @@ static int exchange(struct cli *cli, const struct api_flags *f, const struct cal
 		err_set(err, ERR_PROTOCOL, "%s answered with status %d: what was asked for is elsewhere", c->who, c->head.status);
 		return err_hint(err, "is the address right? --base-url gives another");
 	}
+	if (rc == 0 && *c->head.location && c->head.status >= 300)
+		return redirected(cli, f, c, err);
 	return rc ? rc : receive(cli, f, o, c, err);
 }
 
