@@ -23,13 +23,14 @@
 
 /* clang-format off */
 #define COMMON_ROWS \
-	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is standard input", \
+	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is stdin", \
 		.off = offsetof(struct call_options, input) }, \
 	{ .kind = OPT_LIST, .name = "null", .arg = "OPTION", .help = "send null for this option, repeatable", \
 		.off = offsetof(struct call_options, nulls) }, \
 	{ .kind = OPT_STR, .name = "output-file", .arg = "FILE", .help = "write the answer there as it comes", \
 		.off = offsetof(struct call_options, output_file) }, \
-	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", .off = offsetof(struct call_options, base_url) }, \
+	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", \
+		.off = offsetof(struct call_options, base_url) }, \
 	{ .kind = OPT_BOOL, .letter = 'v', .name = "verbose", .help = "show method, address and status on standard error", \
 		.off = offsetof(struct call_options, verbose) }
 /* clang-format on */
@@ -238,8 +239,8 @@ static int check_ids(const struct api_flags *f, const struct args *ids, struct e
 	return 0;
 }
 
-static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids, struct pending *p,
-	struct err *err)
+static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids,
+	struct pending *p, struct err *err)
 {
 	bool raw = sends_raw(f);
 	uint32_t index = (uint32_t)(f->op - f->c->ops);
