@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 OUT = "build/check"
 SAN_BUILD = "build/san-address-undefined"
 FUZZ_BUILD = "build/san-fuzzer-no-link-address-undefined"
-FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "15"))
 SAN_ENV = {
     "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
