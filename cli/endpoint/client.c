@@ -19,7 +19,9 @@
 
 void client_init(struct client *c, const struct endpoint *ep)
 {
-	*c = (struct client){ .ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS, .who = "the daemon", .again = BUF_INIT };
+	*c = (struct client){
+		.ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS, .who = "the daemon", .again = BUF_INIT
+	};
 }
 
 static void drop_connection(struct client *c)
