@@ -1,0 +1,34 @@
+/*
+ * remote: moving what one store has and another wants, as a stream of records that is checked object by object; independent of how it
+ * travels (HTTP in cli/ and daemon/). reference/DESIGN.md "The store".
+ *
+ * The sender walks from the wanted trees and stays out of what the receiver has: it asks in rounds (remote_ask: "which of these ids do you
+ * have?"), whole subtrees at a time. The stream: "SBXPACK1", then records {kind u8, plain length u32 LE, stored length u32 LE, flags u8, hash 32 bytes, bytes},
+ * then an end record (kind 0, hash of all hashes in order). Resumable: whatever arrived whole is kept, so the next round asks for less.
+ */
+#ifndef SBX_STORE_REMOTE_H
+#define SBX_STORE_REMOTE_H
+
+#include "shared/store/tree.h"
+
+/* Does the other side have these? have[i] is set. 0 or -1. */
+typedef int remote_ask_fn(void *arg, const struct hash *ids, size_t n, bool *have, struct err *err);
+typedef int remote_write_fn(void *arg, const void *data, size_t n, struct err *err);
+
+struct remote_counts {
+	uint64_t objects, bytes /* of the stream */;
+};
+/* Write what `roots` lead to and the other side has not. */
+int remote_send(struct store *s, const struct hash *roots, size_t n, remote_ask_fn *ask, remote_write_fn *write, void *arg,
+	struct remote_counts *out, struct err *err);
+
+/* Feed a stream in pieces; objects are checked by hash and put into a write that the receiver begins and ends itself (checkpoints every
+ * 64 MiB). PROTOCOL or INVALID for a bad stream; what was whole before stays. */
+struct remote_receiver;
+struct remote_receiver *remote_receiver_new(struct store *s, struct err *err);
+int remote_receiver_add(struct remote_receiver *r, const void *data, size_t n, struct err *err);
+/* The stream is over: PROTOCOL when it was cut. Then all objects are durable. */
+int remote_receiver_end(struct remote_receiver *r, struct remote_counts *out, struct err *err);
+void remote_receiver_free(struct remote_receiver *r);
+
+#endif
