@@ -10,6 +10,7 @@
 
 #include "cli/api/api.h"
 #include "cli/cli.h"
+#include "cli/endpoint/carrier.h"
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -30,7 +31,14 @@ static const struct command *const commands[] = {
 	&cmd_key_create,
 	&cmd_key_ls,
 	&cmd_key_rm,
+	&cmd_context_add,
+	&cmd_context_use,
 	&cmd_context_ls,
+	&cmd_context_inspect,
+	&cmd_context_rm,
+	&cmd_config_view,
+	&cmd_config_path,
+	&cmd_dial_stdio,
 	&cmd_api,
 	&cmd_up,
 	&cmd_down,
@@ -72,7 +80,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 		names[n] = api_at(n)->name;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct command *c = commands[i];
-		if (group && !same(c->group, group))
+		if (c->hidden || (group && !same(c->group, group)))
 			continue;
 		names[n++] = !group && c->group ? c->group : c->name;
 		if (c->alias && (group || !c->group))
@@ -221,7 +229,7 @@ int main(int argc, char **argv)
 {
 	if (hold_standard_streams() || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return 1;
-	struct cli cli = { .out = BUF_INIT };
+	struct cli cli = { .out = BUF_INIT, .secret = BUF_INIT };
 	struct err err = ERR_INIT;
 	int rc = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0), &err);
 	struct err flush = ERR_INIT;
@@ -235,7 +243,10 @@ int main(int argc, char **argv)
 			cli_error(&cli, &err);
 		rc = err.sys == EINTR ? 128 + SIGINT : err.code == ERR_USAGE ? EXIT_USAGE : 1;
 	}
+	carrier_wait_all();
 	endpoint_free(&cli.endpoint);
+	config_free(cli.config);
+	buf_free(&cli.secret);
 	buf_free(&cli.out);
 	return rc;
 }

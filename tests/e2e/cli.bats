@@ -35,11 +35,20 @@ usage() {
 	usage inspect
 	usage logs
 	usage pty
-	usage key
 	usage key nosuch
 	usage image nosuch
 	usage run
 	usage exec --timeout abc demo -- true
+}
+
+@test "a group without a verb shows its help on stdout" {
+	for group in key image wrenn 'wrenn capsule' mcp-v8; do
+		# shellcheck disable=SC2086 # two words
+		run --separate-stderr sbx $group
+		expect_status 0
+		[[ $output == *Usage:* ]] || fail "no help for $group"
+		expect '' "$stderr"
+	done
 }
 
 @test "errors begin with the command and say what to do" {
