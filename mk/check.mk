@@ -37,7 +37,7 @@ $(FUZZ_BIN): $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $$(call link_obj,tests/fuzz/
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -fsanitize=fuzzer,address,undefined $^ $(call link_lib,tests/fuzz/$*.c) -lcjson -lm -o $@
 
-.PHONY: unit-build fuzz-build unit unit-san fuzz e2e e2e-san fault check
+.PHONY: unit-build fuzz-build unit unit-san fuzz e2e e2e-san fault conformance check
 unit-build: $(UNIT_BIN)
 fuzz-build: $(FUZZ_BIN)
 
@@ -53,6 +53,8 @@ e2e-san: ## The same with sanitized programs (not part of check)
 	+@tests/run.py e2e-san
 fault: ## Crash tests: daemon and client killed at many points
 	+@tests/run.py fault
+conformance: all ## Ask the daemon for every operation of every contract; print how many it has, and which not
+	@tests/conformance/walk.py --table
 check: deps-check ## All tests; the last line counts them
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py all unit unit-san fuzz e2e fault conformance
 

@@ -66,6 +66,13 @@ def bats_jobs(suite, folder, limit, env=None):
     return [Job(suite, os.path.basename(f)[:-5], ["bats", "--tap", f], "bats", limit, env) for f in files]
 
 
+def conformance_jobs():
+    """The walk has a daemon in a home of its own, which is swept as that of a bats file."""
+    scripts = [("contracts", "tap"), ("walk", "bats")]
+    return [Job("conformance", name, [sys.executable, f"tests/conformance/{name}.py"], kind, 120) for name, kind in scripts] + \
+        bats_jobs("conformance", "tests/conformance", 400)
+
+
 SUITES = {
     "all": lambda: [],
     "unit": lambda: unit_jobs("unit", "build", {}) + [Job("unit", "net_reach", [sys.executable, "tests/unit/net_reach.py"])],
@@ -76,7 +83,7 @@ SUITES = {
     "e2e-san": lambda: bats_jobs("e2e-san", "tests/e2e", 600, {"SBX_BIN": os.path.abspath(f"{SAN_BUILD}/bin"), "LSAN_OPTIONS": "exitcode=0",
                                                               **SAN_ENV}),
     "fault": lambda: bats_jobs("fault", "tests/fault", 400),
-    "conformance": lambda: bats_jobs("conformance", "tests/conformance", 400),
+    "conformance": conformance_jobs,
 }
 
 

@@ -209,7 +209,10 @@ static bool below(const struct writer *w, const struct api_flag *flag, const str
 {
 	if (flag->place != FLAG_BODY || flag->from_file || flag->depth <= depth || !(given(w->f, flag) || is_null(w, flag)))
 		return false;
-	return depth == 0 || memcmp(flag->path, path, depth * sizeof(*path)) == 0;
+	for (unsigned d = 0; d < depth; d++)
+		if (flag->path[d] != path[d])
+			return false;
+	return true;
 }
 
 /* Does a flag say something about this member? */

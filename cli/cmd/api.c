@@ -93,22 +93,24 @@ static int show(struct cli *cli, struct client *c, struct err *err)
 	return 0;
 }
 
-static int call(struct cli *cli, const struct options *o, struct client *c, struct request *rq, struct err *err)
+static int call(struct cli *cli, const struct options *o, struct client *c, const char *method, const char *path,
+	struct err *err)
 {
+	struct request rq = { .method = method, .target = path, .length = -1 };
 	struct kv headers[HEADERS_MAX + 1] = { { "X-API-Key", c->ep->api_key } };
 	char *kept[HEADERS_MAX] = { NULL };
 	auto_buf body = BUF_INIT;
 	int rc = read_headers(o, headers + 1, kept, err);
 	if (rc == 0 && o->input)
 		rc = body_read(o->input, BODY_MAX, &body, err);
-	rq->headers = headers;
-	rq->header_count = o->headers.n + 1;
+	rq.headers = headers;
+	rq.header_count = o->headers.n + 1;
 	if (o->input || o->type) {
-		rq->media = o->type ? o->type : "application/json";
-		rq->body = &body;
+		rq.media = o->type ? o->type : "application/json";
+		rq.body = &body;
 	}
 	if (rc == 0)
-		rc = client_request(c, rq, err) || client_head(c, err) ? -1 : 0;
+		rc = client_request(c, &rq, err) || client_head(c, err) ? -1 : 0;
 	if (o->include && c->head.status)
 		cli_warn(cli, "status %d", c->head.status);
 	if (rc == 0)
@@ -138,8 +140,7 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	if (o->base_url ? endpoint_resolve(o->base_url, cli->globals.api_key, &given, err) : cli_endpoint(cli, err))
 		return -1;
 	client_init(&c, o->base_url ? &given : &cli->endpoint);
-	struct request rq = { .method = method, .target = args->v[1], .length = -1 };
-	int rc = call(cli, o, &c, &rq, err);
+	int rc = call(cli, o, &c, method, args->v[1], err);
 	client_close(&c);
 	endpoint_free(&given);
 	return rc;

@@ -112,6 +112,23 @@ static const char *param_value(struct http_req *r, const struct ct_param *p, con
 	return pair ? pair->value : NULL;
 }
 
+/* A list that was joined (see repeat) is checked item by item, as ct_validate_text wants it. */
+static int check_value(struct http_req *r, const struct ct_param *p, const char *value, struct err *err)
+{
+	const struct contract *c = r->d->contract;
+	if (p->in != CT_IN_QUERY || !p->explode || c->schemas[p->schema].type != CT_ARRAY)
+		return ct_validate_text(c, p, value, err);
+	for (;;) {
+		size_t n = strcspn(value, ",");
+		auto_free char *item = mem_strndup(value, n);
+		if (ct_validate_text(c, p, item, err) != 0)
+			return -1;
+		if (value[n] == '\0')
+			return 0;
+		value += n + 1;
+	}
+}
+
 int params_check(struct http_req *r, struct err *err)
 {
 	const struct contract *c = r->d->contract;
@@ -125,7 +142,7 @@ int params_check(struct http_req *r, struct err *err)
 		char *def = NULL;
 		if (value && p->in == CT_IN_PATH && !check_utf8(value, strlen(value)))
 			return err_set(err, ERR_INVALID, "'%s' is not valid UTF-8", name);
-		if (value && ct_validate_text(c, p, value, err) != 0)
+		if (value && check_value(r, p, value, err) != 0)
 			return -1;
 		if (!value && p->required && p->in != CT_IN_COOKIE)
 			return err_set(err, ERR_INVALID, "'%s' is required", name);

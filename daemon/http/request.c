@@ -187,7 +187,8 @@ static const char *scheme_key(struct http_req *r)
 	const struct contract *c = r->d->contract;
 	for (uint32_t i = 0; i < r->op->security_count; i++) {
 		const struct ct_scheme *s = &c->schemes[c->index_pool[r->op->security + i] & ~CT_SCHEME_AND];
-		const char *key = s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
+		const char *key =
+			s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
 		if (key)
 			return key;
 	}
@@ -237,9 +238,11 @@ static int authorize(struct http_req *r, struct err *err)
 
 /* ---- the body ---- */
 
-static bool takes(enum ct_body kind, const char *given)
+static bool takes(const struct contract *c, const struct ct_content *content, const char *given)
 {
-	switch (kind) {
+	if (strcmp(ct_s(c, content->media), "*/*") == 0)
+		return true;
+	switch ((enum ct_body)content->kind) {
 	case CT_BODY_NONE:
 		return true;
 	case CT_BODY_JSON:
@@ -265,7 +268,7 @@ static bool pick_content(struct http_req *r)
 		return true;
 	for (uint32_t i = 0; i < 2 * n; i++) {
 		r->content = &all[i % n];
-		if (i < n ? check_media(given, ct_s(c, r->content->media)) : takes(r->content->kind, given))
+		if (i < n ? check_media(given, ct_s(c, r->content->media)) : takes(c, r->content, given))
 			return true;
 	}
 	return false;

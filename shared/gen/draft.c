@@ -11,7 +11,8 @@ static const char *const schema_keys[] = { "$ref", "allOf", "oneOf", "anyOf", "t
 	"enum", "const", "nullable", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
 	"maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "properties", "required",
 	"additionalProperties", "propertyNames", "items", "readOnly", "writeOnly", "deprecated", "example", "examples",
-	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", "x-sbx-columns", "x-sbx-short", NULL };
+	"externalDocs", "discriminator", "xml", "contentMediaType", "contentEncoding", "$comment", "x-sbx-secret", "x-sbx-columns",
+	"x-sbx-short", NULL };
 
 void draft_init(struct draft *d)
 {
@@ -27,6 +28,19 @@ void draft_free(struct draft *d)
 	vec_free(&d->required);
 }
 
+/* A member; one of this name that is there gets the schema. */
+static void add_field(struct draft *d, struct ct_field f)
+{
+	uint32_t i = 0;
+
+	while (i < d->fields.n && d->fields.p[i].name != f.name)
+		i++;
+	if (i < d->fields.n)
+		d->fields.p[i].schema = f.schema;
+	else
+		vec_add(&d->fields, f);
+}
+
 static int read_properties(struct model *m, struct yt_node *node, struct draft *d)
 {
 	struct yt_node *props;
@@ -39,13 +53,7 @@ static int read_properties(struct model *m, struct yt_node *node, struct draft *
 			return yt_error(m->doc, p, m->err, "a property needs a name");
 		if (model_schema(m, p, &f.schema) != 0)
 			return -1;
-		uint32_t i = 0;
-		while (i < d->fields.n && d->fields.p[i].name != f.name)
-			i++;
-		if (i < d->fields.n)
-			d->fields.p[i].schema = f.schema;
-		else
-			vec_add(&d->fields, f);
+		add_field(d, f);
 	}
 	return 0;
 }
@@ -61,6 +69,31 @@ static int read_required(struct model *m, struct yt_node *node, struct draft *d)
 		if (!name || *name == '\0')
 			return yt_error(m->doc, r, m->err, "must be the name of a property");
 		vec_add(&d->required, ((struct draft_required){ .name = model_str(m, name), .at = r }));
+	}
+	return 0;
+}
+
+/* propertyNames with a list: a map of these names only, which is an object with them as its members. */
+static int read_names(struct model *m, struct yt_node *node, struct draft *d)
+{
+	static const char *const keys[] = { "type", "enum", NULL };
+	struct yt_node *names = yt_get(node, "propertyNames");
+	struct yt_node *list;
+
+	if (!names)
+		return 0;
+	if (model_check_keys(m, names, keys, "propertyNames") != 0 || model_member(m, names, "enum", YT_SEQ, &list) != 0)
+		return -1;
+	if (list && (!(d->s.flags & CT_MAP) || d->s.items == CT_NONE))
+		return yt_error(m->doc, names, m->err, "a list of names needs additionalProperties with a schema");
+	for (struct yt_node *n = list ? list->first : NULL; n; n = n->next) {
+		if (!yt_str(n) || *yt_str(n) == '\0')
+			return yt_error(m->doc, n, m->err, "must be a string");
+		add_field(d, (struct ct_field){ .name = model_str(m, yt_str(n)), .schema = d->s.items });
+	}
+	if (list) {
+		d->s.flags = (uint16_t)((d->s.flags & ~CT_MAP) | CT_CLOSED);
+		d->s.items = CT_NONE;
 	}
 	return 0;
 }
@@ -218,7 +251,7 @@ int draft_read(struct model *m, struct yt_node *node, struct draft *d, unsigned 
 		return -1;
 	if (read_alternatives(m, node, d, "oneOf", hops) != 0 || read_alternatives(m, node, d, "anyOf", hops) != 0)
 		return -1;
-	if (read_properties(m, node, d) != 0 || read_items(m, node, d) != 0)
+	if (read_properties(m, node, d) != 0 || read_items(m, node, d) != 0 || read_names(m, node, d) != 0)
 		return -1;
 	return read_required(m, node, d);
 }

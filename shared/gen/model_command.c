@@ -94,12 +94,6 @@ int model_commands(struct model *m)
 {
 	for (uint32_t i = 0; i < m->ops.n; i++) {
 		struct ct_op *op = &m->ops.p[i];
-		if (op->verb && taken(m, op))
-			return err_set(m->err, ERR_INVALID, "%s:1: x-sbx-command: '%s %s' is there twice", yt_file(m->doc),
-				model_s(m, op->noun), model_s(m, op->verb));
-	}
-	for (uint32_t i = 0; i < m->ops.n; i++) {
-		struct ct_op *op = &m->ops.p[i];
 		if (op->verb)
 			continue;
 		auto_free char *path = mem_strdup(model_s(m, op->path) + strlen(model_s(m, m->base_path)));

@@ -38,7 +38,9 @@ static int read_as(struct model *m, struct yt_node *n, uint8_t *out)
 static int read_kind(struct model *m, struct yt_node *n)
 {
 	static const char *const keys[] = { "status", "code", "message", "as", NULL };
-	struct ct_fault f = { .kind = model_str(m, n->key), .code = model_text(m, n, "code"), .message = model_text(m, n, "message") };
+	struct ct_fault f = {
+		.kind = model_str(m, n->key), .code = model_text(m, n, "code"), .message = model_text(m, n, "message")
+	};
 	int64_t status = 0;
 
 	if (!is_kind(n->key))
@@ -56,8 +58,14 @@ static int read_kind(struct model *m, struct yt_node *n)
 /* A member is left out by cutting back to the comma before it: so what may be empty comes after something that may not. */
 static int check_shape(struct model *m, const struct yt_node *n) // NOLINT(misc-no-recursion): YT_LIMITS_DEFAULT.depth
 {
+	static const char *const words[] = { "$code", "$message", "$hint", "$status" };
 	const char *text = yt_str(n);
+	bool known = !text || *text != '$';
 
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		known = known || strcmp(text, words[i]) == 0;
+	if (!known)
+		return yt_error(m->doc, n, m->err, "'%s' is none of $code, $message, $hint, $status", text);
 	if (text && strcmp(text, "$hint") == 0 && n->parent->first == n)
 		return yt_error(m->doc, n, m->err, "'$hint' must not come first");
 	for (const struct yt_node *c = n->first; c; c = c->next) {

@@ -323,6 +323,11 @@ static int read_command(struct model *m, struct yt_node *node, struct ct_op *op)
 	auto_free char *noun = mem_strndup(text, (size_t)(space - text));
 	op->noun = model_str(m, noun);
 	op->verb = model_str(m, space + 1);
+	for (uint32_t i = 0; i < m->ops.n; i++) { /* those that are derived come later and make way */
+		const struct ct_op *o = &m->ops.p[i];
+		if (o->noun == op->noun && o->verb == op->verb)
+			return yt_error(m->doc, at, m->err, "'%s' is the command of '%s' already", text, model_s(m, o->id));
+	}
 	return 0;
 }
 
@@ -332,8 +337,7 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 		const char *key;
 		unsigned flag;
 	} flags[] = { { "x-sbx-websocket", CT_OP_WEBSOCKET }, { "x-sbx-stream", CT_OP_STREAM }, { "x-sbx-local", CT_OP_LOCAL },
-		{ "x-sbx-shared", CT_OP_SHARED },
-		{ "deprecated", CT_OP_DEPRECATED } };
+		{ "x-sbx-shared", CT_OP_SHARED }, { "deprecated", CT_OP_DEPRECATED } };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		const struct yt_node *at = yt_get(node, flags[i].key);

@@ -233,11 +233,22 @@ static int on_event(struct builder *b, const yaml_event_t *ev)
 	}
 }
 
-static int run(struct builder *b, yaml_parser_t *parser)
+/* Bytes that are no UTF-8 are met while reading ahead: libyaml knows only their offset, and the key at hand is another's. */
+static int bad_bytes(struct builder *b, const yaml_parser_t *parser, const char *text, size_t n)
+{
+	size_t line = 1;
+	for (size_t i = 0; i < n && i < parser->problem_offset; i++)
+		line += text[i] == '\n';
+	return err_set(b->err, ERR_INVALID, "%s:%zu: %s", b->doc->file, line, parser->problem);
+}
+
+static int run(struct builder *b, yaml_parser_t *parser, const char *text, size_t n)
 {
 	for (bool more = true; more;) {
 		yaml_event_t ev;
 		if (!yaml_parser_parse(parser, &ev)) {
+			if (parser->error == YAML_READER_ERROR && parser->problem)
+				return bad_bytes(b, parser, text, n);
 			const char *what = parser->problem ? parser->problem : "not YAML";
 			return fail_line(b, (unsigned)parser->problem_mark.line + 1, ERR_INVALID, what);
 		}
@@ -267,7 +278,7 @@ struct yt_doc *yt_parse(const char *text, size_t n, const char *file, struct yt_
 	b.doc->file = mem_strdup(file);
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
-	int rc = run(&b, &parser);
+	int rc = run(&b, &parser, text, n);
 	yaml_parser_delete(&parser);
 	free(b.key);
 	if (rc != 0) {

@@ -17,7 +17,7 @@
 
 /* ---- the contract, made at start from a table ---- */
 
-enum { S_ANY, S_INT, S_STR, S_OBJ, S_LIST, S_DEF };
+enum { S_ANY, S_INT, S_STR, S_OBJ, S_LIST, S_DEF, S_INTS };
 
 static const struct fx_param {
 	const char *name;
@@ -32,6 +32,7 @@ static const struct fx_param {
 	{ "list", CT_IN_QUERY, false, S_LIST },
 	{ "limit", CT_IN_QUERY, false, S_DEF },
 	{ "id", CT_IN_PATH, true, S_STR },
+	{ "ints", CT_IN_QUERY, false, S_INTS },
 };
 
 static http_handler h_quit, h_ping, h_stream, h_later, h_never, h_echo, h_upload, h_ws, h_flood, h_item;
@@ -58,6 +59,8 @@ static const struct fx_op {
 	{ "undone", "GET", 0, CT_BODY_NONE, NULL, 0, 0 },
 	{ "upload", "PUT", 0, CT_BODY_STREAM, h_upload, 2, 1 },
 	{ "ws", "GET", CT_OP_WEBSOCKET, CT_BODY_NONE, h_ws, 0, 2 },
+	{ "ints", "GET", 0, CT_BODY_NONE, h_ping, 7, 1 },
+	{ "any", "PUT", 0, CT_BODY_STREAM, NULL, 0, 0 }, /* under any content type */
 	{ "items", "GET", 0, CT_BODY_NONE, h_item, 6, 1 }, /* last: /t/v1/items/{id} */
 };
 /* clang-format on */
@@ -71,7 +74,7 @@ struct world {
 	char pool[4096];
 	size_t pool_len;
 	struct contract contract;
-	struct ct_schema schemas[6];
+	struct ct_schema schemas[7];
 	struct ct_field fields[1];
 	struct ct_param params[ARRAY_LEN(params_def)];
 	struct ct_op ops[OPS];
@@ -93,12 +96,13 @@ static ct_str put(struct world *w, const char *s)
 
 static void make_schemas(struct world *w)
 {
-	static const uint8_t types[] = { CT_ANY, CT_INTEGER, CT_STRING, CT_OBJECT, CT_ARRAY, CT_INTEGER };
+	static const uint8_t types[] = { CT_ANY, CT_INTEGER, CT_STRING, CT_OBJECT, CT_ARRAY, CT_INTEGER, CT_ARRAY };
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
 		w->schemas[i] = (struct ct_schema){ .type = types[i], .max_len = UINT32_MAX, .items = CT_NONE };
 	w->schemas[S_OBJ].flags = CT_CLOSED;
 	w->schemas[S_OBJ].field_count = 1;
 	w->schemas[S_LIST].items = S_STR;
+	w->schemas[S_INTS].items = S_INT;
 	w->schemas[S_DEF].flags = CT_HAS_DEFAULT;
 	w->schemas[S_DEF].def = put(w, "20");
 	w->fields[0] = (struct ct_field){ .name = put(w, "name"), .schema = S_STR, .required = true };
@@ -117,7 +121,7 @@ static void make_ops(struct world *w)
 		const struct fx_op *d = &ops_def[i];
 		char path[64];
 		snprintf(path, sizeof(path), "/t/v1/%s%s", d->name, i == OPS - 1 ? "/{id}" : "");
-		w->contents[i] = (struct ct_content){ .media = put(w, media[d->body]),
+		w->contents[i] = (struct ct_content){ .media = put(w, strcmp(d->name, "any") == 0 ? "*/*" : media[d->body]),
 			.kind = d->body,
 			.schema = d->body == CT_BODY_JSON ? S_OBJ : CT_NONE };
 		w->ops[i] = (struct ct_op){

@@ -48,6 +48,7 @@ static void t_refused(void **state)
 	static const char *const docs[] = {
 		DOC_HEAD DOC_PATHS "x-sbx-faults: {shape: {hint: $hint, message: $message}}\n",
 		DOC_HEAD DOC_PATHS "x-sbx-faults: {kinds: {}}\n",
+		DOC_HEAD DOC_PATHS "x-sbx-faults: {shape: {m: $mesage}}\n",
 		DOC_HEAD DOC_PATHS "x-sbx-faults: {shape: {m: $message}, kinds: {nosuch: {status: 400}}}\n",
 		DOC_HEAD DOC_PATHS "x-sbx-faults: {shape: {m: $message}, kinds: {conflict: {status: 200}}}\n",
 		DOC_HEAD DOC_PATHS "x-sbx-faults: {shape: {m: $message}, kinds: {conflict: {as: html}}}\n",

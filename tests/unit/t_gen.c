@@ -75,7 +75,8 @@ static void t_values(void **state)
 			"        c: {const: 7}\n"
 			"        p: {type: string, format: password}\n"
 			"        s: {type: string, x-sbx-secret: true}\n"
-			"        t: {type: [string, integer]}\n"));
+			"        t: {type: [string, integer]}\n"
+			"        k: {type: object, additionalProperties: {type: integer}, propertyNames: {enum: [x, y]}}\n"));
 	bool required;
 	assert_true(schema(&b, "A")->flags & CT_CLOSED);
 	const struct ct_schema *i = field(&b, "A", "i", &required);
@@ -115,6 +116,12 @@ static void t_values(void **state)
 	assert_int_equal(t->type, CT_ANY);
 	assert_int_equal(t->one_of_count, 2);
 	assert_true(t->any_of);
+	const struct ct_schema *k = field(&b, "A", "k", NULL); /* only these names: no map any more */
+	assert_int_equal(k->flags, CT_CLOSED);
+	assert_int_equal(k->items, CT_NONE);
+	assert_int_equal(k->field_count, 2);
+	assert_string_equal(ct_s(&b.c, b.c.fields[k->fields + 1].name), "y");
+	assert_int_equal(b.c.schemas[b.c.fields[k->fields + 1].schema].type, CT_INTEGER);
 	built_free(&b);
 }
 
@@ -233,6 +240,10 @@ static void t_schema_errors(void **state)
 	refused(SCHEMAS("    A: {type: integer, minimum: 1e999}\n"), "t.yaml:6: minimum: is too large");
 	refused(SCHEMAS("    A: {allOf: [{type: string}, {type: integer}]}\n"),
 		"t.yaml:6: type: contradicts the type of another part of the schema");
+	refused(SCHEMAS("    A: {type: object, propertyNames: {enum: [a]}}\n"),
+		"t.yaml:6: propertyNames: a list of names needs additionalProperties with a schema");
+	refused(SCHEMAS("    A: {type: object, propertyNames: {minLength: 1}}\n"),
+		"t.yaml:6: minLength: not a key of propertyNames, or not supported");
 	refused(SCHEMAS("    A: [1]\n"), "t.yaml:6: A: a schema must be a mapping");
 	refused(SCHEMAS("    A: {type: string, enum: []}\n"), "t.yaml:6: enum: must be a list of values");
 }
@@ -327,6 +338,8 @@ static void t_op_errors(void **state)
 		"t.yaml:4: $ref: '#/components/responses/E' is not defined");
 	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: create}}\n"),
 		"t.yaml:4: x-sbx-command: must be a noun and a verb in lower case: 'sandbox create'");
+	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: a b}}\n  /b: {get: {operationId: y, x-sbx-command: a b}}\n"),
+		"t.yaml:5: x-sbx-command: 'a b' is the command of 'x' already");
 	refused("openapi: 2.0\npaths: {}\n", "t.yaml:1: openapi: must be 3.0.x or 3.1.x");
 	refused(DOC_HEAD, "t.yaml:1: the document has no paths");
 }

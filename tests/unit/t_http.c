@@ -140,6 +140,8 @@ static void t_query(void **state)
 	check(fx_unix(f), "GET /t/v1/need?need=1 HTTP/1.1\r\n" END, 200, "\"limit\":\"20\"");
 	check(fx_unix(f), "GET /t/v1/need?need=1&limit=3&list=a&list=b%20c+d HTTP/1.1\r\n" END, 200,
 		"\"limit\":\"3\",\"list\":\"a,b c d\"");
+	check(fx_unix(f), "GET /t/v1/ints?ints=1&ints=2,3 HTTP/1.1\r\n" END, 200, NULL);
+	check(fx_unix(f), "GET /t/v1/ints?ints=1&ints=x HTTP/1.1\r\n" END, 400, "'ints' must be an integer");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%f HTTP/1.1\r\n" END, 400, "percent");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%c3%28 HTTP/1.1\r\n" END, 400, "UTF-8");
 	check(fx_unix(f), "GET /t/v1/need?need=1&list=%00 HTTP/1.1\r\n" END, 400, NULL);
@@ -300,7 +302,12 @@ static void t_upload(void **state)
 	assert_true(after.ru_maxrss - before.ru_maxrss < 16 * 1024);
 	buf_free(&r.body);
 	check(fd, "GET /t/v1/ping HTTP/1.1\r\n" END, 200, NULL);
-	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 415, NULL);
+	check(fx_unix(f),
+		"PUT /t/v1/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 415,
+		NULL);
+	check(fx_unix(f),
+		"PUT /t/v1/any HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n" END "x", 501,
+		NULL);
 	check(fx_unix(f), "PUT /t/v1/upload HTTP/1.1\r\nContent-Length: 0\r\n" END, 200, "0");
 }
 

@@ -170,12 +170,14 @@ static void t_long(void **state)
 	}
 	assert_int_equal(match_one(&b->c, "GET", deep.p, &m, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
+	ct_match_free(&m);
 	assert_int_equal(match_one(&b->c, "GET", rest.p, &m, &err), 0);
 	assert_int_equal(strlen(m.values[1]), 10000 * 3 - 1);
 	ct_match_free(&m);
 	buf_str(&rest, "/%");
 	assert_int_equal(match_one(&b->c, "GET", rest.p, &m, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
+	ct_match_free(&m);
 }
 
 static void t_path(void **state)

@@ -112,6 +112,7 @@ static void t_refused(void **state)
 	refused("a: 1\n---\nb: 2\n", "f.yaml:2: more than one document");
 	refused("? [a]\n: 1\n", "f.yaml:1: a key must be a scalar");
 	refused("", "f.yaml:1: the document is empty");
+	refused("a: 1\nb: 2\nc: \xff\n", "f.yaml:3: invalid leading UTF-8 octet");
 	refused("a: \"x\\0y\"\n", "f.yaml:1: a: a NUL in the text");
 	struct err err = ERR_INIT;
 	assert_null(parse("a: [1\nb: }", &err));
