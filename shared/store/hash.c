@@ -12,6 +12,15 @@ static const uint32_t hash_iv[8] = { HASH_IV };
 void hash_impls(const struct hash_impl *out[HASH_IMPLS])
 {
 	unsigned n = 0;
+#ifdef __x86_64__
+	bool sse41 = __builtin_cpu_supports("sse4.1"), avx2 = sse41 && __builtin_cpu_supports("avx2");
+	if (avx2 && __builtin_cpu_supports("avx512f"))
+		out[n++] = &hash_avx512;
+	if (avx2)
+		out[n++] = &hash_avx2;
+	if (sse41)
+		out[n++] = &hash_sse41;
+#endif
 	out[n++] = &hash_portable;
 	out[n] = NULL;
 }
