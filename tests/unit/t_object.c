@@ -166,6 +166,25 @@ static void round_trip(void **state)
 	assert_null(node.children);
 }
 
+/* The shortest children there can be, so many that nothing else matters: the count is believed up to the last byte. */
+static void smallest_children(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	auto_buf b = BUF_INIT;
+	struct node node;
+	struct child all[200];
+	char names[200];
+	for (unsigned i = 0; i < 200; i++) {
+		names[i] = (char)('0' + i);
+		all[i] = (struct child){ .name = &names[i], .name_len = 1, .has_file = true, .file = file("") };
+	}
+	encode(all, 200, &b);
+	assert_int_equal(node_decode(b.p, b.len, &node, &err), 0);
+	assert_int_equal(node.count, 200);
+	node_free(&node);
+}
+
 /* Every cut, and every changed byte that is still accepted, says the same thing when it is written again. */
 static void strict_for_every_byte(void **state)
 {
@@ -297,6 +316,7 @@ int main(void)
 		cmocka_unit_test(published_ids),
 		cmocka_unit_test(published_ids_of_zeros),
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(smallest_children),
 		cmocka_unit_test(strict_for_every_byte),
 		cmocka_unit_test(refuses_names),
 		cmocka_unit_test(refuses_entries),
