@@ -27,6 +27,8 @@ int remote_send(struct store *s, const struct hash *roots, size_t n, remote_ask_
 struct remote_receiver;
 struct remote_receiver *remote_receiver_new(struct store *s, struct err *err);
 int remote_receiver_add(struct remote_receiver *r, const void *data, size_t n, struct err *err);
+/* Make durable what came whole and let go of the writer lock until the next add: the sender may be slow, and others want to write. */
+int remote_receiver_pause(struct remote_receiver *r, struct err *err);
 /* The stream is over: PROTOCOL when it was cut. Then all objects are durable. */
 int remote_receiver_end(struct remote_receiver *r, struct remote_counts *out, struct err *err);
 void remote_receiver_free(struct remote_receiver *r);
