@@ -40,6 +40,28 @@ static const struct command *const commands[] = {
 	&cmd_config_path,
 	&cmd_dial_stdio,
 	&cmd_api,
+	&cmd_fs_push,
+	&cmd_fs_checkout,
+	&cmd_fs_status,
+	&cmd_fs_ls,
+	&cmd_fs_cat,
+	&cmd_fs_stat,
+	&cmd_fs_show,
+	&cmd_fs_diff,
+	&cmd_fs_merge,
+	&cmd_fs_reset,
+	&cmd_fs_log,
+	&cmd_fs_label_list,
+	&cmd_fs_label_set,
+	&cmd_fs_label_rm,
+	&cmd_fs_label_mv,
+	&cmd_fs_export,
+	&cmd_fs_import,
+	&cmd_fs_clone,
+	&cmd_fs_fetch,
+	&cmd_fs_fsck,
+	&cmd_fs_gc,
+	&cmd_fs_stats,
 	&cmd_up,
 	&cmd_down,
 	&cmd_doctor,
@@ -53,12 +75,24 @@ static bool same(const char *a, const char *b)
 	return a && strcmp(a, b) == 0;
 }
 
-static bool is_group(const char *word)
+/* The group that the first words name, and how many they are: one ("image") or two ("fs label"). NULL when they name none. */
+static const char *find_group(int argc, char **argv, int *words)
 {
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (same(commands[i]->group, word))
-			return true;
-	return false;
+	const char *found = NULL;
+	for (size_t i = 0; argc > 0 && i < ARRAY_LEN(commands); i++) {
+		const char *group = commands[i]->group;
+		size_t n = strlen(argv[0]);
+		if (!group || strncmp(group, argv[0], n) != 0)
+			continue;
+		if (!found && group[n] == '\0') {
+			found = group;
+			*words = 1;
+		} else if (argc > 1 && group[n] == ' ' && strcmp(group + n + 1, argv[1]) == 0) {
+			*words = 2;
+			return group;
+		}
+	}
+	return found;
 }
 
 static const struct command *find_command(const char *group, const char *name)
@@ -72,6 +106,17 @@ static const struct command *find_command(const char *group, const char *name)
 	return NULL;
 }
 
+/* What of this command could have been meant by a word behind the group, or NULL. */
+static const char *could_be(const struct command *c, const char *group)
+{
+	if (!group)
+		return c->group ? c->group : c->name;
+	size_t n = strlen(group);
+	if (!c->group || strncmp(c->group, group, n) != 0)
+		return NULL;
+	return c->group[n] == '\0' ? c->name : c->group[n] == ' ' ? c->group + n + 1 : NULL;
+}
+
 static int unknown_command(const char *group, const char *word, struct err *err)
 {
 	const char *names[NAMES];
@@ -80,9 +125,10 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 		names[n] = api_at(n)->name;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct command *c = commands[i];
-		if (c->hidden || (group && !same(c->group, group)))
+		const char *name = c->hidden ? NULL : could_be(c, group);
+		if (!name)
 			continue;
-		names[n++] = !group && c->group ? c->group : c->name;
+		names[n++] = name;
 		if (c->alias && (group || !c->group))
 			names[n++] = c->alias;
 	}
@@ -107,12 +153,13 @@ static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 		argv[0] = word;
 		return api_run(cli, contract, argc, argv, err);
 	}
-	const char *group = is_group(argv[0]) ? argv[0] : NULL;
-	if (group && argc == 1) {
+	int words = 0;
+	const char *group = find_group(argc, argv, &words);
+	if (group && argc == words) {
 		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
 		return 0;
 	}
-	const char *word = group ? argv[1] : argv[0];
+	const char *word = argv[words];
 	const struct command *c = find_command(group, word);
 	if (!c)
 		return unknown_command(group, word, err);
@@ -146,7 +193,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 	if (rc == 0 && cli->globals.help) {
 		help_command(&cli->out, c);
 	} else if (rc == 0) {
-		struct args args = { p.args, p.count };
+		struct args args = { p.args, p.count, p.plain };
 		rc = check_args(c, args.n, err) || cli_set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
 	}
 	opt_parse_free(&p);
@@ -175,16 +222,14 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 	const struct contract *contract = api_find(argv[0]);
 	if (contract)
 		return api_run(cli, contract, argc - 1, argv + 1, err);
-	const char *group = is_group(argv[0]) ? argv[0] : NULL;
-	if (group && argc == 1)
-		return show_help(cli, 1, argv, err);
-	if (group && (is_help(argv[1]) || same(argv[1], "help")))
-		return show_help(cli, 1, argv, err);
-	const char *word = group ? argv[1] : argv[0];
-	cli->command = find_command(group, word);
+	int words = 0;
+	const char *group = find_group(argc, argv, &words);
+	if (group && (argc == words || is_help(argv[words]) || same(argv[words], "help")))
+		return show_help(cli, words, argv, err);
+	cli->command = find_command(group, argv[words]);
 	if (!cli->command)
-		return unknown_command(group, word, err);
-	int words = group ? 2 : 1;
+		return unknown_command(group, argv[words], err);
+	words++;
 	return run_command(cli, argc - words, argv + words, err);
 }
 
