@@ -1,9 +1,9 @@
 /*
  * Checkout: scan what is there, plan (work_plan.c), remove what has to go, then write with all threads, one job a folder and one a large file.
  *
- * A file gets its final name when it is whole: it is written beside it and renamed. Only a small file in a folder that this checkout
- * made itself is created in place, since one write fills it and nobody expects anything there before. Everything happens relative to
- * descriptors of folders that were opened without following links. No fsync: the tree is in the store, and can be checked out again.
+ * A file gets its final name when it is whole: it is written beside it and renamed, also in a folder that is new, so that a checkout
+ * that was killed can be run again. Everything happens relative to descriptors of folders that were opened without following links.
+ * No fsync: the tree is in the store, and can be checked out again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 #include "shared/store/work_checkout.h"
 #include "shared/store/work_write.h"
 
@@ -200,7 +201,7 @@ static int plan_fresh(struct dir *d, struct err *err)
 }
 
 /* Write the small files; jobs for the rest. */
-static int fill(struct worker *wk, struct dir *d, struct pool_job **jobs, struct err *err)
+static int fill(struct dir *d, struct pool_job **jobs, struct err *err)
 {
 	struct pool_job *folders = NULL, *files = NULL;
 	for (uint32_t i = d->next_count; i-- > 0;) {
@@ -220,7 +221,7 @@ static int fill(struct worker *wk, struct dir *d, struct pool_job **jobs, struct
 			job->next = files;
 			files = job;
 			atomic_fetch_add(&d->pending, 1);
-		} else if (write_small(wk, d, it, &c->file, err)) {
+		} else if (write_small(d, it, &c->file, err)) {
 			return -1;
 		}
 	}
@@ -248,6 +249,7 @@ static void folder_job(struct worker *wk, struct pool_job *job)
 	struct err err = ERR_INIT;
 	struct pool_job *jobs = NULL;
 	struct tree_node node;
+	(void)wk;
 	int rc = d->fresh ? make(d, &err) : open_there(d, &err);
 	if (!rc)
 		rc = tree_load(d->work->store, &d->id, &node, &err);
@@ -257,7 +259,7 @@ static void folder_job(struct worker *wk, struct pool_job *job)
 		rc = d->fresh ? plan_fresh(d, &err) : 0;
 	}
 	if (!rc)
-		rc = fill(wk, d, &jobs, &err);
+		rc = fill(d, &jobs, &err);
 	if (rc) {
 		drop_jobs(jobs);
 		pool_fail(&d->work->pool, &err);
@@ -286,6 +288,7 @@ static int set_modes(struct work *w, struct err *err)
 static int apply(struct work *w, struct plan *p, struct err *err)
 {
 	w->writing = true;
+	rand_id(w->temp_id, sizeof(w->temp_id) - 1);
 	int rc = remove_all(p, err);
 	if (!rc)
 		rc = write_all(p, err);

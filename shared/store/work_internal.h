@@ -133,6 +133,8 @@ struct work {
 	struct index *index;
 	struct dir *top, *all;
 	bool put;  /* write objects */
+	char temp_id[13]; /* for names of files that are being written */
+	atomic_ulong temp_n;
 	bool writing; /* the second half of a checkout */
 	bool keep; /* hold nodes that the store lacks in memory */
 	struct kept *kept;

@@ -105,6 +105,16 @@ bool pool_stopped(struct pool *p)
 	return true;
 }
 
+void pool_warn(struct pool *p, const char *text)
+{
+	if (!p->o->warn)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->warnings = mem_grow(p->warnings, p->warnings_n + 1, sizeof(*p->warnings));
+	p->warnings[p->warnings_n++] = mem_strdup(text);
+	pthread_mutex_unlock(&p->lock);
+}
+
 bool pool_skip(struct pool *p, const struct err *err)
 {
 	if (!p->o->skip_unreadable) {
@@ -114,12 +124,7 @@ bool pool_skip(struct pool *p, const struct err *err)
 		pool_fail(p, &e);
 		return false;
 	}
-	if (p->o->warn) {
-		pthread_mutex_lock(&p->lock);
-		p->warnings = mem_grow(p->warnings, p->warnings_n + 1, sizeof(*p->warnings));
-		p->warnings[p->warnings_n++] = mem_strdup(err->msg);
-		pthread_mutex_unlock(&p->lock);
-	}
+	pool_warn(p, err->msg);
 	return true;
 }
 

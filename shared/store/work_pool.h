@@ -60,6 +60,8 @@ void pool_fail(struct pool *p, const struct err *err);
 bool pool_stopped(struct pool *p);
 /* Tell the caller when skip_unreadable is set (true: go on without it), else fail (false). */
 bool pool_skip(struct pool *p, const struct err *err);
+/* Tell the caller something. */
+void pool_warn(struct pool *p, const char *text);
 void pool_progress(struct pool *p, struct work_progress *out);
 /* Threads that will be there. */
 unsigned pool_threads(const struct work_options *o);

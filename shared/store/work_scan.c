@@ -217,11 +217,13 @@ static int open_folder(struct dir *d, struct err *err)
 	d->mode = st.st_mode;
 	if (st.st_dev == w->store_dev && st.st_ino == w->store_ino) {
 		auto_free char *path = dir_show(d, NULL);
-		err_set(err, ERR_INVALID, "'%s' is the store itself: left out", path);
+		err_set(err, ERR_INVALID, "'%s' is the store itself", path);
+		if (!d->parent)
+			return -1;
 		/* not an error: nobody wants it there */
-		if (d->parent)
-			return 1;
-		return err_set(err, ERR_INVALID, "'%s' is the store itself", path);
+		err_prefix(err, "left out");
+		pool_warn(&w->pool, err->msg);
+		return 1;
 	}
 	return 0;
 }

@@ -10,10 +10,9 @@
 
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
-#include "shared/base/util.h"
 
 #define BLOCK 4096u
-#define TEMP_LEN 32
+#define TEMP_LEN 48
 
 struct big_out {
 	struct pool_job job;
@@ -51,31 +50,22 @@ static bool was_there(const struct item *it)
 	return it->stamp.mode && !S_ISDIR(it->stamp.mode);
 }
 
-/* Where an item is written first. */
+/* Where an item is written first: a name beside its own. */
 struct target {
 	int dir;
-	const char *name;
 	char temp[TEMP_LEN];
-	bool in_place;
 };
 
-static void target_init(struct target *t, struct dir *d, int dir, const struct item *it, bool in_place)
+static void target_init(struct target *t, struct dir *d, int dir)
 {
-	(void)d;
-	*t = (struct target){ .dir = dir, .name = it->name, .in_place = in_place };
-	if (in_place)
-		return;
-	char id[17];
-	rand_id(id, 16);
-	snprintf(t->temp, sizeof(t->temp), ".sbx-tmp-%s", id);
-	t->name = t->temp;
+	*t = (struct target){ .dir = dir };
+	unsigned long n = atomic_fetch_add_explicit(&d->work->temp_n, 1, memory_order_relaxed);
+	snprintf(t->temp, sizeof(t->temp), ".sbx-tmp-%s-%lx", d->work->temp_id, n);
 }
 
 /* To its final name. Nothing that came there since the plan was made is replaced. */
 static int target_commit(struct target *t, struct dir *d, const struct item *it, struct err *err)
 {
-	if (t->in_place)
-		return 0;
 	if (was_there(it)) {
 		if (!write_still_there(t->dir, it))
 			return work_busy(err, d, it->name);
@@ -90,7 +80,7 @@ static int target_commit(struct target *t, struct dir *d, const struct item *it,
 static void target_undo(const struct target *t)
 {
 	int saved = errno;
-	unlinkat(t->dir, t->name, 0);
+	unlinkat(t->dir, t->temp, 0);
 	errno = saved;
 }
 
@@ -132,7 +122,7 @@ static int complete(struct target *t, int fd, struct dir *d, struct item *it, co
 
 static int create(struct target *t, struct dir *d, const struct item *it, const struct entry *e, struct err *err)
 {
-	int fd = openat(t->dir, t->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (e->mode & 0777) | 0200);
+	int fd = openat(t->dir, t->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (e->mode & 0777) | 0200);
 	return fd < 0 ? work_sys(err, errno, d, it->name, "create") : fd;
 }
 
@@ -178,7 +168,7 @@ static int write_symlink(struct target *t, struct dir *d, struct item *it, const
 		auto_free char *path = dir_show(d, it->name);
 		return err_set(err, ERR_INVALID, "'%s' is a link with a target that no link on disk can have", path);
 	}
-	if (symlinkat(to, t->dir, t->name))
+	if (symlinkat(to, t->dir, t->temp))
 		return work_sys(err, errno, d, it->name, "create link");
 	return complete_name(t, d, it, e, err);
 }
@@ -211,7 +201,7 @@ static int write_special(struct target *t, struct dir *d, struct item *it, const
 		auto_free char *path = dir_show(d, it->name);
 		return err_set(err, ERR_INVALID, "'%s' is a device without numbers in this tree", path);
 	}
-	if (!mknodat(t->dir, t->name, e->mode & (S_IFMT | 0777), dev))
+	if (!mknodat(t->dir, t->temp, e->mode & (S_IFMT | 0777), dev))
 		return complete_name(t, d, it, e, err);
 	work_sys(err, errno, d, it->name, device ? "create device" : "create");
 	if (err->sys != EPERM || !pool_skip(&d->work->pool, err))
@@ -221,15 +211,14 @@ static int write_special(struct target *t, struct dir *d, struct item *it, const
 	return 0;
 }
 
-int write_small(struct worker *wk, struct dir *d, struct item *it, const struct entry *e, struct err *err)
+int write_small(struct dir *d, struct item *it, const struct entry *e, struct err *err)
 {
 	struct target t;
 	bool own = false;
-	(void)wk;
 	int dir = dir_open(d, &own);
 	if (dir < 0)
 		return work_sys(err, errno, d, NULL, "open folder");
-	target_init(&t, d, dir, it, d->fresh);
+	target_init(&t, d, dir);
 	int rc = 0;
 	if (entry_is_link(e))
 		rc = write_symlink(&t, d, it, e, err);
@@ -326,7 +315,7 @@ static int write_big(struct worker *wk, struct big_out *b, int dir, struct err *
 	struct dir *d = b->dir;
 	struct item *it = &d->next[b->item];
 	struct target t;
-	target_init(&t, d, dir, it, false);
+	target_init(&t, d, dir);
 	auto_fd int fd = create(&t, d, it, &b->entry, err);
 	if (fd < 0)
 		return -1;

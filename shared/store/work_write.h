@@ -11,7 +11,7 @@ int write_open_up(struct dir *d, int fd, struct err *err);
 /* Is the item still what the scan saw? */
 bool write_still_there(int fd, const struct item *it);
 /* A file, symlink or special that stands in the node. d is open. */
-int write_small(struct worker *wk, struct dir *d, struct item *it, const struct entry *e, struct err *err);
+int write_small(struct dir *d, struct item *it, const struct entry *e, struct err *err);
 /* A job that writes a file of chunks, then tells write_done. */
 struct pool_job *write_big_new(struct dir *d, uint32_t item, const struct entry *e);
 /* One thing of d is done. */
