@@ -1,5 +1,5 @@
 /*
- * hash: BLAKE3-256, the name of everything in the store. Portable code, SSE4.1 and AVX2, chosen once by CPU.
+ * hash: BLAKE3-256, the name of everything in the store. Portable code, SSE4.1, AVX2 and AVX-512, chosen by CPU.
  * Source: BLAKE3 specification (version of 2021), test vectors of the reference implementation (input byte i = i mod 251).
  * Any number of threads, each with its own hasher.
  */
@@ -49,7 +49,7 @@ char *hash_hex(const struct hash *h, char out[HASH_HEX + 1]);
 /* Exactly 64 hex digits of either case, then NUL. */
 bool hash_parse(const char *hex, struct hash *out);
 
-/* "avx2", "sse4.1" or "portable": what is used on this CPU. */
+/* "avx512", "avx2", "sse4.1" or "portable": what is used on this CPU. */
 const char *hash_implementation(void);
 
 #endif
