@@ -26,17 +26,23 @@ struct text {
 	const char *p;
 	size_t n;
 };
+/* Which of the edit scripts that are equally short, and how near changes must be to share a hunk. DIFF_NATIVE: as git chooses; a name with
+ * control characters, quotes or backslashes is quoted as git quotes it. DIFF_MCP: as mcp-v8 chooses. */
+enum diff_style { DIFF_NATIVE, DIFF_MCP };
 struct diff_options {
-	const char *old_name, *new_name; /* "original", "modified" */
+	const char *old_name, *new_name; /* NULL: "original", "modified" */
 	unsigned context;		 /* 3 */
 	bool blank_context_bare;	 /* mcp-v8: an empty context line has no leading space */
+	enum diff_style style;
 };
+/* o == NULL: mcp-v8's own. */
 int diff_text(struct text old, struct text new, const struct diff_options *o, struct buf *out, struct err *err);
-/* Lines that came and went. */
+/* Lines that came and went (DIFF_NATIVE). */
 int diff_count(struct text old, struct text new, uint64_t *added, uint64_t *removed, struct err *err);
 
 /* The shortest edit script as runs of equal and changed lines: used by merge.h. Myers' O(ND), with a bound on the work after which a
- * longer script is taken (heuristics of GNU diff). Lines are compared by hash first. */
+ * longer script is taken (heuristics of GNU diff). Lines are compared by hash first. TOO_LARGE beyond DIFF_LINES_MAX lines. */
+#define DIFF_LINES_MAX ((size_t)1 << 24)
 struct diff_run {
 	size_t a, a_n, b, b_n; /* a changed region: lines [a, a + a_n) of old became [b, b + b_n) of new */
 };
@@ -50,7 +56,7 @@ struct lines {
 };
 int lines_split(struct text t, struct lines *out, struct err *err);
 void lines_free(struct lines *l);
-int diff_lines(const struct lines *a, const struct lines *b, struct diff_runs *out, struct err *err);
+int diff_lines(const struct lines *a, const struct lines *b, enum diff_style style, struct diff_runs *out, struct err *err);
 void diff_runs_free(struct diff_runs *r);
 
 #endif
