@@ -52,8 +52,20 @@ struct args {
 #define NO_LIMIT SIZE_MAX
 #define NO_COMMAND (-1)
 
+/* What the arguments of a command are, for the shell's completion. */
+enum arg_kind {
+	ARG_NONE,
+	ARG_SANDBOX,
+	ARG_IMAGE,
+	ARG_KEY,
+	ARG_CONTEXT,
+	ARG_COPY, /* SANDBOX:PATH or a file */
+	ARG_METHOD,
+	ARG_SHELL,
+};
+
 struct command {
-	const char *group; /* "image" of "sbx image ls", "fs label" of "sbx fs label set", or NULL */
+	const char *group; /* "image" of "sbx image ls", or NULL */
 	const char *name, *alias;
 	const char *summary;
 	const char *usage; /* what follows the name */
@@ -65,17 +77,18 @@ struct command {
 	int command_after;    /* see struct opt_parse; NO_COMMAND */
 	bool hidden;	      /* not listed: for programs */
 	bool config_optional; /* runs although the configuration is broken */
+	enum arg_kind args; /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
-/* Rows of the table in main.c, one exported by each file of cli/cmd. */
+/* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
 extern const struct command cmd_fs_push, cmd_fs_checkout, cmd_fs_status, cmd_fs_ls, cmd_fs_cat, cmd_fs_stat, cmd_fs_show, cmd_fs_diff;
-extern const struct command cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_export, cmd_fs_import, cmd_fs_clone, cmd_fs_fetch;
-extern const struct command cmd_fs_label_list, cmd_fs_label_set, cmd_fs_label_rm, cmd_fs_label_mv, cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;
-extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
+extern const struct command cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_label, cmd_fs_export, cmd_fs_import, cmd_fs_clone, cmd_fs_fetch;
+extern const struct command cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;
+extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version, cmd_completion;
 
 /* The configuration, read when first needed. NULL with err when it is broken. Freed at the end by main. */
 const struct config *cli_config(struct cli *cli, struct err *err);

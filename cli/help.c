@@ -49,24 +49,6 @@ static void row(struct buf *out, const char *left, const char *right)
 	buf_fmt(out, "  %-16s  %s\n", left, right);
 }
 
-/* Groups with so many commands that the list of all would be about little else. */
-static const struct {
-	const char *group, *summary;
-} large_groups[] = {
-	{ "fs", "Version files: push, checkout, diff, merge, ... ('sbx fs' lists them)" },
-};
-
-/* The large group that a command belongs to, or NULL. */
-static const char *large_group(const struct command *c)
-{
-	for (size_t i = 0; c->group && i < sizeof(large_groups) / sizeof(*large_groups); i++) {
-		size_t n = strlen(large_groups[i].group);
-		if (strncmp(c->group, large_groups[i].group, n) == 0 && (c->group[n] == '\0' || c->group[n] == ' '))
-			return large_groups[i].group;
-	}
-	return NULL;
-}
-
 void help_all(struct buf *out, const struct command *const *table, size_t n)
 {
 	buf_str(out,
@@ -78,13 +60,11 @@ void help_all(struct buf *out, const struct command *const *table, size_t n)
 		"Usage:\n  sbx [options] COMMAND [arguments]\n\nCommands:\n");
 	for (size_t i = 0; i < n; i++) {
 		auto_buf name = BUF_INIT;
-		if (table[i]->hidden || large_group(table[i]))
+		if (table[i]->hidden)
 			continue;
 		name_of(&name, table[i]);
 		row(out, name.p, table[i]->summary);
 	}
-	for (size_t i = 0; i < sizeof(large_groups) / sizeof(*large_groups); i++)
-		row(out, large_groups[i].group, large_groups[i].summary);
 	buf_str(out, "\nThe APIs of other systems, which the daemon speaks too:\n");
 	for (size_t i = 0; api_at(i); i++)
 		row(out, api_at(i)->name, api_at(i)->description);
@@ -99,14 +79,9 @@ void help_group(struct buf *out, const struct command *const *table, size_t n, c
 	auto_buf examples = BUF_INIT;
 	buf_fmt(out, "Usage:\n  sbx %s COMMAND [arguments]\n\nCommands:\n", group);
 	for (size_t i = 0; i < n; i++) {
-		auto_buf name = BUF_INIT;
-		size_t len = strlen(group);
-		const char *in = table[i]->group;
-		if (!in || table[i]->hidden || strncmp(in, group, len) != 0 || (in[len] && in[len] != ' '))
+		if (!table[i]->group || strcmp(table[i]->group, group) != 0)
 			continue;
-		/* "label set" of "fs label" within "fs" */
-		buf_fmt(&name, "%s%s%s", in[len] ? in + len + 1 : "", in[len] ? " " : "", table[i]->name);
-		row(out, name.p, table[i]->summary);
+		row(out, table[i]->name, table[i]->summary);
 		buf_fmt(&examples, "%s\n", table[i]->example);
 	}
 	buf_fmt(out, "\nExamples:\n%s", examples.p);

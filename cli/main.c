@@ -10,125 +10,31 @@
 
 #include "cli/api/api.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/complete.h"
 #include "cli/endpoint/carrier.h"
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 
-static const struct command *const commands[] = {
-	&cmd_create,
-	&cmd_run,
-	&cmd_exec,
-	&cmd_pty,
-	&cmd_ls,
-	&cmd_inspect,
-	&cmd_cp,
-	&cmd_rm,
-	&cmd_logs,
-	&cmd_image_ls,
-	&cmd_image_build,
-	&cmd_image_inspect,
-	&cmd_key_create,
-	&cmd_key_ls,
-	&cmd_key_rm,
-	&cmd_context_add,
-	&cmd_context_use,
-	&cmd_context_ls,
-	&cmd_context_inspect,
-	&cmd_context_rm,
-	&cmd_config_view,
-	&cmd_config_path,
-	&cmd_dial_stdio,
-	&cmd_api,
-	&cmd_fs_push,
-	&cmd_fs_checkout,
-	&cmd_fs_status,
-	&cmd_fs_ls,
-	&cmd_fs_cat,
-	&cmd_fs_stat,
-	&cmd_fs_show,
-	&cmd_fs_diff,
-	&cmd_fs_merge,
-	&cmd_fs_reset,
-	&cmd_fs_log,
-	&cmd_fs_label_list,
-	&cmd_fs_label_set,
-	&cmd_fs_label_rm,
-	&cmd_fs_label_mv,
-	&cmd_fs_export,
-	&cmd_fs_import,
-	&cmd_fs_clone,
-	&cmd_fs_fetch,
-	&cmd_fs_fsck,
-	&cmd_fs_gc,
-	&cmd_fs_stats,
-	&cmd_up,
-	&cmd_down,
-	&cmd_doctor,
-	&cmd_version,
-};
-
-enum { EXIT_USAGE = 2, NAMES = ARRAY_LEN(commands) * 2 + 8 };
+enum { EXIT_USAGE = 2, NAMES = 256 };
 
 static bool same(const char *a, const char *b)
 {
 	return a && strcmp(a, b) == 0;
 }
 
-/* The group that the first words name, and how many they are: one ("image") or two ("fs label"). NULL when they name none. */
-static const char *find_group(int argc, char **argv, int *words)
-{
-	const char *found = NULL;
-	for (size_t i = 0; argc > 0 && i < ARRAY_LEN(commands); i++) {
-		const char *group = commands[i]->group;
-		size_t n = strlen(argv[0]);
-		if (!group || strncmp(group, argv[0], n) != 0)
-			continue;
-		if (!found && group[n] == '\0') {
-			found = group;
-			*words = 1;
-		} else if (argc > 1 && group[n] == ' ' && strcmp(group + n + 1, argv[1]) == 0) {
-			*words = 2;
-			return group;
-		}
-	}
-	return found;
-}
-
-static const struct command *find_command(const char *group, const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		const struct command *c = commands[i];
-		bool in_group = group ? same(c->group, group) : !c->group;
-		if (in_group && (same(c->name, name) || same(c->alias, name)))
-			return c;
-	}
-	return NULL;
-}
-
-/* What of this command could have been meant by a word behind the group, or NULL. */
-static const char *could_be(const struct command *c, const char *group)
-{
-	if (!group)
-		return c->group ? c->group : c->name;
-	size_t n = strlen(group);
-	if (!c->group || strncmp(c->group, group, n) != 0)
-		return NULL;
-	return c->group[n] == '\0' ? c->name : c->group[n] == ' ' ? c->group + n + 1 : NULL;
-}
-
 static int unknown_command(const char *group, const char *word, struct err *err)
 {
-	const char *names[NAMES];
+	const char *names[NAMES] = { NULL };
 	size_t n = 0;
 	for (; !group && api_at(n); n++)
 		names[n] = api_at(n)->name;
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+	for (size_t i = 0; i < command_count && n + 2 <= NAMES; i++) {
 		const struct command *c = commands[i];
-		const char *name = c->hidden ? NULL : could_be(c, group);
-		if (!name)
+		if (c->hidden || (group && !same(c->group, group)))
 			continue;
-		names[n++] = name;
+		names[n++] = !group && c->group ? c->group : c->name;
 		if (c->alias && (group || !c->group))
 			names[n++] = c->alias;
 	}
@@ -144,7 +50,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	if (argc == 0) {
-		help_all(&cli->out, commands, ARRAY_LEN(commands));
+		help_all(&cli->out, commands, command_count);
 		return 0;
 	}
 	const struct contract *contract = api_find(argv[0]);
@@ -153,14 +59,13 @@ static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 		argv[0] = word;
 		return api_run(cli, contract, argc, argv, err);
 	}
-	int words = 0;
-	const char *group = find_group(argc, argv, &words);
-	if (group && argc == words) {
-		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
+	const char *group = command_is_group(argv[0]) ? argv[0] : NULL;
+	if (group && argc == 1) {
+		help_group(&cli->out, commands, command_count, group);
 		return 0;
 	}
-	const char *word = argv[words];
-	const struct command *c = find_command(group, word);
+	const char *word = group ? argv[1] : argv[0];
+	const struct command *c = command_find(group, word);
 	if (!c)
 		return unknown_command(group, word, err);
 	help_command(&cli->out, c);
@@ -204,7 +109,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 static int no_command(void)
 {
 	auto_buf text = BUF_INIT;
-	help_all(&text, commands, ARRAY_LEN(commands));
+	help_all(&text, commands, command_count);
 	(void)fs_write_all(STDERR_FILENO, text.p, text.len, NULL); /* the exit code says it too */
 	return EXIT_USAGE;
 }
@@ -217,26 +122,25 @@ static bool is_help(const char *word)
 /* The words after the global flags: [GROUP] VERB ... */
 static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 {
+	if (same(argv[0], "__complete"))
+		return complete_run(cli, argc - 1, argv + 1);
 	if (same(argv[0], "help"))
 		return show_help(cli, argc - 1, argv + 1, err);
 	const struct contract *contract = api_find(argv[0]);
 	if (contract)
 		return api_run(cli, contract, argc - 1, argv + 1, err);
-	int words = 0;
-	const char *group = find_group(argc, argv, &words);
-	if (group && (argc == words || is_help(argv[words]) || same(argv[words], "help")))
-		return show_help(cli, words, argv, err);
-	cli->command = find_command(group, argv[words]);
+	const char *group = command_is_group(argv[0]) ? argv[0] : NULL;
+	if (group && argc == 1)
+		return show_help(cli, 1, argv, err);
+	if (group && (is_help(argv[1]) || same(argv[1], "help")))
+		return show_help(cli, 1, argv, err);
+	const char *word = group ? argv[1] : argv[0];
+	cli->command = command_find(group, word);
 	if (!cli->command)
-		return unknown_command(group, argv[words], err);
-	words++;
+		return unknown_command(group, word, err);
+	int words = group ? 2 : 1;
 	return run_command(cli, argc - words, argv + words, err);
 }
-
-static const struct opt front_options[] = {
-	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
-	{ .kind = OPT_END },
-};
 
 static int run(struct cli *cli, int argc, char **argv, struct err *err)
 {

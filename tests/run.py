@@ -68,7 +68,7 @@ def bats_jobs(suite, folder, limit, env=None):
 
 def conformance_jobs():
     """The walk has a daemon in a home of its own, which is swept as that of a bats file."""
-    scripts = [("contracts", "tap"), ("walk", "bats")]
+    scripts = [("contracts", "tap"), ("commands", "tap"), ("walk", "bats")]
     return [Job("conformance", name, [sys.executable, f"tests/conformance/{name}.py"], kind, 120) for name, kind in scripts] + \
         bats_jobs("conformance", "tests/conformance", 400)
 

@@ -171,5 +171,6 @@ const struct command cmd_api = {
 	.min_args = 2,
 	.max_args = 2,
 	.command_after = NO_COMMAND,
+	.args = ARG_METHOD,
 	.run = run,
 };

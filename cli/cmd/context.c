@@ -169,6 +169,7 @@ const struct command cmd_context_use = {
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
+	.args = ARG_CONTEXT,
 	.run = use,
 };
 
@@ -200,6 +201,7 @@ const struct command cmd_context_rm = {
 	.min_args = 1,
 	.max_args = NO_LIMIT,
 	.command_after = NO_COMMAND,
+	.args = ARG_CONTEXT,
 	.run = rm,
 };
 
@@ -348,5 +350,6 @@ const struct command cmd_context_inspect = {
 	.example = "  sbx context inspect\n  sbx context inspect lab -o json",
 	.max_args = 1,
 	.command_after = NO_COMMAND,
+	.args = ARG_CONTEXT,
 	.run = inspect,
 };
