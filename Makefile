@@ -68,7 +68,7 @@ GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 SBX_SRC := $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -110,7 +110,7 @@ $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)
