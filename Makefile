@@ -29,7 +29,7 @@ PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-
 	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
 	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
-	procps socat util-linux python3 python3-yaml git tar
+	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion
 PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
@@ -72,10 +72,12 @@ SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemo
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
+SBXMAN_SRC := $(call src,cli/man) $(filter-out cli/main.c,$(SBX_SRC))
+
 PROGRAMS := $(BIN)/sbx $(BIN)/sbxd $(BIN)/sbx-net $(BIN)/sbx-agent
 
 .PHONY: all
-all: $(PROGRAMS) compile_commands.json ## Build the programs into build/bin (default)
+all: $(PROGRAMS) man compile_commands.json ## Build the programs into build/bin, the manual into build/man (default)
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
@@ -102,7 +104,7 @@ $(GEN)/%_contract.c $(GEN)/%_contract.h &: shared/specs/%.yaml $(BIN)/sbxgen
 	$(call say,GEN,$<)$(BIN)/sbxgen --strict contract $< $(GEN)/$*_contract
 
 # Only these may include generated headers: have them there first. (shared/ must not: sbxgen is made of it.)
-$(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXD_SRC))): | $(GENH)
+$(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXMAN_SRC) $(SBXD_SRC))): | $(GENH)
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
@@ -117,11 +119,12 @@ $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -lslirp -lcjson -lm -o $@
 
 include mk/agent.mk
+include mk/man.mk
 include mk/check.mk
 include mk/install.mk
 
 compile_commands.json: Makefile $(wildcard mk/*.mk)
-	@sep='['; for f in $(sort $(SBX_SRC) $(SBXD_SRC) $(NETD_SRC) $(AGENT_SRC) $(call src,shared/gen)); do \
+	@sep='['; for f in $(sort $(SBX_SRC) $(SBXMAN_SRC) $(SBXD_SRC) $(NETD_SRC) $(AGENT_SRC) $(call src,shared/gen)); do \
 	  printf '%s\n{"directory":"%s","file":"%s","command":"%s -c %s"}' "$$sep" '$(CURDIR)' "$$f" \
 	    '$(subst ",\",$(CC) $(CPPFLAGS) $(CFLAGS))' "$$f"; sep=','; done > $@; echo ']' >> $@
 

@@ -13,11 +13,28 @@
 #include "cli/render/value.h"
 #include "shared/base/mem.h"
 
+const struct config *cli_config(struct cli *cli, struct err *err)
+{
+	if (!cli->config)
+		cli->config = config_load(err);
+	return cli->config;
+}
+
+struct choice cli_choice(const struct cli *cli)
+{
+	const struct globals *g = &cli->globals;
+	return (struct choice){ .host = g->host, .context = g->context, .api_key = g->api_key, .output = g->output };
+}
+
 int cli_endpoint(struct cli *cli, struct err *err)
 {
 	if (cli->endpoint_known)
 		return 0;
-	if (endpoint_resolve(cli->globals.host, cli->globals.api_key, &cli->endpoint, err)) {
+	struct choice choice = cli_choice(cli);
+	const struct config *config = cli_config(cli, err);
+	if (!config)
+		return -1;
+	if (where_resolve(&choice, config, &cli->secret, &cli->endpoint, err)) {
 		endpoint_free(&cli->endpoint);
 		return -1;
 	}
@@ -72,10 +89,22 @@ static void put_prefix(const struct cli *cli, struct buf *line)
 
 int cli_set_format(struct cli *cli, struct err *err)
 {
-	const char *o = cli->globals.output ? cli->globals.output : "table";
-	(void)err;
-	cli->format = strcmp(o, "json") == 0 ? FORMAT_JSON : strcmp(o, "yaml") == 0 ? FORMAT_YAML : FORMAT_TABLE;
-	return 0;
+	static const char *const names[] = { [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_YAML] = "yaml" };
+	struct choice choice = cli_choice(cli);
+	struct err broken = ERR_INIT;
+	bool optional = cli->command && cli->command->config_optional;
+	bool decided = choice.output || setting_env("SBX_OUTPUT");
+	if (!decided && !cli_config(cli, &broken) && !optional) {
+		*err = broken;
+		return -1;
+	}
+	struct setting s = setting_output(&choice, cli->config);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		cli->format = (enum format)i;
+		if (strcmp(names[i], s.value) == 0)
+			return 0;
+	}
+	return err_set(err, ERR_USAGE, "SBX_OUTPUT must be table, json or yaml, not '%.40s'", s.value);
 }
 
 static void put_line(const struct buf *line)

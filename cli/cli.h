@@ -12,8 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/config.h"
 #include "cli/endpoint/client.h"
 #include "cli/opt.h"
+#include "cli/where.h"
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 #include "shared/base/json.h"
@@ -21,7 +23,7 @@
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_YAML };
 
 struct globals {
-	const char *output, *host, *api_key;
+	const char *output, *host, *context, *api_key;
 	bool help;
 	bool version;
 };
@@ -34,7 +36,9 @@ struct cli {
 	struct globals globals;
 	enum format format;
 	struct buf out;
+	struct config *config; /* NULL until cli_config */
 	struct endpoint endpoint;
+	struct buf secret; /* its key, when that came from a file */
 	bool endpoint_known;
 };
 
@@ -47,6 +51,18 @@ struct args {
 #define NO_LIMIT SIZE_MAX
 #define NO_COMMAND (-1)
 
+/* What the arguments of a command are, for the shell's completion. */
+enum arg_kind {
+	ARG_NONE,
+	ARG_SANDBOX,
+	ARG_IMAGE,
+	ARG_KEY,
+	ARG_CONTEXT,
+	ARG_COPY, /* SANDBOX:PATH or a file */
+	ARG_METHOD,
+	ARG_SHELL,
+};
+
 struct command {
 	const char *group; /* "image" of "sbx image ls", or NULL */
 	const char *name, *alias;
@@ -57,16 +73,24 @@ struct command {
 	const struct opt *options; /* or NULL */
 	size_t options_size;	   /* of the struct that they fill */
 	size_t min_args, max_args;
-	int command_after; /* see struct opt_parse; NO_COMMAND */
+	int command_after;    /* see struct opt_parse; NO_COMMAND */
+	bool hidden;	      /* not listed: for programs */
+	bool config_optional; /* runs although the configuration is broken */
+	enum arg_kind args; /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
-/* Rows of the table in main.c, one exported by each file of cli/cmd. */
+/* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
-extern const struct command cmd_context_ls, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version;
+extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
+extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version, cmd_completion;
 
-/* A client of the endpoint that the flags and the environment name. Close with client_close. */
+/* The configuration, read when first needed. NULL with err when it is broken. Freed at the end by main. */
+const struct config *cli_config(struct cli *cli, struct err *err);
+struct choice cli_choice(const struct cli *cli);
+
+/* A client of the endpoint that the flags, the environment and the configuration name. Close with client_close. */
 int cli_client(struct cli *cli, struct client *c, struct err *err);
 int cli_endpoint(struct cli *cli, struct err *err);
 

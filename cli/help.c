@@ -13,17 +13,24 @@ const struct opt global_options[] = {
 		.arg = "FORMAT",
 		.help = "table, json or yaml (default table)",
 		.off = offsetof(struct globals, output),
-		.choices = formats },
+		.choices = formats,
+		.env = "SBX_OUTPUT" },
 	{ .kind = OPT_STR,
 		.name = "host",
 		.arg = "ENDPOINT",
-		.help = "unix:PATH or http://HOST:PORT (default: the local daemon)",
+		.help = "unix:PATH, http(s)://HOST:PORT or ssh://USER@HOST",
 		.off = offsetof(struct globals, host),
 		.env = "SBX_HOST" },
 	{ .kind = OPT_STR,
+		.name = "context",
+		.arg = "NAME",
+		.help = "endpoint from the configuration, see 'sbx context'",
+		.off = offsetof(struct globals, context),
+		.env = "SBX_CONTEXT" },
+	{ .kind = OPT_STR,
 		.name = "api-key",
 		.arg = "KEY",
-		.help = "key for an http:// endpoint",
+		.help = "key for an http:// or https:// endpoint",
 		.off = offsetof(struct globals, api_key),
 		.env = "SBX_API_KEY" },
 	{ .kind = OPT_BOOL, .letter = 'h', .name = "help", .help = "show this help", .off = offsetof(struct globals, help) },
@@ -53,6 +60,8 @@ void help_all(struct buf *out, const struct command *const *table, size_t n)
 		"Usage:\n  sbx [options] COMMAND [arguments]\n\nCommands:\n");
 	for (size_t i = 0; i < n; i++) {
 		auto_buf name = BUF_INIT;
+		if (table[i]->hidden)
+			continue;
 		name_of(&name, table[i]);
 		row(out, name.p, table[i]->summary);
 	}
@@ -113,7 +122,7 @@ void help_command(struct buf *out, const struct command *c)
 	}
 	buf_str(out, "\nGlobal options:\n");
 	help_options(out, global_options);
-	buf_str(out, "\nEnvironment:\n  SBX_HOME, SBX_CACHE, SBX_HOST, SBX_API_KEY\n");
+	buf_str(out, "\nEnvironment:\n  SBX_HOME, SBX_CACHE, SBX_CONFIG, SBX_HOST, SBX_CONTEXT, SBX_API_KEY, SBX_OUTPUT\n");
 	buf_fmt(out, "\nExamples:\n%s\n", c->example);
 }
 

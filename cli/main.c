@@ -10,69 +10,29 @@
 
 #include "cli/api/api.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/complete.h"
+#include "cli/endpoint/carrier.h"
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 
-static const struct command *const commands[] = {
-	&cmd_create,
-	&cmd_run,
-	&cmd_exec,
-	&cmd_pty,
-	&cmd_ls,
-	&cmd_inspect,
-	&cmd_cp,
-	&cmd_rm,
-	&cmd_logs,
-	&cmd_image_ls,
-	&cmd_image_build,
-	&cmd_image_inspect,
-	&cmd_key_create,
-	&cmd_key_ls,
-	&cmd_key_rm,
-	&cmd_context_ls,
-	&cmd_api,
-	&cmd_up,
-	&cmd_down,
-	&cmd_doctor,
-	&cmd_version,
-};
-
-enum { EXIT_USAGE = 2, NAMES = ARRAY_LEN(commands) * 2 + 8 };
+enum { EXIT_USAGE = 2, NAMES = 256 };
 
 static bool same(const char *a, const char *b)
 {
 	return a && strcmp(a, b) == 0;
 }
 
-static bool is_group(const char *word)
-{
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (same(commands[i]->group, word))
-			return true;
-	return false;
-}
-
-static const struct command *find_command(const char *group, const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		const struct command *c = commands[i];
-		bool in_group = group ? same(c->group, group) : !c->group;
-		if (in_group && (same(c->name, name) || same(c->alias, name)))
-			return c;
-	}
-	return NULL;
-}
-
 static int unknown_command(const char *group, const char *word, struct err *err)
 {
-	const char *names[NAMES];
+	const char *names[NAMES] = { NULL };
 	size_t n = 0;
 	for (; !group && api_at(n); n++)
 		names[n] = api_at(n)->name;
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+	for (size_t i = 0; i < command_count && n + 2 <= NAMES; i++) {
 		const struct command *c = commands[i];
-		if (group && !same(c->group, group))
+		if (c->hidden || (group && !same(c->group, group)))
 			continue;
 		names[n++] = !group && c->group ? c->group : c->name;
 		if (c->alias && (group || !c->group))
@@ -90,7 +50,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	if (argc == 0) {
-		help_all(&cli->out, commands, ARRAY_LEN(commands));
+		help_all(&cli->out, commands, command_count);
 		return 0;
 	}
 	const struct contract *contract = api_find(argv[0]);
@@ -99,13 +59,13 @@ static int show_help(struct cli *cli, int argc, char **argv, struct err *err)
 		argv[0] = word;
 		return api_run(cli, contract, argc, argv, err);
 	}
-	const char *group = is_group(argv[0]) ? argv[0] : NULL;
+	const char *group = command_is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1) {
-		help_group(&cli->out, commands, ARRAY_LEN(commands), group);
+		help_group(&cli->out, commands, command_count, group);
 		return 0;
 	}
 	const char *word = group ? argv[1] : argv[0];
-	const struct command *c = find_command(group, word);
+	const struct command *c = command_find(group, word);
 	if (!c)
 		return unknown_command(group, word, err);
 	help_command(&cli->out, c);
@@ -149,7 +109,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 static int no_command(void)
 {
 	auto_buf text = BUF_INIT;
-	help_all(&text, commands, ARRAY_LEN(commands));
+	help_all(&text, commands, command_count);
 	(void)fs_write_all(STDERR_FILENO, text.p, text.len, NULL); /* the exit code says it too */
 	return EXIT_USAGE;
 }
@@ -162,28 +122,25 @@ static bool is_help(const char *word)
 /* The words after the global flags: [GROUP] VERB ... */
 static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 {
+	if (same(argv[0], "__complete"))
+		return complete_run(cli, argc - 1, argv + 1);
 	if (same(argv[0], "help"))
 		return show_help(cli, argc - 1, argv + 1, err);
 	const struct contract *contract = api_find(argv[0]);
 	if (contract)
 		return api_run(cli, contract, argc - 1, argv + 1, err);
-	const char *group = is_group(argv[0]) ? argv[0] : NULL;
+	const char *group = command_is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1)
 		return show_help(cli, 1, argv, err);
 	if (group && (is_help(argv[1]) || same(argv[1], "help")))
 		return show_help(cli, 1, argv, err);
 	const char *word = group ? argv[1] : argv[0];
-	cli->command = find_command(group, word);
+	cli->command = command_find(group, word);
 	if (!cli->command)
 		return unknown_command(group, word, err);
 	int words = group ? 2 : 1;
 	return run_command(cli, argc - words, argv + words, err);
 }
-
-static const struct opt front_options[] = {
-	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
-	{ .kind = OPT_END },
-};
 
 static int run(struct cli *cli, int argc, char **argv, struct err *err)
 {
@@ -221,7 +178,7 @@ int main(int argc, char **argv)
 {
 	if (hold_standard_streams() || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return 1;
-	struct cli cli = { .out = BUF_INIT };
+	struct cli cli = { .out = BUF_INIT, .secret = BUF_INIT };
 	struct err err = ERR_INIT;
 	int rc = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0), &err);
 	struct err flush = ERR_INIT;
@@ -235,7 +192,10 @@ int main(int argc, char **argv)
 			cli_error(&cli, &err);
 		rc = err.sys == EINTR ? 128 + SIGINT : err.code == ERR_USAGE ? EXIT_USAGE : 1;
 	}
+	carrier_wait_all();
 	endpoint_free(&cli.endpoint);
+	config_free(cli.config);
+	buf_free(&cli.secret);
 	buf_free(&cli.out);
 	return rc;
 }

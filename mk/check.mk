@@ -83,17 +83,17 @@ bench: all $(MICRO_BIN) ## Measure, beside the peers that are installed (see dep
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
+LINT_C := $(sort $(call src,cli cli/api cli/man cli/cmd cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/db daemon/http \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net shared/store))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \
-	$(sort $(wildcard tests/*/*.bats tests/*/*.bash)) .ci/run
+	$(sort $(wildcard tests/*/*.bats tests/*/*.bash completions/*.bash)) .ci/run
 TIDY := $(patsubst %.c,build/lint/%.tidy,$(LINT_C))
 HEAD := $(patsubst %.h,build/lint/%.head,$(LINT_H))
 
-.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules
-lint: deps-check ## clang-tidy, cppcheck, shellcheck, include layers, house rules
-	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-headers lint-cppcheck lint-tidy
+.PHONY: lint lint-tidy lint-headers lint-cppcheck lint-shell lint-layers lint-rules lint-man
+lint: deps-check ## clang-tidy, cppcheck, shellcheck, mandoc, include layers, house rules
+	+@$(MAKE) --no-print-directory -k -j$(JOBS) lint-layers lint-rules lint-shell lint-man lint-headers lint-cppcheck lint-tidy
 lint-tidy: $(TIDY)
 lint-headers: $(HEAD)
 
@@ -118,6 +118,9 @@ lint-cppcheck: | $(GENH)
 
 lint-shell:
 	$(call say,SHELL,scripts)shellcheck -x $(LINT_SH)
+
+lint-man: man
+	$(call say,MAN,pages)mandoc -T lint $(MAN)/man?/*
 
 lint-layers:
 	$(call say,LAYER,includes)tests/lint/layers.py

@@ -20,13 +20,28 @@ quickstart: deps ## Install what is missing, build, and run a command in a micro
 LIBDIR := $(DESTDIR)$(PREFIX)/lib/sbx
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 
+MANDIR ?= $(PREFIX)/share/man
+COMPLETION_BASH := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sbx
+COMPLETION_ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sbx
+COMPLETION_FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sbx.fish
+
 .PHONY: install uninstall
-install: all ## Install below PREFIX (/usr/local), under DESTDIR
+install: all ## Install below PREFIX (/usr/local), under DESTDIR; the manual into MANDIR (PREFIX/share/man)
 	install -d $(LIBDIR) $(BINDIR)
 	install -m 0755 $(PROGRAMS) $(LIBDIR)/
 	ln -sf ../lib/sbx/sbx $(BINDIR)/sbx
 	ln -sf ../lib/sbx/sbxd $(BINDIR)/sbxd
+	for section in 1 5 8; do \
+	  install -d $(DESTDIR)$(MANDIR)/man$$section && \
+	  install -m 0644 $(MAN)/man$$section/*.$$section $(DESTDIR)$(MANDIR)/man$$section/ || exit; \
+	done
+	install -D -m 0644 completions/sbx.bash $(COMPLETION_BASH)
+	install -D -m 0644 completions/_sbx $(COMPLETION_ZSH)
+	install -D -m 0644 completions/sbx.fish $(COMPLETION_FISH)
 
+# Pages by pattern, so that those of an older version go, too: their names are ours.
 uninstall: ## Remove what install put there
 	rm -f $(addprefix $(LIBDIR)/,$(notdir $(PROGRAMS))) $(BINDIR)/sbx $(BINDIR)/sbxd
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/sbx.1 man1/sbx-*.1 man5/sbx.yaml.5 man8/sbxd.8)
+	rm -f $(COMPLETION_BASH) $(COMPLETION_ZSH) $(COMPLETION_FISH)
 	-rmdir $(LIBDIR) 2>/dev/null

@@ -49,6 +49,27 @@ void describe_ids(struct buf *out, const struct contract *c, const struct ct_op 
 	each_id(c, op, put_id, &(struct ids){ c, out });
 }
 
+struct nth_id {
+	size_t left;
+	const struct ct_param *found;
+};
+
+static void take_id(void *arg, const struct ct_param *p)
+{
+	struct nth_id *nth = arg;
+	if (nth->left-- == 0)
+		nth->found = p;
+}
+
+const struct ct_param *describe_id(struct buf *name, const struct contract *c, const struct ct_op *op, size_t i)
+{
+	struct nth_id nth = { .left = i };
+	each_id(c, op, take_id, &nth);
+	if (nth.found)
+		upper(name, ct_s(c, nth.found->flag));
+	return nth.found;
+}
+
 static const char *type_word(const struct contract *c, uint32_t schema)
 {
 	static const char *const words[] = { "VALUE", "NULL", "BOOL", "INT", "NUMBER", "STRING", "JSON", "JSON" };
@@ -77,8 +98,7 @@ void describe_value(struct buf *out, const struct contract *c, const struct api_
 		buf_str(out, type_word(c, schema));
 }
 
-/* A JSON text as a person would type it. */
-static void plain(struct buf *out, const char *json)
+void describe_plain(struct buf *out, const char *json)
 {
 	size_t n = strlen(json);
 	bool quoted = n >= 2 && *json == '"';
@@ -92,7 +112,7 @@ static void put_enum(struct buf *out, const struct contract *c, const struct ct_
 	buf_str(out, s->enum_count == 1 ? " (only " : " (one of ");
 	for (uint32_t i = 0; i < s->enum_count && i < ENUM_SHOWN; i++) {
 		buf_str(out, i ? ", " : "");
-		plain(out, ct_s(c, c->enum_pool[s->enums + i]));
+		describe_plain(out, ct_s(c, c->enum_pool[s->enums + i]));
 	}
 	buf_str(out, s->enum_count > ENUM_SHOWN ? ", ...)" : ")");
 }
@@ -128,7 +148,7 @@ void describe_flag(struct buf *out, const struct contract *c, const struct api_f
 	put_range(out, value);
 	if ((s->flags & CT_HAS_DEFAULT) && s->def) {
 		buf_str(out, " (default ");
-		plain(out, ct_s(c, s->def));
+		describe_plain(out, ct_s(c, s->def));
 		buf_ch(out, ')');
 	}
 	if (api_flag_repeats(c, flag))
@@ -153,9 +173,9 @@ static void sample(struct buf *out, const struct contract *c, const struct api_f
 		index = api_shape(c, index)->items;
 	const struct ct_schema *s = index == CT_NONE ? NULL : &c->schemas[index];
 	if (s && (s->flags & CT_HAS_DEFAULT) && s->def && s->type != CT_OBJECT)
-		plain(out, ct_s(c, s->def));
+		describe_plain(out, ct_s(c, s->def));
 	else if (s && s->enum_count > 0)
-		plain(out, ct_s(c, c->enum_pool[s->enums]));
+		describe_plain(out, ct_s(c, c->enum_pool[s->enums]));
 	else if (s && (s->type == CT_INTEGER || s->type == CT_NUMBER))
 		buf_fmt(out, "%.15g", s->flags & CT_HAS_MIN ? s->min : 1.0);
 	else if (s && s->type == CT_OBJECT)
@@ -206,18 +226,23 @@ static void row(struct buf *out, const char *left, const char *right)
 		buf_fmt(out, "  %-*s  %s\n", *right ? LEFT : 0, left, right);
 }
 
-static void environment(struct buf *out, const struct contract *c, const struct ct_op *op)
+void describe_env(struct buf *out, const struct contract *c, const struct ct_op *op)
 {
-	auto_buf names = BUF_INIT;
 	for (uint32_t i = 0; i < c->env_url_count; i++)
-		buf_fmt(&names, "%s%s", names.len ? ", " : "", ct_s(c, c->enum_pool[c->env_url + i]));
+		buf_fmt(out, "%s%s", out->len ? ", " : "", ct_s(c, c->enum_pool[c->env_url + i]));
 	for (uint32_t i = 0; i < c->scheme_count; i++) {
 		bool used = !op;
 		for (uint32_t k = 0; op && k < op->security_count; k++)
 			used = used || (c->index_pool[op->security + k] & ~CT_SCHEME_AND) == i;
 		for (uint32_t k = 0; used && k < c->schemes[i].env_count; k++)
-			buf_fmt(&names, "%s%s", names.len ? ", " : "", ct_s(c, c->enum_pool[c->schemes[i].env + k]));
+			buf_fmt(out, "%s%s", out->len ? ", " : "", ct_s(c, c->enum_pool[c->schemes[i].env + k]));
 	}
+}
+
+static void environment(struct buf *out, const struct contract *c, const struct ct_op *op)
+{
+	auto_buf names = BUF_INIT;
+	describe_env(&names, c, op);
 	buf_fmt(out, "\nEnvironment:\n  %s%sSBX_HOST, SBX_API_KEY, SBX_CONTEXT\n", names.p, names.len ? ", " : "");
 }
 

@@ -160,28 +160,97 @@ static void strip_base(const struct contract *c, struct endpoint *ep)
 		ep->base_path[n - base] = '\0';
 }
 
-int target_find(struct cli *cli, const struct contract *c, const struct ct_op *op, const char *base_url, struct target *t, struct err *err)
+/* What the configuration says about this contract. */
+struct filed {
+	const char *url; /* as the place below says, NULL = nothing does */
+	bool from_env;
+	const struct config_context *context; /* whose address it is */
+	struct config_key key;		      /* of the context or the provider */
+};
+
+/* The context that is chosen, when it speaks this dialect. USAGE when a flag chose one that speaks another system's. */
+static int find_context(struct cli *cli, const struct contract *c, const struct config *config, struct filed *out, struct err *err)
+{
+	struct choice choice = cli_choice(cli);
+	struct where w = where_pick(&choice, config);
+	const struct config_context *context = w.by_host ? NULL : config_context(config, w.s.value);
+	if (!context)
+		return 0;
+	if (strcmp(context->api, c->name) == 0) {
+		out->context = context;
+	} else if (w.s.from == FROM_FLAG && strcmp(context->api, CONFIG_NATIVE_API) != 0) {
+		err_set(err, ERR_USAGE, "context '%s' speaks %s", context->name, context->api);
+		return err_hint(err, "use: sbx %s ...", context->api);
+	}
+	return 0;
+}
+
+/* --base-url, --host and --context, the environment, the file's provider, the file's context. */
+static int find_url(struct cli *cli, const struct contract *c, const char *base_url, struct filed *out, struct err *err)
+{
+	const struct config *config = cli_config(cli, err);
+	const struct globals *g = &cli->globals;
+	*out = (struct filed){ 0 };
+	if (!config || find_context(cli, c, config, out, err))
+		return -1;
+	const char *env = env_of(c, c->env_url, c->env_url_count), *provider = config_provider(config, c->name, "base-url");
+	bool by_flag = base_url || g->host || g->context;
+	out->from_env = !by_flag && env;
+	out->url = base_url ? base_url : by_flag ? NULL : env ? env : provider;
+	if (out->url || g->host)
+		out->context = NULL;
+	if (out->context) {
+		out->url = out->context->endpoint;
+		out->key = out->context->key;
+	} else {
+		out->key = (struct config_key){ .text = config_provider(config, c->name, "api-key"),
+			.file = config_provider(config, c->name, "api-key-file") };
+	}
+	return 0;
+}
+
+static int own_daemon(struct cli *cli, struct target *t, struct err *err)
+{
+	if (cli_endpoint(cli, err))
+		return -1;
+	t->ep = cli->endpoint;
+	t->own = true;
+	if (t->ep.api_key)
+		add_header(t, "X-API-Key", t->ep.api_key);
+	return 0;
+}
+
+/* See cli/where.h: a variable may not send a key over the network in clear. */
+static int check_clear(const struct target *t, bool from_env, struct err *err)
+{
+	if (!from_env || !endpoint_in_clear(&t->ep) || t->header_count + t->query_count == 0)
+		return 0;
+	err_set(err, ERR_FORBIDDEN, "the credential would go to '%s' in clear text", t->ep.shown);
+	return err_hint(err, "use https://; if you accept it, name the address with --base-url or in a context");
+}
+
+int target_find(
+	struct cli *cli, const struct contract *c, const struct ct_op *op, const char *base_url, struct target *t, struct err *err)
 {
 	const char *given = cli->globals.api_key;
-	const char *url = base_url ? base_url : env_of(c, c->env_url, c->env_url_count);
+	struct filed f;
+	auto_buf secret = BUF_INIT;
 	*t = (struct target){ 0 };
-	if (!url && (given || has_credential(c)) && str_starts(c->server, "https://") && !cli->globals.host)
-		url = c->server;
 	t->key_hint = hint(c, op);
-	if (!url) {
-		if (cli_endpoint(cli, err))
-			return -1;
-		t->ep = cli->endpoint;
-		t->own = true;
-		if (t->ep.api_key)
-			add_header(t, "X-API-Key", t->ep.api_key);
-		return 0;
-	}
-	if (endpoint_resolve(url, given, &t->ep, err))
+	if (find_url(cli, c, base_url, &f, err))
 		return -1;
+	bool has_key = given || has_credential(c) || f.key.text || f.key.file;
+	if (!f.url && has_key && str_starts(c->server, "https://") && !cli->globals.host && !cli->globals.context)
+		f.url = c->server;
+	if (!f.url)
+		return own_daemon(cli, t, err);
+	if (endpoint_parse(f.url, &t->ep, err))
+		return -1;
+	if (!given && !has_credential(c) && config_secret(cli->config, &f.key, &secret, err))
+		return err_prefix(err, f.context ? "context '%s'" : "provider '%s'", f.context ? f.context->name : c->name);
 	strip_base(c, &t->ep);
-	add_credentials(t, c, op, given);
-	return 0;
+	add_credentials(t, c, op, given ? given : secret.len ? secret.p : NULL);
+	return check_clear(t, f.from_env, err);
 }
 
 void target_free(struct target *t)

@@ -120,6 +120,17 @@ static int call(struct cli *cli, const struct options *o, struct client *c, cons
 	return rc;
 }
 
+/* An address given by hand, with the key that the flag or the variable gives. */
+static int named_endpoint(const struct cli *cli, const char *base_url, struct endpoint *out, struct err *err)
+{
+	struct choice choice = cli_choice(cli);
+	struct setting key;
+	if (endpoint_parse(base_url, out, err) || where_key(&choice, NULL, NULL, NULL, &key, err))
+		return -1;
+	out->api_key = key.value;
+	return 0;
+}
+
 static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	const struct options *o = opts;
@@ -137,8 +148,10 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 		err_set(err, ERR_USAGE, "the path '%s' does not begin with '/'", args->v[1]);
 		return err_hint(err, "for example: sbx api GET /sbx/v1/sandboxes");
 	}
-	if (o->base_url ? endpoint_resolve(o->base_url, cli->globals.api_key, &given, err) : cli_endpoint(cli, err))
+	if (o->base_url ? named_endpoint(cli, o->base_url, &given, err) : cli_endpoint(cli, err)) {
+		endpoint_free(&given);
 		return -1;
+	}
 	client_init(&c, o->base_url ? &given : &cli->endpoint);
 	int rc = call(cli, o, &c, method, args->v[1], err);
 	client_close(&c);
@@ -158,5 +171,6 @@ const struct command cmd_api = {
 	.min_args = 2,
 	.max_args = 2,
 	.command_after = NO_COMMAND,
+	.args = ARG_METHOD,
 	.run = run,
 };

@@ -364,5 +364,6 @@ const struct command cmd_cp = {
 	.min_args = 2,
 	.max_args = 2,
 	.command_after = NO_COMMAND,
+	.args = ARG_COPY,
 	.run = run,
 };

@@ -68,9 +68,9 @@ static int stop(struct cli *cli, struct client *c, const struct options *o, cons
 	int yes = confirm(o, running, err);
 	if (yes <= 0)
 		return yes < 0 ? -1 : 1;
-	/* taken before the end, so that it cannot be another process of the same number */
+	/* taken before the end, so that it cannot be another process of the same number; a socket file is of this machine */
 	auto_fd int pid_fd = -1;
-	if (!cli->endpoint.tcp && js_int(js_get(system, "pid"), &pid) == 0 && pid > 1)
+	if (cli->endpoint.kind == ENDPOINT_UNIX && js_int(js_get(system, "pid"), &pid) == 0 && pid > 1)
 		pid_fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
 	if (shut_down(c, o, o->yes || running > 0, err))
 		return -1;

@@ -67,5 +67,6 @@ const struct command cmd_exec = {
 	.min_args = 2,
 	.max_args = NO_LIMIT,
 	.command_after = 1,
+	.args = ARG_SANDBOX,
 	.run = run,
 };

@@ -71,6 +71,7 @@ const struct command cmd_image_inspect = {
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
+	.args = ARG_IMAGE,
 	.run = inspect,
 };
 
@@ -170,5 +171,6 @@ const struct command cmd_image_build = {
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
+	.args = ARG_IMAGE,
 	.run = build,
 };

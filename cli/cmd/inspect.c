@@ -63,5 +63,6 @@ const struct command cmd_inspect = {
 	.min_args = 1,
 	.max_args = NO_LIMIT,
 	.command_after = NO_COMMAND,
+	.args = ARG_SANDBOX,
 	.run = run,
 };

@@ -131,5 +131,6 @@ const struct command cmd_key_rm = {
 	.min_args = 1,
 	.max_args = NO_LIMIT,
 	.command_after = NO_COMMAND,
+	.args = ARG_KEY,
 	.run = rm,
 };

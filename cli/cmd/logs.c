@@ -80,5 +80,6 @@ const struct command cmd_logs = {
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
+	.args = ARG_SANDBOX,
 	.run = run,
 };

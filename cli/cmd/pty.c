@@ -187,5 +187,6 @@ const struct command cmd_pty = {
 	.min_args = 0, /* --list needs none */
 	.max_args = NO_LIMIT,
 	.command_after = 1,
+	.args = ARG_SANDBOX,
 	.run = run,
 };

@@ -91,5 +91,6 @@ const struct command cmd_rm = {
 	.options_size = sizeof(struct options),
 	.max_args = NO_LIMIT,
 	.command_after = NO_COMMAND,
+	.args = ARG_SANDBOX,
 	.run = run,
 };

@@ -66,5 +66,6 @@ const struct command cmd_version = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.command_after = NO_COMMAND,
+	.config_optional = true,
 	.run = run,
 };

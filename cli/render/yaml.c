@@ -31,7 +31,8 @@ static bool is_plain(const char *s)
 	return s[strlen(s) - 1] != ' ';
 }
 
-/* Quoted text is JSON's, which YAML 1.2 contains; C1 controls, which JSON lets pass, are escaped as well. */
+/* Quoted text is JSON's, which YAML 1.2 contains; what JSON lets pass is escaped as well: C1 controls, and the separators that
+ * YAML 1.1 takes for line breaks. */
 static void text(struct buf *out, const char *s)
 {
 	if (is_plain(s)) {
@@ -47,6 +48,9 @@ static void text(struct buf *out, const char *s)
 		if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
 			buf_fmt(out, "\\u%04x", next);
 			i++;
+		} else if (strncmp(quoted.p + i, "\xe2\x80\xa8", 3) == 0 || strncmp(quoted.p + i, "\xe2\x80\xa9", 3) == 0) {
+			buf_str(out, (unsigned char)quoted.p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029");
+			i += 2;
 		} else if (c == 0x7f) {
 			buf_str(out, "\\u007f");
 		} else {

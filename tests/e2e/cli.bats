@@ -5,7 +5,7 @@ load helper
 setup_file() { e2e_up; }
 teardown_file() { e2e_down; }
 
-COMMANDS="create run exec pty ls inspect cp rm logs up down doctor version"
+COMMANDS="create run exec pty ls inspect cp rm logs up down doctor completion version"
 GROUPED="key:create key:ls key:rm image:ls image:build context:ls"
 
 # usage ARGS...: wrong usage ends with 2, words on stderr, nothing on stdout.
@@ -35,11 +35,20 @@ usage() {
 	usage inspect
 	usage logs
 	usage pty
-	usage key
 	usage key nosuch
 	usage image nosuch
 	usage run
 	usage exec --timeout abc demo -- true
+}
+
+@test "a group without a verb shows its help on stdout" {
+	for group in key image wrenn 'wrenn capsule' mcp-v8; do
+		# shellcheck disable=SC2086 # two words
+		run --separate-stderr sbx $group
+		expect_status 0
+		[[ $output == *Usage:* ]] || fail "no help for $group"
+		expect '' "$stderr"
+	done
 }
 
 @test "errors begin with the command and say what to do" {

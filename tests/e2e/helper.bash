@@ -16,8 +16,9 @@ e2e_up() {
 	# Short, since Unix socket paths end at 107 bytes.
 	export SBX_HOME=${E2E_HOME:-$(mktemp -d /tmp/sbx-e.XXXXXX)}
 	WORK=$(mktemp -d /tmp/sbx-w.XXXXXX)
-	export WORK
-	unset SBX_LOG SBX_HOST SBX_API_KEY
+	# No settings of the person who runs the tests.
+	export WORK SBX_CONFIG=$WORK/config.yaml
+	unset SBX_LOG SBX_HOST SBX_API_KEY SBX_CONTEXT SBX_OUTPUT SBX_SSH https_proxy HTTPS_PROXY no_proxy NO_PROXY
 	timeout 300 sbx image build base >/dev/null 2>&1 3>&-
 }
 
@@ -156,6 +157,15 @@ consistent() {
 expect_consistent() {
 	wait_until 8 consistent || fail "rows: $(ids | xargs); folders: $(echo "$SBX_HOME"/vms/*); pids: $(vmm_pids | xargs); $(sbx ls)"
 }
+
+# front NAME ARGS...: start one of front.py's; its port. What it says goes to $WORK/front.NAME. fronts_end ends them.
+front() {
+	timeout 390 python3 "$TOP/tests/e2e/front.py" "${@:2}" >"$WORK/front.$1" 2>/dev/null </dev/null 3>&- 4>&- &
+	echo $! >"$WORK/pid.$1"
+	wait_until 10 test -s "$WORK/front.$1"
+	head -n 1 "$WORK/front.$1"
+}
+fronts_end() { cat "$WORK"/pid.* | xargs kill; }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 

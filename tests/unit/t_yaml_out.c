@@ -45,6 +45,7 @@ static void test_yaml_quotes(void **state)
 		buf_fmt(&want, "- \"%s\"\n", quoted[i]);
 		check(render_yaml, json.p, want.p);
 	}
+	check(render_yaml, "\"a\\u2028b\\u2029c\\u0085\"", "\"a\\u2028b\\u2029c\\u0085\"\n");
 	static const char *const plain[] = { "text", "two words", "unix:/tmp/sbxd.sock", "/path/to-it", "a.b_c+d@e", "v1.2" };
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		auto_buf json = BUF_INIT, want = BUF_INIT;

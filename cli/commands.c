@@ -1,0 +1,83 @@
+#include "cli/commands.h"
+
+#include <string.h>
+
+#include "shared/base/mem.h"
+
+const struct command *const commands[] = {
+	&cmd_create,
+	&cmd_run,
+	&cmd_exec,
+	&cmd_pty,
+	&cmd_ls,
+	&cmd_inspect,
+	&cmd_cp,
+	&cmd_rm,
+	&cmd_logs,
+	&cmd_image_ls,
+	&cmd_image_build,
+	&cmd_image_inspect,
+	&cmd_key_create,
+	&cmd_key_ls,
+	&cmd_key_rm,
+	&cmd_context_add,
+	&cmd_context_use,
+	&cmd_context_ls,
+	&cmd_context_inspect,
+	&cmd_context_rm,
+	&cmd_config_view,
+	&cmd_config_path,
+	&cmd_dial_stdio,
+	&cmd_api,
+	&cmd_up,
+	&cmd_down,
+	&cmd_doctor,
+	&cmd_completion,
+	&cmd_version,
+};
+
+const size_t command_count = ARRAY_LEN(commands);
+
+const struct opt front_options[] = {
+	{ .kind = OPT_BOOL, .name = "version", .help = "show the version", .off = offsetof(struct globals, version) },
+	{ .kind = OPT_END },
+};
+
+static bool same(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+bool command_in_group(const struct command *c, const char *group)
+{
+	return same(c->group, group);
+}
+
+bool command_is_group(const char *word)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		if (same(commands[i]->group, word))
+			return true;
+	}
+	return false;
+}
+
+const struct command *command_find(const char *group, const char *name)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const struct command *c = commands[i];
+		bool in_group = group ? same(c->group, group) : !c->group;
+		if (in_group && (same(c->name, name) || same(c->alias, name)))
+			return c;
+	}
+	return NULL;
+}
+
+bool command_is_first(size_t i)
+{
+	for (size_t k = 0; commands[i]->group && k < i; k++) {
+		if (same(commands[k]->group, commands[i]->group))
+			return false;
+	}
+	return !commands[i]->hidden;
+}
