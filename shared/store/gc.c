@@ -102,18 +102,24 @@ static void miss_nothing(void *arg, const struct hash *id)
 	(void)id;
 }
 
-/* Anything but a tree stands for itself alone. */
+/* Anything but a tree stands for itself alone. What it was first put as does not tell: a chunk may have the bytes of a node. */
 static bool is_tree(struct store *s, const struct hash *id)
 {
 	struct store_info info;
-	return store_stat(s, id, &info, NULL) || info.kind == OBJECT_TREE;
+	struct tree_node node;
+	struct err why = ERR_INIT;
+	if (store_stat(s, id, &info, NULL) || info.kind == OBJECT_TREE)
+		return true;
+	if (!tree_load(s, id, &node, &why)) {
+		tree_unload(&node);
+		return true;
+	}
+	return why.code != ERR_INVALID;
 }
 
 static int mark_root(void *arg, const struct root *root, struct err *err)
 {
 	struct mark *m = arg;
-	if (hash_set_has(m->seen, root->id))
-		return 0;
 	if (!is_tree(m->s, root->id)) {
 		hash_set_add(m->seen, root->id);
 		return 0;
@@ -222,7 +228,7 @@ static int fsck_root(void *arg, const struct root *root, struct err *err)
 	f->root = root;
 	if (root->absent && !store_has(f->s, root->id))
 		hash_set_add(f->absent, root->id);
-	if (hash_set_has(f->seen, root->id) || !is_tree(f->s, root->id))
+	if (!is_tree(f->s, root->id))
 		return 0;
 	root_text(root, who, sizeof(who));
 	if (tree_reach(f->s, root->id, f->seen, visit_nothing, NULL, say_missing, &why))

@@ -58,7 +58,7 @@ static void parent(const struct hash_impl *impl, const uint32_t pair[2][8], uint
 static void join(const struct hash_impl *impl, struct hasher *h, uint64_t chunks)
 {
 	for (unsigned want = (unsigned)__builtin_popcountll(chunks); h->depth > want; h->depth--)
-		parent(impl, (const uint32_t (*)[8])&h->stack[h->depth - 2], 0, h->stack[h->depth - 2]);
+		parent(impl, (const uint32_t(*)[8]) & h->stack[h->depth - 2], 0, h->stack[h->depth - 2]);
 }
 
 static void push(const struct hash_impl *impl, struct hasher *h, const uint32_t cv[8], uint64_t chunks_before)

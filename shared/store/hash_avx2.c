@@ -18,15 +18,15 @@ typedef uint32_t vec __attribute__((vector_size(32)));
 
 INLINE vec rot16(vec x)
 {
-	const __m256i order = _mm256_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2, 13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7,
-		6, 1, 0, 3, 2);
+	const __m256i order = _mm256_set_epi8(
+		13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2, 13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2);
 	return (vec)_mm256_shuffle_epi8((__m256i)x, order);
 }
 
 INLINE vec rot8(vec x)
 {
-	const __m256i order = _mm256_set_epi8(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1, 12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6,
-		5, 0, 3, 2, 1);
+	const __m256i order = _mm256_set_epi8(
+		12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1, 12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1);
 	return (vec)_mm256_shuffle_epi8((__m256i)x, order);
 }
 
@@ -45,30 +45,31 @@ INLINE vec row(const uint8_t *p)
 	return (vec)_mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* Half a block of each input: turned within 128 bits, then the 128 bits themselves are. */
-#define TURN_ROWS(half)                                                                                                            \
-	do {                                                                                                                       \
-		vec q_[2][4];                                                                                                      \
-		TURN4(row(in[0] + at + (half)*32), row(in[1] + at + (half)*32), row(in[2] + at + (half)*32),                       \
-			row(in[3] + at + (half)*32), q_[0]);                                                                       \
-		TURN4(row(in[4] + at + (half)*32), row(in[5] + at + (half)*32), row(in[6] + at + (half)*32),                       \
-			row(in[7] + at + (half)*32), q_[1]);                                                                       \
-		TURN_QUARTERS(0, half);                                                                                            \
-		TURN_QUARTERS(1, half);                                                                                            \
-		TURN_QUARTERS(2, half);                                                                                            \
-		TURN_QUARTERS(3, half);                                                                                            \
-	} while (0)
-#define TURN_QUARTERS(k, half)                                                                                                     \
-	m[(half)*8 + (k)] = (vec)_mm256_permute2x128_si256((__m256i)q_[0][k], (__m256i)q_[1][k], 0x20);                            \
-	m[(half)*8 + 4 + (k)] = (vec)_mm256_permute2x128_si256((__m256i)q_[0][k], (__m256i)q_[1][k], 0x31)
-#define load(in, offset, m)                                                                                                        \
-	do {                                                                                                                       \
-		size_t at = (offset);                                                                                              \
-		TURN_ROWS(0);                                                                                                      \
-		TURN_ROWS(1);                                                                                                      \
-	} while (0)
-
 #include "shared/store/hash_lanes.h"
+
+#define PICK(a, b, which) ((vec)_mm256_permute2x128_si256((__m256i)(a), (__m256i)(b), which))
+
+/* Half a block of each input: turned within 128 bits, then the 128 bits themselves are. */
+INLINE void load_half(const uint8_t *const in[LANES], size_t at, vec m[8])
+{
+	vec a[4], b[4];
+	turn4(row(in[0] + at), row(in[1] + at), row(in[2] + at), row(in[3] + at), a);
+	turn4(row(in[4] + at), row(in[5] + at), row(in[6] + at), row(in[7] + at), b);
+	m[0] = PICK(a[0], b[0], 0x20);
+	m[1] = PICK(a[1], b[1], 0x20);
+	m[2] = PICK(a[2], b[2], 0x20);
+	m[3] = PICK(a[3], b[3], 0x20);
+	m[4] = PICK(a[0], b[0], 0x31);
+	m[5] = PICK(a[1], b[1], 0x31);
+	m[6] = PICK(a[2], b[2], 0x31);
+	m[7] = PICK(a[3], b[3], 0x31);
+}
+
+INLINE void load(const uint8_t *const in[LANES], size_t at, vec m[16])
+{
+	load_half(in, at, m);
+	load_half(in, at + 32, m + 8);
+}
 
 static void avx2_many(const struct hash_job *job, size_t n, uint32_t (*out)[8])
 {

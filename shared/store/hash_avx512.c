@@ -25,34 +25,32 @@ INLINE vec row(const uint8_t *p)
 	return (vec)_mm512_loadu_si512(p);
 }
 
-/* Four inputs turned within 128 bits; then the 128 bits themselves, word by word of the four. */
-#define TURN_ROWS(i)                                                                                                               \
-	TURN4(row(in[4 * (i)] + at), row(in[4 * (i) + 1] + at), row(in[4 * (i) + 2] + at), row(in[4 * (i) + 3] + at), q_[i])
-#define PICK(a, b, which) ((vec)_mm512_shuffle_i32x4((__m512i)(a), (__m512i)(b), which))
-#define TURN_QUARTERS(k)                                                                                                           \
-	do {                                                                                                                       \
-		vec even0_ = PICK(q_[0][k], q_[1][k], 0x88), odd0_ = PICK(q_[0][k], q_[1][k], 0xdd);                               \
-		vec even1_ = PICK(q_[2][k], q_[3][k], 0x88), odd1_ = PICK(q_[2][k], q_[3][k], 0xdd);                               \
-		m[k] = PICK(even0_, even1_, 0x88);                                                                                 \
-		m[4 + (k)] = PICK(odd0_, odd1_, 0x88);                                                                             \
-		m[8 + (k)] = PICK(even0_, even1_, 0xdd);                                                                           \
-		m[12 + (k)] = PICK(odd0_, odd1_, 0xdd);                                                                            \
-	} while (0)
-#define load(in, offset, m)                                                                                                        \
-	do {                                                                                                                       \
-		size_t at = (offset);                                                                                              \
-		vec q_[4][4];                                                                                                      \
-		TURN_ROWS(0);                                                                                                      \
-		TURN_ROWS(1);                                                                                                      \
-		TURN_ROWS(2);                                                                                                      \
-		TURN_ROWS(3);                                                                                                      \
-		TURN_QUARTERS(0);                                                                                                  \
-		TURN_QUARTERS(1);                                                                                                  \
-		TURN_QUARTERS(2);                                                                                                  \
-		TURN_QUARTERS(3);                                                                                                  \
-	} while (0)
-
 #include "shared/store/hash_lanes.h"
+
+#define PICK(a, b, which) ((vec)_mm512_shuffle_i32x4((__m512i)(a), (__m512i)(b), which))
+
+/* 128 bits of each of four: words 0, 4, 8 and 12 of sixteen inputs (m[0] is word 0). */
+INLINE void turn_quarters(vec a, vec b, vec c, vec d, vec *m)
+{
+	vec even0 = PICK(a, b, 0x88), odd0 = PICK(a, b, 0xdd), even1 = PICK(c, d, 0x88), odd1 = PICK(c, d, 0xdd);
+	m[0] = PICK(even0, even1, 0x88);
+	m[4] = PICK(odd0, odd1, 0x88);
+	m[8] = PICK(even0, even1, 0xdd);
+	m[12] = PICK(odd0, odd1, 0xdd);
+}
+
+INLINE void load(const uint8_t *const in[LANES], size_t at, vec m[16])
+{
+	vec a[4], b[4], c[4], d[4];
+	turn4(row(in[0] + at), row(in[1] + at), row(in[2] + at), row(in[3] + at), a);
+	turn4(row(in[4] + at), row(in[5] + at), row(in[6] + at), row(in[7] + at), b);
+	turn4(row(in[8] + at), row(in[9] + at), row(in[10] + at), row(in[11] + at), c);
+	turn4(row(in[12] + at), row(in[13] + at), row(in[14] + at), row(in[15] + at), d);
+	turn_quarters(a[0], b[0], c[0], d[0], m);
+	turn_quarters(a[1], b[1], c[1], d[1], m + 1);
+	turn_quarters(a[2], b[2], c[2], d[2], m + 2);
+	turn_quarters(a[3], b[3], c[3], d[3], m + 3);
+}
 
 static void avx512_many(const struct hash_job *job, size_t n, uint32_t (*out)[8])
 {

@@ -27,9 +27,9 @@ enum hash_flag { HASH_CHUNK_START = 1, HASH_CHUNK_END = 2, HASH_PARENT = 4, HASH
 /* Equal work on inputs that lie one behind the other: whole chunks, or parents of two chaining values each. */
 struct hash_job {
 	const uint8_t *in;
-	size_t stride, blocks; /* bytes from one input to the next; of each input */
-	uint64_t counter;      /* of the first input */
-	uint32_t step;	       /* 1: the counter goes up with the inputs */
+	size_t stride, blocks;	     /* bytes from one input to the next; of each input */
+	uint64_t counter;	     /* of the first input */
+	uint32_t step;		     /* 1: the counter goes up with the inputs */
 	uint32_t flags, first, last; /* of every block, and more for the first and the last one of an input */
 };
 

@@ -1,8 +1,7 @@
 /*
- * hash_lanes: BLAKE3 of LANES inputs side by side: word i of all of them is one vector. Included by the file of each CPU kind, which
- * has defined: LANES, TARGET (the attribute), vec (LANES words), splat(word), rot16, rot12, rot8, rot7, unpack_lo32, unpack_hi32,
- * unpack_lo64, unpack_hi64 (within 128 bits), and load(in, offset, m), which turns a block of each input into columns.
- * Empty when LANES is not defined.
+ * hash_lanes: BLAKE3 of LANES inputs side by side: word i of all of them is one vector. Included by the file of each CPU kind,
+ * which has defined: LANES, TARGET (the attribute), INLINE, vec (LANES words), splat(word), rot16, rot12, rot8, rot7, unpack_lo32,
+ * unpack_hi32, unpack_lo64 and unpack_hi64 (within 128 bits). It defines load after it. Empty when LANES is not defined.
  */
 #ifndef SBX_STORE_HASH_LANES_H
 #define SBX_STORE_HASH_LANES_H
@@ -43,15 +42,18 @@ static const uint32_t iv[8] = { HASH_IV };
 	HALF_ROUND(5, 6, 7, 4, 10, 11, 8, 9, 15, 12, 13, 14, m8, m9, m10, m11, m12, m13, m14, m15)
 
 /* Four rows of four words in each 128 bits become four columns. */
-#define TURN4(r0, r1, r2, r3, out)                                                                                                 \
-	do {                                                                                                                       \
-		vec a_ = unpack_lo32(r0, r1), b_ = unpack_hi32(r0, r1);                                                            \
-		vec c_ = unpack_lo32(r2, r3), d_ = unpack_hi32(r2, r3);                                                            \
-		(out)[0] = unpack_lo64(a_, c_);                                                                                    \
-		(out)[1] = unpack_hi64(a_, c_);                                                                                    \
-		(out)[2] = unpack_lo64(b_, d_);                                                                                    \
-		(out)[3] = unpack_hi64(b_, d_);                                                                                    \
-	} while (0)
+INLINE void turn4(vec r0, vec r1, vec r2, vec r3, vec out[4])
+{
+	vec a = unpack_lo32(r0, r1), b = unpack_hi32(r0, r1);
+	vec c = unpack_lo32(r2, r3), d = unpack_hi32(r2, r3);
+	out[0] = unpack_lo64(a, c);
+	out[1] = unpack_hi64(a, c);
+	out[2] = unpack_lo64(b, d);
+	out[3] = unpack_hi64(b, d);
+}
+
+/* The block at `at` of each input, as columns: written by the file of each CPU kind. */
+INLINE void load(const uint8_t *const in[LANES], size_t at, vec m[16]);
 
 /* The chaining values of n <= LANES inputs; lanes without an input repeat the last one. */
 TARGET static void group(const struct hash_job *job, size_t from, size_t n, uint32_t (*out)[8])
@@ -65,7 +67,8 @@ TARGET static void group(const struct hash_job *job, size_t from, size_t n, uint
 		low[i] = (uint32_t)counter;
 		high[i] = (uint32_t)(counter >> 32);
 	}
-	vec h[8] = { splat(iv[0]), splat(iv[1]), splat(iv[2]), splat(iv[3]), splat(iv[4]), splat(iv[5]), splat(iv[6]), splat(iv[7]) };
+	vec h[8] = { splat(iv[0]), splat(iv[1]), splat(iv[2]), splat(iv[3]), splat(iv[4]), splat(iv[5]), splat(iv[6]),
+		splat(iv[7]) };
 	vec counter_low, counter_high;
 	memcpy(&counter_low, low, sizeof(counter_low));
 	memcpy(&counter_high, high, sizeof(counter_high));
@@ -73,8 +76,8 @@ TARGET static void group(const struct hash_job *job, size_t from, size_t n, uint
 		uint32_t flags = job->flags | (b == 0 ? job->first : 0) | (b + 1 == job->blocks ? job->last : 0);
 		vec m[16];
 		load(in, b * HASH_BLOCK, m);
-		vec v[16] = { h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], splat(iv[0]), splat(iv[1]), splat(iv[2]), splat(iv[3]),
-			counter_low, counter_high, splat(HASH_BLOCK), splat(flags) };
+		vec v[16] = { h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], splat(iv[0]), splat(iv[1]), splat(iv[2]),
+			splat(iv[3]), counter_low, counter_high, splat(HASH_BLOCK), splat(flags) };
 		HASH_ROUNDS(ROUND)
 		h[0] = v[0] ^ v[8];
 		h[1] = v[1] ^ v[9];
@@ -87,8 +90,8 @@ TARGET static void group(const struct hash_job *job, size_t from, size_t n, uint
 	}
 	/* 128 bits number i of rows[half][k] are words of input 4 * i + k. */
 	vec rows[2][4];
-	TURN4(h[0], h[1], h[2], h[3], rows[0]);
-	TURN4(h[4], h[5], h[6], h[7], rows[1]);
+	turn4(h[0], h[1], h[2], h[3], rows[0]);
+	turn4(h[4], h[5], h[6], h[7], rows[1]);
 	for (size_t i = 0; i < n; i++) {
 		memcpy(out[from + i], (const uint8_t *)&rows[0][i % 4] + i / 4 * 16, 16);
 		memcpy(out[from + i] + 4, (const uint8_t *)&rows[1][i % 4] + i / 4 * 16, 16);

@@ -41,19 +41,15 @@ INLINE vec row(const uint8_t *p)
 	return (vec)_mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-#define TURN_ROWS(quarter)                                                                                                         \
-	TURN4(row(in[0] + at + (quarter)*16), row(in[1] + at + (quarter)*16), row(in[2] + at + (quarter)*16),                      \
-		row(in[3] + at + (quarter)*16), m + (quarter)*4)
-#define load(in, offset, m)                                                                                                        \
-	do {                                                                                                                       \
-		size_t at = (offset);                                                                                              \
-		TURN_ROWS(0);                                                                                                      \
-		TURN_ROWS(1);                                                                                                      \
-		TURN_ROWS(2);                                                                                                      \
-		TURN_ROWS(3);                                                                                                      \
-	} while (0)
-
 #include "shared/store/hash_lanes.h"
+
+INLINE void load(const uint8_t *const in[LANES], size_t at, vec m[16])
+{
+	turn4(row(in[0] + at), row(in[1] + at), row(in[2] + at), row(in[3] + at), m);
+	turn4(row(in[0] + at + 16), row(in[1] + at + 16), row(in[2] + at + 16), row(in[3] + at + 16), m + 4);
+	turn4(row(in[0] + at + 32), row(in[1] + at + 32), row(in[2] + at + 32), row(in[3] + at + 32), m + 8);
+	turn4(row(in[0] + at + 48), row(in[1] + at + 48), row(in[2] + at + 48), row(in[3] + at + 48), m + 12);
+}
 
 #define WORDS(a, b, c, d) ((vec){ m[a], m[b], m[c], m[d] })
 #define TURN_ROW(x, n) ((vec)_mm_shuffle_epi32((__m128i)(x), _MM_SHUFFLE((3 + (n)) % 4, (2 + (n)) % 4, (1 + (n)) % 4, n)))

@@ -11,8 +11,8 @@
 /* The fewest bytes that a child takes: length and a byte of name, two tags, and an empty file (shorter than a folder). */
 #define CHILD_MIN (8 + 1 + 1 + 1 + (4 + 8 + 4 + 8 + 1))
 
-const struct hash object_empty = { { 0x71, 0xe0, 0xa9, 0x91, 0x73, 0x56, 0x49, 0x31, 0xc0, 0xb8, 0xac, 0xc5, 0x2d, 0x26, 0x85, 0xa8, 0xe3, 0x9c,
-	0x64, 0xdc, 0x52, 0xe3, 0xd0, 0x23, 0x90, 0xfd, 0xac, 0x2a, 0x12, 0xb1, 0x55, 0xcb } };
+const struct hash object_empty = { { 0x71, 0xe0, 0xa9, 0x91, 0x73, 0x56, 0x49, 0x31, 0xc0, 0xb8, 0xac, 0xc5, 0x2d, 0x26, 0x85, 0xa8,
+	0xe3, 0x9c, 0x64, 0xdc, 0x52, 0xe3, 0xd0, 0x23, 0x90, 0xfd, 0xac, 0x2a, 0x12, 0xb1, 0x55, 0xcb } };
 
 bool object_name_ok(const char *name, size_t len)
 {
@@ -196,7 +196,8 @@ int node_decode(const void *data, size_t n, struct node *out, struct err *err)
 	uint64_t count = get_u64(&r);
 	*out = (struct node){ 0 };
 	if (r.failed || count > r.left / CHILD_MIN)
-		return err_set(err, ERR_INVALID, "no tree node: it says %llu entries and has %zu bytes", (unsigned long long)count, n);
+		return err_set(
+			err, ERR_INVALID, "no tree node: it says %llu entries and has %zu bytes", (unsigned long long)count, n);
 	struct child *children = mem_try((size_t)count * sizeof(*children));
 	if (!children)
 		return err_set(err, ERR_INTERNAL, "no memory for a tree node of %llu entries", (unsigned long long)count);

@@ -6,10 +6,13 @@
  *   - permission bits of files other than 0644: mode of the entry (0755, 04755, ...), as a plain number without the type bits;
  *   - an empty folder: has_dir with the id of the empty node;
  *   - permission bits of a folder other than 0755: beside has_dir, a file part with mode S_IFDIR | bits, size 0, inline, empty;
- *   - fifos, sockets and devices: file part with mode S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK | bits, inline content "" or "MAJOR:MINOR";
+ *   - fifos, sockets and devices: file part with mode S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK | bits, inline content "" or
+ *     "MAJOR:MINOR";
  *   - names that are not UTF-8: their bytes.
  * Reader: hostile input. Strict: exactly one encoding for each tree is accepted (order, no duplicates, no trailing bytes, no names
- * that are empty, ".", "..", or hold '/' or NUL, tags 0 or 1, an inline size that is the content's, a symlink whose target is its content).
+ * that are empty, ".", "..", or hold '/' or NUL, tags 0 or 1, an inline size that is the content's, a symlink whose target is its
+ * content, nothing inline that is larger or in chunks that is smaller than it may be, modes as above). What a chunk list leads to
+ * is not known here: tree.h checks sizes when it reads.
  */
 #ifndef SBX_STORE_OBJECT_H
 #define SBX_STORE_OBJECT_H

@@ -184,11 +184,13 @@ static const struct idx_entry *find_sorted(const struct pack *p, const struct ha
 
 /* ---- the growing one ---- */
 
+/* Whoever sends objects can choose ids that begin alike: the pack's secret nonce spreads them. */
 static uint32_t slot_of(const struct pack *p, const struct hash *id)
 {
-	uint32_t at;
-	memcpy(&at, id->b + 4, sizeof(at));
-	return at & p->mask;
+	uint64_t w[2];
+	memcpy(w, id->b + 8, sizeof(w));
+	unsigned __int128 m = (unsigned __int128)(w[0] ^ p->nonce) * (w[1] ^ ~p->nonce);
+	return ((uint32_t)m ^ (uint32_t)(m >> 64)) & p->mask;
 }
 
 static void table_put(struct pack *p, uint32_t position)

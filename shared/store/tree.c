@@ -166,10 +166,13 @@ static void chunk_id(const struct entry *file, uint32_t i, struct hash *out)
 
 static int wrong_size(const struct entry *file, struct err *err)
 {
-	return err_set(err, ERR_IO, "the chunks of a file are not the %llu bytes that its entry says", (unsigned long long)file->size);
+	return err_set(err, ERR_IO, "the chunks of a file are not the %llu bytes that its entry says",
+		(unsigned long long)file->size);
 }
 
-int tree_read(struct store *s, const struct entry *file, uint64_t offset, uint64_t length, tree_data_fn *each, void *arg, struct err *err)
+/* NOLINTNEXTLINE(readability-function-size): what to read, where from and whom to tell are no more than they are */
+int tree_read(struct store *s, const struct entry *file, uint64_t offset, uint64_t length, tree_data_fn *each, void *arg,
+	struct err *err)
 {
 	if (offset >= file->size || length == 0)
 		return 0;
@@ -230,7 +233,7 @@ int tree_read_all(struct store *s, const struct entry *file, size_t max, struct 
 struct reach {
 	struct store *s;
 	struct hash_set *seen;
-	struct hash *todo; /* nodes */
+	struct hash *nodes; /* still to be read */
 	size_t count, room;
 	tree_object_fn *each;
 	void *arg;
@@ -243,9 +246,9 @@ static void later(struct reach *r, const struct hash *id)
 		return;
 	if (r->count == r->room) {
 		r->room = r->room ? 2 * r->room : 64;
-		r->todo = mem_grow(r->todo, r->room, sizeof(*r->todo));
+		r->nodes = mem_grow(r->nodes, r->room, sizeof(*r->nodes));
 	}
-	r->todo[r->count++] = *id;
+	r->nodes[r->count++] = *id;
 }
 
 static int is_missing(struct reach *r, const struct hash *id, struct err *err)
@@ -297,6 +300,7 @@ static int reach_node(struct reach *r, const struct hash *id, struct err *err)
 	return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as above */
 int tree_reach(struct store *s, const struct hash *root, struct hash_set *seen, tree_object_fn *each, void *arg,
 	void (*missing)(void *arg, const struct hash *id), struct err *err)
 {
@@ -305,10 +309,10 @@ int tree_reach(struct store *s, const struct hash *root, struct hash_set *seen, 
 	int status = 0;
 	later(&r, root);
 	while (status == 0 && r.count) {
-		struct hash id = r.todo[--r.count];
+		struct hash id = r.nodes[--r.count];
 		status = reach_node(&r, &id, err);
 	}
-	free(r.todo);
+	free(r.nodes);
 	hash_set_free(own);
 	return status;
 }

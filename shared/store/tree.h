@@ -1,6 +1,7 @@
 /*
  * tree: trees of nodes in a store: looking things up, walking, changing. Ids in, ids out.
- * Paths are relative, parts between single slashes, any bytes but NUL; "" is the root. "." and empty parts are dropped, ".." is INVALID.
+ * Paths are relative, parts between single slashes, any bytes but NUL; "" is the root. "." and empty parts are dropped, ".." is
+ * INVALID.
  * The empty folder (object_empty) need not be in the store.
  * Threads: as the store's; a tree_file and a hash_set belong to one thread at a time.
  */
@@ -18,8 +19,8 @@ struct tree_node {
 int tree_load(struct store *s, const struct hash *id, struct tree_node *out, struct err *err);
 void tree_unload(struct tree_node *t);
 
-/* What is at a path: a file part (or a folder's mode), a folder, or both. NOT_FOUND. The entry points into holder: tree_at_free, also
- * allowed after a failure. The root is not looked for. */
+/* What is at a path: a file part (or a folder's mode), a folder, or both. NOT_FOUND. The entry points into holder: tree_at_free,
+ * also allowed after a failure. The root is not looked for. */
 struct tree_at {
 	bool has_file, has_dir;
 	struct entry file;
@@ -36,17 +37,18 @@ void tree_at_free(struct tree_at *at);
 typedef int tree_each_fn(void *arg, const char *path, const struct child *child, bool is_dir, struct err *err);
 int tree_walk(struct store *s, const struct hash *root, tree_each_fn *each, void *arg, struct err *err);
 
-/* Read bytes [offset, offset + length) of a file's content, as far as there are; each gets them in order, until it returns non-zero,
- * which is returned. IO when the chunks are not of the size that the entry says. */
+/* Read bytes [offset, offset + length) of a file's content, as far as there are; each gets them in order, until it returns
+ * non-zero, which is returned. IO when the chunks are not of the size that the entry says. */
 typedef int tree_data_fn(void *arg, const void *data, size_t n, struct err *err);
-int tree_read(struct store *s, const struct entry *file, uint64_t offset, uint64_t length, tree_data_fn *each, void *arg, struct err *err);
+int tree_read(struct store *s, const struct entry *file, uint64_t offset, uint64_t length, tree_data_fn *each, void *arg,
+	struct err *err);
 /* Whole, at most max bytes (TOO_LARGE). */
 int tree_read_all(struct store *s, const struct entry *file, size_t max, struct buf *out, struct err *err);
 
-/* A new tree from an old one by edits given in any order; only the nodes on changed spines are read and written. Empty folders that
- * edits leave behind are dropped as mcp-v8 does, unless they were there before or an edit says so (dir with object_empty; a file part
- * that is a folder's mode, which makes the folder, and of which 0755 is left out). Edits of a folder are done before those below it,
- * those of one path in their order. Removing what is not there is no error. */
+/* A new tree from an old one by edits given in any order; only the nodes on changed spines are read and written. Empty folders
+ * that edits leave behind are dropped as mcp-v8 does, unless they were there before or an edit says so (dir with object_empty; a
+ * file part that is a folder's mode, which makes the folder, and of which 0755 is left out). Edits of a folder are done before those
+ * below it, those of one path in their order. Removing what is not there is no error. */
 struct tree_edit {
 	const char *path;
 	bool remove;		  /* file part (and folder mode) at path; with dir also the folder (tree does not count) */
@@ -55,7 +57,8 @@ struct tree_edit {
 	struct hash tree;
 };
 /* Objects are put into a write that the caller began. root may be &object_empty. */
-int tree_apply(struct store *s, const struct hash *root, const struct tree_edit *edits, size_t n, struct hash *out, struct err *err);
+int tree_apply(struct store *s, const struct hash *root, const struct tree_edit *edits, size_t n, struct hash *out,
+	struct err *err);
 
 /* A file's content as an entry: inline up to OBJECT_INLINE_MAX, else cut, hashed and put. Streams: any size in constant memory. */
 struct tree_file;
@@ -67,9 +70,9 @@ int tree_file_zeros(struct tree_file *f, uint64_t n, struct err *err);
 int tree_file_end(struct tree_file *f, struct entry *entry, struct err *err);
 void tree_file_free(struct tree_file *f);
 
-/* Everything that a tree leads to (nodes and chunks), each once, until each returns non-zero, which is returned. Missing objects are
- * reported to missing (NULL: NOT_FOUND); the empty folder never is. seen (NULL: none) lets several calls share what was visited; what
- * the caller added counts as visited. An object that is both a node and a chunk comes twice. Damaged nodes are errors. */
+/* Everything that a tree leads to (nodes and chunks), each once, until each returns non-zero, which is returned. Missing objects
+ * are reported to missing (NULL: NOT_FOUND); the empty folder never is. seen (NULL: none) lets several calls share what was visited;
+ * what the caller added counts as visited. An object that is both a node and a chunk comes twice. Damaged nodes are errors. */
 struct hash_set;
 struct hash_set *hash_set_new(void);
 void hash_set_free(struct hash_set *set);

@@ -1,5 +1,5 @@
-/* tree: a new tree from an old one. The edits are sorted by path, part by part, so that those of one folder stand together, and one pass
- * over a folder's children and its edits gives the new children. Folders without an edit are not even read. */
+/* tree: a new tree from an old one. The edits are sorted by path, part by part, so that those of one folder stand together, and one
+ * pass over a folder's children and its edits gives the new children. Folders without an edit are not even read. */
 #include <stdlib.h>
 
 #include "shared/base/mem.h"
@@ -226,7 +226,7 @@ static int apply_root(struct apply *a, struct hash *root, size_t *used, struct e
 static int apply_all(struct apply *a, const struct hash *root, struct hash *out, struct err *err)
 {
 	struct hash now = *root;
-	size_t used;
+	size_t used = 0;
 	if (apply_root(a, &now, &used, err) != 0)
 		return -1;
 	if (used < a->count) {

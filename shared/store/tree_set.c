@@ -1,6 +1,6 @@
-/* tree: the set of hashes. Open addressing. Ids may come from a hostile sender, who can choose bytes that collide: slots follow from a
- * product of all of them with secret keys. A byte a slot holds the marks (none: the slot is free) and some bits of that product,
- * so that most slots that are not the right one cost no look at the hash itself. */
+/* tree: the set of hashes. Open addressing. Ids may come from a hostile sender, who can choose bytes that collide: slots follow
+ * from a product of all of them with secret keys. A byte a slot holds the marks (none: the slot is free) and some bits of that
+ * product, so that most slots that are not the right one cost no look at the hash itself. */
 #include <stdlib.h>
 
 #include "shared/base/mem.h"

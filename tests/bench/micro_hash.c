@@ -1,7 +1,8 @@
 /* link: shared/store/hash*.c | -lcrypto -ldl */
-/* BLAKE3 of 64 KiB buffers on one core in GB/s: ours, each implementation that this CPU can run, beside OpenSSL's SHA-256 and, where
- * it is installed, LLVM's BLAKE3 (the reference implementation's assembly). A line each: NAME GB/s. Best of several rounds, which go round
- * robin so that all see the same machine. With `small`, of 300 bytes (tree nodes); with a number, of so many bytes. */
+/* BLAKE3 of 64 KiB buffers on one core in GB/s: ours, each implementation that this CPU can run, beside OpenSSL's SHA-256 and,
+ * where it is installed, LLVM's BLAKE3 (the reference implementation's assembly). A line each: NAME GB/s. Best of several rounds,
+ * which go round robin so that all see the same machine. With `small`, of 300 bytes (tree nodes); with a number, of so many bytes.
+ */
 #include <dlfcn.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ struct peer {
 
 static bool load_llvm(struct peer *p)
 {
-	static const char *const names[] = { "libLLVM-15.so.1", "libLLVM-16.so.1", "libLLVM-17.so.1", "libLLVM.so.18.1", "libLLVM.so.19.1" };
+	static const char *const names[] = { "libLLVM-15.so.1", "libLLVM-16.so.1", "libLLVM-17.so.1", "libLLVM.so.18.1",
+		"libLLVM.so.19.1" };
 	void *lib = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(names) && !lib; i++)
 		lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);

@@ -109,7 +109,9 @@ static void published_ids_of_zeros(void **state)
 	struct hash chunk;
 	hash_of(zeros, OBJECT_INLINE_MAX + 1, &chunk);
 	check_id(chunk, ZEROS_CHUNK);
-	z.file = (struct entry){ .mode = OBJECT_FILE_MODE, .size = OBJECT_INLINE_MAX + 1, .chunked = true, .chunks = 1, .data = chunk.b };
+	z.file = (struct entry){
+		.mode = OBJECT_FILE_MODE, .size = OBJECT_INLINE_MAX + 1, .chunked = true, .chunks = 1, .data = chunk.b
+	};
 	check_id(encode(&z, 1, &b), ZEROS_CHUNKED);
 }
 
@@ -123,7 +125,8 @@ static void encode_all(struct buf *out)
 		child_file("chr", special(S_IFCHR | 0600, "4294967295:7")),
 		child_file("dir", special(S_IFDIR | 01777, "")),
 		child_file("fifo", special(S_IFIFO | 0600, "")),
-		child_file("large", (struct entry){ .mode = 04755, .size = 9000000, .chunked = true, .chunks = 3, .data = chunks[0].b }),
+		child_file("large",
+			(struct entry){ .mode = 04755, .size = 9000000, .chunked = true, .chunks = 3, .data = chunks[0].b }),
 		child_file("link", symlink_to("../x")),
 		child_file("run", special(0755, "#!/bin/sh\n")),
 		child_file("sock", special(S_IFSOCK | 0600, "")),
@@ -257,7 +260,8 @@ static void refuses_entries(void **state)
 	static const uint32_t modes[] = { 0100644, 010000000, S_IFDIR | 0700, S_IFLNK | 0755, 0170000, OBJECT_LINK_MODE };
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++)
 		refuse(child_file("x", special(modes[i], "")));
-	static const char *const devices[] = { "", "1", "1:", ":1", "01:1", "1:00", "1:2:3", "4294967296:0", "a:b", "1:2 ", "-1:2" };
+	static const char *const devices[] = { "", "1", "1:", ":1", "01:1", "1:00", "1:2:3", "4294967296:0", "a:b", "1:2 ",
+		"-1:2" };
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++)
 		refuse(child_file("x", special(S_IFCHR | 0600, devices[i])));
 	refuse(child_file("x", special(S_IFIFO | 0600, "content")));

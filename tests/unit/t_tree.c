@@ -1,4 +1,4 @@
-/* link: shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/crc.c shared/store/object.c shared/store/chunk.c shared/store/hash*.c | -lzstd -lpthread */
+/* link: shared/store/[chlost]*.c | -lzstd -lpthread */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -136,7 +136,9 @@ static void finds_files_and_folders(void **state)
 	assert_int_equal(tree_find(s, &root, "a/b", &at, &err), 0);
 	assert_true(at.has_dir && at.has_file && at.file.size == 4 && memcmp(at.file.data, "file", 4) == 0);
 	tree_at_free(&at);
-	static const char *const absent[] = { "b", "a/c", "a/b/c/d", "a/b/cc", "a/b/" "\x01" };
+	static const char *const absent[] = { "b", "a/c", "a/b/c/d", "a/b/cc",
+		"a/b/"
+		"\x01" };
 	for (size_t i = 0; i < ARRAY_LEN(absent); i++) {
 		assert_int_equal(tree_find(s, &root, absent[i], &at, &err), -1);
 		assert_int_equal(err.code, ERR_NOT_FOUND);

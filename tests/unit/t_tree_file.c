@@ -1,4 +1,4 @@
-/* link: shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/crc.c shared/store/object.c shared/store/chunk.c shared/store/hash*.c | -lzstd -lpthread */
+/* link: shared/store/[chlost]*.c | -lzstd -lpthread */
 /* Content in and out of a store. */
 #include <setjmp.h>
 #include <stdarg.h>
