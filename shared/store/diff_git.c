@@ -1,7 +1,8 @@
 /*
  * The edit script that git's diff (without options) makes, step by step the same, so that merges come out the same: equal ends are put
  * aside, lines that cannot match are taken out, Myers' search in linear space from both corners with git's two ways to give up early,
- * then changes slide down, or to where the other side changed, too. Source: E. Myers, "An O(ND) Difference Algorithm" (1986), and
+ * then changes slide down, or to where the other side changed, too. Unlike git it gives up sooner once it has done WORK_MAX steps in all
+ * (texts of a million lines with few different ones would take it minutes). Source: E. Myers, "An O(ND) Difference Algorithm" (1986), and
  * the behaviour of git 2.39, which tests/unit/t_merge.c compares with.
  */
 #include "shared/store/diff_internal.h"
@@ -18,7 +19,9 @@ enum {
 	COMMON_MAX = 1024,   /* a line that is there so often on the other side says little */
 	LOOK_AROUND = 100,   /* lines looked at on either side of such a line */
 	POOR_SHARE = 4,
+	COST_TIRED = 16, /* edits per search after WORK_MAX */
 };
+#define WORK_MAX ((int64_t)500000000)
 
 struct side {
 	struct seq all;
@@ -37,6 +40,7 @@ struct search {
 	const struct side *a, *b;
 	int32_t *fwd, *bwd; /* by diagonal (a - b): how far the paths from the two corners have come */
 	int32_t cost_max;
+	int64_t work;
 };
 
 /* About the square root, as a power of two. */
@@ -271,7 +275,7 @@ static void take_furthest(const struct search *s, const struct box *x, const str
 		*out = (struct split){ near_i, (int32_t)(near - near_i), false, true };
 }
 
-static void find_split(const struct search *s, const struct box *x, struct split *out)
+static void find_split(struct search *s, const struct box *x, struct split *out)
 {
 	int32_t lowest = x->a0 - x->b1, highest = x->a1 - x->b0;
 	struct front f = { .mid = x->a0 - x->b0 }, g = { .mid = x->a1 - x->b1 };
@@ -282,18 +286,19 @@ static void find_split(const struct search *s, const struct box *x, struct split
 	s->fwd[f.mid] = x->a0;
 	s->bwd[g.mid] = x->a1;
 	for (int32_t cost = 1;; cost++) {
-		bool snake = false;
+		bool snake = false, tired = s->work > WORK_MAX;
+		s->work += f.max - f.min + 4;
 		widen(&f, s->fwd, lowest, highest, -1);
 		if (step_forward(s, x, &f, &g, odd, &snake, out))
 			return;
 		widen(&g, s->bwd, lowest, highest, INT32_MAX);
 		if (step_backward(s, x, &f, &g, odd, &snake, out))
 			return;
-		if (x->exact)
+		if (x->exact && !tired)
 			continue;
 		if (snake && cost > COST_MIN && take_promising(s, x, &f, &g, cost, out))
 			return;
-		if (cost >= s->cost_max) {
+		if (cost >= (tired ? COST_TIRED : s->cost_max)) {
 			take_furthest(s, x, &f, &g, out);
 			return;
 		}
@@ -321,7 +326,7 @@ static bool boxes_push(struct boxes *w, struct box x)
 
 /* Divide until one side of a box is empty; the other is changed then. The boxes do not depend on each other: a stack of our own, since
  * a hostile text can make the division deep. */
-static bool search_all(const struct search *s, const struct side *a, const struct side *b)
+static bool search_all(struct search *s, const struct side *a, const struct side *b)
 {
 	struct boxes todo = { 0 };
 	bool ok = boxes_push(&todo, (struct box){ 0, a->kept, 0, b->kept, false });

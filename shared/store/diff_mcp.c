@@ -10,7 +10,7 @@
 
 #include "shared/base/mem.h"
 
-#define WORK_MAX ((int64_t)400000000)
+#define WORK_MAX ((int64_t)150000000)
 
 enum op_kind { OP_EQUAL, OP_DELETE, OP_INSERT };
 
