@@ -162,7 +162,8 @@ static void run_rename(struct vault *v, struct vault_op *op, struct store *s)
 {
 	(void)v;
 	struct vault_rename *q = (struct vault_rename *)op;
-	failed_if(op, label_rename(s, q->from, q->to, &op->err));
+	/* that there is none comes before what is wrong with its new name */
+	failed_if(op, label_head(s, q->from, &q->head, &op->err) || label_rename(s, q->from, q->to, &op->err));
 }
 
 static void after_rename(struct vault_op *op, struct store *s)
