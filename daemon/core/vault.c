@@ -10,13 +10,10 @@
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
-#include "shared/store/tree.h"
 
 /* Another process may hold the store for so long, before those who wait are told. */
 #define BEGIN_WAIT_MS 30000
 #define BEGIN_POLL_NS (2 * 1000 * 1000)
-/* Nodes known to be whole; beyond so many they are looked at again. */
-#define COMPLETE_MAX ((size_t)1 << 20)
 
 /* ---- queues ---- */
 
@@ -129,10 +126,17 @@ static int begin(struct vault *v, struct store *s, struct err *err)
 	}
 }
 
-static void forget_complete(struct vault *v)
+void vault_forget(struct vault *v)
 {
-	hash_set_free(v->complete);
-	v->complete = NULL;
+	remote_haver_free(v->haver);
+	v->haver = NULL;
+}
+
+int vault_look(struct vault *v, struct store *s, const struct hash *ids, size_t n, bool *have, struct err *err)
+{
+	if (!v->haver)
+		v->haver = remote_haver_new(s);
+	return remote_have(v->haver, ids, n, have, err);
 }
 
 static int hold(struct vault *v, struct store *s, struct err *err)
@@ -143,43 +147,6 @@ static int hold(struct vault *v, struct store *s, struct err *err)
 		return -1;
 	v->held = true;
 	return 0;
-}
-
-struct look {
-	bool missed;
-	struct hash missing;
-};
-
-static void on_missing(void *arg, const struct hash *id)
-{
-	struct look *look = arg;
-	if (!look->missed)
-		look->missing = *id;
-	look->missed = true;
-}
-
-static int on_object(void *arg, enum object_kind kind, const struct hash *id, struct err *err)
-{
-	(void)kind;
-	(void)id;
-	(void)err;
-	return ((const struct look *)arg)->missed;
-}
-
-int vault_whole(struct vault *v, struct store *s, const struct hash *tree, struct hash *missing, struct err *err)
-{
-	if (v->complete && hash_set_count(v->complete) > COMPLETE_MAX)
-		forget_complete(v);
-	if (!v->complete)
-		v->complete = hash_set_new();
-	struct look look = { 0 };
-	int rc = tree_reach(s, tree, v->complete, on_object, &look, on_missing, err);
-	if (rc >= 0 && !look.missed)
-		return 1;
-	/* what was visited on the way is not whole, and it is among the others now */
-	forget_complete(v);
-	*missing = look.missing;
-	return look.missed ? 0 : -1;
 }
 
 /* ---- the workers ---- */
@@ -321,7 +288,7 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op, 
 static void run_release(struct vault *v, struct vault_op *op, struct store *s)
 {
 	(void)op;
-	forget_complete(v);
+	vault_forget(v);
 	if (v->held)
 		store_release(s);
 	v->held = false;
@@ -421,7 +388,7 @@ void vault_close(struct vault *v)
 	worker_join(&v->reader);
 	while (v->done.first)
 		run_done(v);
-	forget_complete(v);
+	vault_forget(v);
 	store_close(v->writer.store);
 	store_close(v->reader.store);
 	if (v->lock_fd >= 0)

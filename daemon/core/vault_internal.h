@@ -37,7 +37,7 @@ struct vault {
 	int lock_fd;
 	/* the writer's */
 	bool held;
-	struct hash_set *complete; /* nodes whose trees were seen to be whole, while held; NULL */
+	struct remote_haver *haver; /* what it found holds until objects come, or go when gc is let in; NULL */
 	/* the loop's */
 	int64_t hold_until;
 	unsigned uploads;
@@ -56,8 +56,9 @@ struct store *vault_open(struct vault *v, struct err *err);
 int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg);
 /* Objects that no label leads to have come or are relied on: begin the time anew. */
 void vault_touch(struct vault *v);
-/* Is all there that the tree leads to? 1; 0 and *missing; -1. The writer's, under the hold. */
-int vault_whole(struct vault *v, struct store *s, const struct hash *tree, struct hash *missing, struct err *err);
+/* As remote_have, remembering. The writer's, under the hold. */
+int vault_look(struct vault *v, struct store *s, const struct hash *ids, size_t n, bool *have, struct err *err);
+void vault_forget(struct vault *v); /* objects have come or may go */
 
 /* ---- vault_stream.c ---- */
 /* What streams have for the loop. */

@@ -62,20 +62,17 @@ static int find_head(struct store *s, const char *name, struct hash *head, struc
 	return 0;
 }
 
-/* Name one object that is not there: a tree is only good with all it leads to. */
+/* A tree is only good with all that it leads to. */
 static int check_whole(struct vault *v, struct store *s, const struct hash *tree, struct err *err)
 {
-	struct hash missing = *tree;
-	int rc = vault_whole(v, s, tree, &missing, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : 0;
+	bool whole = false;
 	char hex[HASH_HEX + 1];
-	if (hash_eq(tree, &missing)) {
-		err_set(err, ERR_NOT_FOUND, "no tree '%s' in the store", hash_hex(tree, hex));
-		return err_hint(err, "upload its objects first");
-	}
-	err_set(err, ERR_NOT_FOUND, "the tree is not whole: object '%s' is missing", hash_hex(&missing, hex));
-	return err_hint(err, "upload it, then move the label again");
+	if (vault_look(v, s, tree, 1, &whole, err) != 0)
+		return -1;
+	if (whole || hash_eq(tree, &object_empty))
+		return 0;
+	err_set(err, ERR_NOT_FOUND, "tree '%s' is not in the store with all that it leads to", hash_hex(tree, hex));
+	return err_hint(err, "upload what is missing first");
 }
 
 static int move(struct vault *v, struct store *s, struct vault_move *q, struct err *err)
@@ -110,9 +107,12 @@ static int move(struct vault *v, struct store *s, struct vault_move *q, struct e
 		return -1;
 	if (q->create && !q->exists)
 		m.op = LABEL_CREATE;
-	int rc = label_move(s, &m, &q->current, &q->exists, err);
-	if (rc > 0)
+	bool exists = false;
+	int rc = label_move(s, &m, &q->current, &exists, err);
+	if (rc > 0) {
 		q->how = VAULT_REJECTED;
+		q->exists = exists;
+	}
 	return rc < 0 ? -1 : 0;
 }
 
@@ -263,6 +263,7 @@ static int merge(struct vault *v, struct store *s, struct vault_merge *q, struct
 		return -1;
 	if (resolve_sides(s, q, err) != 0 || merge_trees(s, &q->m, &q->result, err) != 0)
 		return -1;
+	vault_forget(v);
 	return q->into && q->result.clean ? move_to_result(v, s, q, err) : 0;
 }
 
@@ -416,27 +417,10 @@ void vault_file(struct vault *v, struct vault_file *q)
 
 /* ---- objects and care ---- */
 
-static int have(struct vault *v, struct store *s, struct vault_have *q, struct err *err)
-{
-	for (size_t i = 0; i < q->n; i++) {
-		struct store_info info;
-		struct hash missing;
-		q->have[i] = false;
-		if (!store_has(s, &q->ids[i]))
-			continue;
-		if (store_stat(s, &q->ids[i], &info, err) != 0)
-			return -1;
-		int whole = info.kind == OBJECT_TREE ? vault_whole(v, s, &q->ids[i], &missing, err) : 1;
-		if (whole < 0)
-			return -1;
-		q->have[i] = whole > 0;
-	}
-	return 0;
-}
-
 static void run_have(struct vault *v, struct vault_op *op, struct store *s)
 {
-	failed_if(op, have(v, s, (struct vault_have *)op, &op->err));
+	struct vault_have *q = (struct vault_have *)op;
+	failed_if(op, vault_look(v, s, q->ids, q->n, q->have, &op->err));
 }
 
 void vault_have(struct vault *v, struct vault_have *q)

@@ -34,8 +34,8 @@ static int receive(struct vault_upload *u, struct store *s, struct err *err)
 
 static void run_batch(struct vault *v, struct vault_op *op, struct store *s)
 {
-	(void)v;
 	struct vault_upload *u = (struct vault_upload *)op;
+	vault_forget(v);
 	op->failed = receive(u, s, &op->err) != 0;
 	if (op->failed || u->last || u->leave) {
 		remote_receiver_free(u->receiver);

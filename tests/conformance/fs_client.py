@@ -2,6 +2,7 @@
 
 Sources: BLAKE3 specification, section 2; shared/reference/mcp-v8.md 2.2 to 2.4 for nodes; shared/store/remote.h for streams.
 """
+import ctypes
 import json
 import os
 import socket
@@ -81,6 +82,10 @@ class Entry(NamedTuple):
         return blake3(self.encode()).hex()
 
 
+def raw(name):
+    return name.encode("utf-8", "surrogateescape")
+
+
 class Tree:
     """Built from {path: bytes, ("mode", bytes) or ("link", target)}; objects has what it is made of. Files are cut at 256 KiB at most."""
 
@@ -104,9 +109,9 @@ class Tree:
 
     def node(self, entries):
         out = b""
-        names = sorted({path[0].encode() for path in entries})
+        names = sorted({raw(path[0]) for path in entries})
         for name in names:
-            below = {path[1:]: e for path, e in entries.items() if path[0].encode() == name}
+            below = {path[1:]: e for path, e in entries.items() if raw(path[0]) == name}
             file = below.pop((), None)
             out += struct.pack("<Q", len(name)) + name + (b"\1" + file.encode() if file else b"\0")
             out += b"\1" + self.node(below) if below else b"\0"
@@ -128,7 +133,14 @@ def stream(objects):
     return MAGIC + body + struct.pack("<BIIB", 0, 0, 0, 0) + blake3(b"".join(key for key, _ in objects))
 
 
-def unpack(data, inflate=None):
+def inflate(data, n):
+    out = ctypes.create_string_buffer(n + 1)
+    got = ctypes.CDLL("libzstd.so.1").ZSTD_decompress(out, ctypes.c_size_t(n + 1), data, ctypes.c_size_t(len(data)))
+    assert got == n, "a zstd frame"
+    return out.raw[:n]
+
+
+def unpack(data):
     """The objects of a stream, checked by their hashes."""
     assert data[:8] == MAGIC, data[:20]
     at, out = 8, {}
@@ -139,7 +151,7 @@ def unpack(data, inflate=None):
             assert at == len(data) and key == blake3(b"".join(out)), "the end of the stream"
             return out
         body, at = data[at:at + stored], at + stored
-        body = inflate(body) if flags else body
+        body = inflate(body, plain) if flags else body
         assert len(body) == plain and blake3(body) == key, "an object of the stream"
         out[key] = kind, body
 
@@ -223,9 +235,9 @@ class Wire:
 class Daemon:
     """A private one, in a home of its own."""
 
-    def __init__(self, name):
-        self.own = "E2E_HOME" not in os.environ
-        self.home = os.environ.get("E2E_HOME") or tempfile.mkdtemp(prefix=f"sbx-{name}.", dir="/tmp")
+    def __init__(self, name, home=None):
+        self.own = home is None and "E2E_HOME" not in os.environ
+        self.home = home or os.environ.get("E2E_HOME") or tempfile.mkdtemp(prefix=f"sbx-{name}.", dir="/tmp")
         env = {k: v for k, v in os.environ.items() if not k.startswith("SBX_") or k == "SBX_CACHE"}
         self.env = {**env, "SBX_HOME": self.home, "NO_COLOR": "1"}
         self.unix = os.path.join(self.home, "sbxd.sock")
