@@ -231,7 +231,7 @@ static int fsck_root(void *arg, const struct root *root, struct err *err)
 	if (!is_tree(f->s, root->id))
 		return 0;
 	root_text(root, who, sizeof(who));
-	if (tree_reach(f->s, root->id, f->seen, visit_nothing, NULL, say_missing, &why))
+	if (tree_reach(f->s, root->id, f->seen, visit_nothing, f, say_missing, &why))
 		say(f, "%s: %s", who, why.msg);
 	return 0;
 }

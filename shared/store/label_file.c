@@ -84,17 +84,25 @@ static bool named(const struct label_record *r, const char *file)
 	return !strcmp(hash_hex(&h, hex), file);
 }
 
-/* What a writer that was killed leaves is the beginning of a record, or zeros. */
+/*
+ * What a writer that was killed leaves is the beginning of a record; some file systems leave zeros after it when the power fails. A bit
+ * that flipped never looks like that: the two lengths disagree, or the record has its length; and zeros must be many, since a record
+ * ends with two of them.
+ */
 static bool torn(const char *p, size_t n, size_t pos)
 {
+	enum { ZEROS = 8 };
 	uint32_t len, check;
-	if (n - pos < 8)
+	size_t end = n;
+	while (end > pos && !p[end - 1])
+		end--;
+	if (n - end < ZEROS)
+		end = n;
+	if (end - pos < 8)
 		return true;
 	memcpy(&len, p + pos, 4);
 	memcpy(&check, p + pos + 4, 4);
-	if (check == (len ^ LABEL_LEN_MASK) && len <= LABEL_RECORD_MAX && len > n - pos)
-		return true;
-	return p[pos] == 0 && !memcmp(p + pos, p + pos + 1, n - pos - 1);
+	return check == (len ^ LABEL_LEN_MASK) && len <= LABEL_RECORD_MAX && len > end - pos;
 }
 
 /* After a damaged place: where the next record is. */

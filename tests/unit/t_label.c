@@ -286,8 +286,8 @@ static void torn(void **state)
 		auto_fd int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 		assert_int_equal(fs_write_all(fd, whole.p, n, &err), 0);
 		/* zeros are torn, too */
-		if (n % 4 == 0)
-			assert_int_equal(ftruncate(fd, (off_t)whole.len + 5), 0);
+		if (n % 4 == 0 && n + 2 < whole.len)
+			assert_int_equal(ftruncate(fd, (off_t)whole.len + 16), 0);
 		assert_head(k, "main", n < (size_t)before ? -1 : 0);
 		struct label_list list;
 		assert_int_equal(label_list(k->s, &list, &err), 0);
@@ -370,7 +370,6 @@ static void group_commit(void **state)
 			won += !move(k, "main", (head + 1 + w) % 20, head, NULL, NULL) && (head = (head + 1 + w) % 20, 1);
 		assert_int_equal(store_end(k->s, &err), 0);
 		assert_true(won >= 1);
-		head = head + 0;
 		struct hash is;
 		assert_int_equal(label_head(k->s, "main", &is, &err), 0);
 		assert_true(hash_eq(&is, &k->ids[head]));
