@@ -68,7 +68,7 @@ GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 SBX_SRC := $(call src,cli cli/api cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML) $(STORE)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -108,11 +108,11 @@ $(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXMAN_SRC) $(SBXD_SRC))): | $(G
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lzstd -lpthread -lm -o $@
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

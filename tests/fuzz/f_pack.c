@@ -1,8 +1,9 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/object.c shared/store/store*.c shared/store/label*.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 /*
- * The bytes of a pack and of its index. Byte 0 chooses: whether they are taken as they are, or as changes (XOR at places) to the files of
- * a small good store, growing or sealed, so that the checksums in front do not keep the fuzzer out. Whatever they are: opening, reading,
- * checking and writing on neither crash nor hang, what is read has the hash it was asked for, and what is written is there.
+ * The bytes of a pack and of its index. Byte 0 chooses: whether they are taken as they are, or as changes (XOR at places) to the
+ * files of a small good store, growing or sealed, so that the checksums in front do not keep the fuzzer out. Whatever they are:
+ * opening, reading, checking and writing on neither crash nor hang, what is read has the hash it was asked for, and what is written
+ * is there.
  */
 #include <fcntl.h>
 #include <stdint.h>
