@@ -24,19 +24,23 @@ static void *watch(void *arg)
 			_exit(code); /* asked twice: the store and the folders are made for that, too */
 		c->code = code;
 		c->flag = true;
+		uint64_t one = 1;
+		if (write(c->fired_fd, &one, sizeof(one)) < 0)
+			return NULL;
 	}
 }
 
 int cancel_begin(struct cancel *c, struct err *err)
 {
 	sigset_t set;
-	*c = (struct cancel){ .fd = -1, .stop_fd = -1 };
+	*c = (struct cancel){ .fd = -1, .stop_fd = -1, .fired_fd = -1 };
 	cli_signal_set(&set);
 	if (pthread_sigmask(SIG_BLOCK, &set, &c->before))
 		return err_set(err, ERR_INTERNAL, "cannot block signals");
 	c->fd = cli_signal_fd(err);
-	c->stop_fd = c->fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
-	if (c->stop_fd >= 0 && pthread_create(&c->thread, NULL, watch, c) == 0) {
+	c->stop_fd = eventfd(0, EFD_CLOEXEC);
+	c->fired_fd = eventfd(0, EFD_CLOEXEC);
+	if (c->fd >= 0 && c->stop_fd >= 0 && c->fired_fd >= 0 && pthread_create(&c->thread, NULL, watch, c) == 0) {
 		c->running = true;
 		return 0;
 	}
@@ -54,7 +58,9 @@ void cancel_end(struct cancel *c)
 		close(c->fd);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
-	c->fd = c->stop_fd = -1;
+	if (c->fired_fd >= 0)
+		close(c->fired_fd);
+	c->fd = c->stop_fd = c->fired_fd = -1;
 	pthread_sigmask(SIG_SETMASK, &c->before, NULL);
 }
 

@@ -19,6 +19,7 @@ struct cancel {
 	pthread_t thread;
 	bool running;
 	int fd, stop_fd;
+	int fired_fd; /* readable when the flag is set */
 	sigset_t before;
 };
 

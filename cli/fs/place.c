@@ -22,41 +22,33 @@ static bool is_endpoint(const char *text)
 	return strstr(text, "://") || str_starts(text, "unix:");
 }
 
-static struct place *open_endpoint(const char *text, struct err *err)
-{
-	struct endpoint ep;
-	struct buf none = BUF_INIT;
-	if (endpoint_parse(text, &ep, err)) {
-		endpoint_free(&ep);
-		return NULL;
-	}
-	const char *key = setting_env("SBX_API_KEY");
-	/* a key that a variable holds goes where the person named the address, as they did here */
-	ep.api_key = key;
-	return place_open_daemon(&ep, &none, text, "origin", err);
-}
-
-static struct place *open_context(struct cli *cli, const char *name, struct err *err)
+/* An endpoint that was written out, or a context. */
+static struct place *open_daemon(struct cli *cli, const struct choice *choice, const char *name, const char *prefix, struct err *err)
 {
 	const struct config *config = cli_config(cli, err);
 	struct endpoint ep = { 0 };
 	struct buf secret = BUF_INIT;
-	struct choice choice = { .context = name, .api_key = cli->globals.api_key };
 	if (!config)
 		return NULL;
-	if (where_resolve(&choice, config, &secret, &ep, err)) {
-		endpoint_free(&ep);
-		buf_free(&secret);
-		return NULL;
-	}
-	return place_open_daemon(&ep, &secret, name, name, err);
+	if (where_resolve(choice, config, &secret, &ep, err) == 0)
+		return place_open_daemon(&ep, &secret, name, prefix);
+	endpoint_free(&ep);
+	buf_free(&secret);
+	return NULL;
+}
+
+static struct place *open_context(struct cli *cli, const char *name, struct err *err)
+{
+	struct choice choice = { .context = name, .api_key = cli->globals.api_key };
+	return open_daemon(cli, &choice, name, name, err);
 }
 
 struct place *place_open(struct cli *cli, const char *text, bool write, struct err *err)
 {
 	struct stat st;
+	struct choice choice = { .host = text, .api_key = cli->globals.api_key };
 	if (is_endpoint(text))
-		return open_endpoint(text, err);
+		return open_daemon(cli, &choice, text, "origin", err);
 	if (is_path(text))
 		return place_open_path(text, write, err);
 	const struct config *config = cli_config(cli, err);
@@ -93,8 +85,8 @@ int place_chosen(struct cli *cli, struct place **out, struct err *err)
 		buf_free(&secret);
 		return 0;
 	}
-	*out = place_open_daemon(&ep, &secret, w.s.value, w.by_host ? "origin" : w.s.value, err);
-	return *out ? 1 : -1;
+	*out = place_open_daemon(&ep, &secret, w.s.value, w.by_host ? "origin" : w.s.value);
+	return 1;
 }
 
 /* ---- what all kinds share ---- */

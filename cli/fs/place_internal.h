@@ -33,8 +33,8 @@ struct place {
 
 /* A store at a path, or NULL. */
 struct place *place_open_path(const char *path, bool write, struct err *err);
-/* A daemon. Takes the endpoint (and the secret that its key may point into) over, also after a failure. */
-struct place *place_open_daemon(struct endpoint *ep, struct buf *secret, const char *name, const char *prefix, struct err *err);
+/* A daemon. Takes the endpoint and the secret that its key may point into over. */
+struct place *place_open_daemon(struct endpoint *ep, struct buf *secret, const char *name, const char *prefix);
 
 /* What came whole is made durable and counted; err keeps what stopped it. */
 int moving_finish(struct remote_receiver *r, int rc, struct remote_counts *out, struct err *err);

@@ -200,6 +200,7 @@ struct vault_stream_ops {
 struct vault_fetch {
 	struct hash *want, *have; /* taken over */
 	size_t want_n, have_n;
+	bool only; /* the wanted objects themselves, and nothing that they lead to */
 };
 struct vault_stream *vault_fetch(struct vault *v, const struct vault_fetch *q, const struct vault_stream_ops *ops, void *arg);
 struct vault_stream *vault_read(

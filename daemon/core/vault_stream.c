@@ -336,13 +336,15 @@ static int run_fetch(struct vault_stream *st, struct store *s, struct err *err)
 		if (!store_has(s, &q->want[i]))
 			return err_set(err, ERR_NOT_FOUND, "no tree '%s' in the store", hash_hex(&q->want[i], hex));
 	}
+	struct remote_counts counts;
+	if (q->only)
+		return remote_send_objects(s, q->want, q->want_n, put, st, &counts, err);
 	st->known = hash_set_new();
 	for (size_t i = 0; i < q->have_n; i++) {
 		bool here = store_has(s, &q->have[i]);
 		if (here && tree_reach(s, &q->have[i], st->known, ignore_object, NULL, ignore_missing, err) != 0)
 			return -1;
 	}
-	struct remote_counts counts;
 	return remote_send(s, q->want, q->want_n, ask, put, st, &counts, err);
 }
 

@@ -185,6 +185,7 @@ void sbx_fetchObjects(struct http_req *r)
 	struct vault_fetch q;
 	q.want = read_ids(js_get(http_body(r), "want"), &q.want_n);
 	q.have = read_ids(js_get(http_body(r), "have"), &q.have_n);
+	q.only = js_bool(js_get(http_body(r), "only"), false);
 	struct fs_send *s = fs_send_new(r, 200, -1);
 	s->stream = vault_fetch(core_vault(api_of(r)->core), &q, &fs_send_ops, s);
 }
