@@ -62,6 +62,9 @@ enum arg_kind {
 	ARG_COPY, /* SANDBOX:PATH or a file */
 	ARG_METHOD,
 	ARG_SHELL,
+	ARG_REF,      /* of a tree in the local store */
+	ARG_REF_FILE, /* that, or a folder of this machine */
+	ARG_LABEL,    /* a verb of `fs label`, then labels */
 };
 
 struct command {
