@@ -77,7 +77,50 @@ static int whole_tree(struct merger *m, const char *text, struct ref *out, bool 
 	return err_hint(err, "leave out ':%.100s'", out->path);
 }
 
-/* Of a daemon's labels the histories are here only when it is asked for them: their trees are merged by what is said of the base. */
+static bool was_at(const struct label_log *log, const struct hash *id)
+{
+	bool found = false;
+	for (size_t i = 0; i < log->n && !found; i++) {
+		const struct label_entry *e = &log->v[i];
+		found = hash_eq(&e->to, id) || (e->has_from && hash_eq(&e->from, id)) || (e->has_other && hash_eq(&e->other, id));
+	}
+	return found;
+}
+
+/* The latest tree of one history that the other has, too. */
+static int common(const struct label_log *ours, const struct label_log *theirs, struct hash *out)
+{
+	for (size_t i = ours->n; i-- > 0;) {
+		const struct label_entry *e = &ours->v[i];
+		const struct hash *ids[] = { &e->to, e->has_other ? &e->other : NULL, e->has_from ? &e->from : NULL };
+		for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
+			if (!ids[k] || !was_at(theirs, ids[k]))
+				continue;
+			*out = *ids[k];
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* A daemon's labels have their histories there. 1 found and fetched, 0 none, -1. */
+static int remote_base(struct merger *m, struct err *err)
+{
+	struct label_log ours, theirs;
+	char hex[HASH_HEX + 1];
+	if (!m->ours.label || !m->theirs.label)
+		return 0;
+	if (place_log(m->r.place, m->ours.label, SIZE_MAX, &ours, err))
+		return -1;
+	int found = place_log(m->r.place, m->theirs.label, SIZE_MAX, &theirs, err);
+	if (found == 0) {
+		found = common(&ours, &theirs, &m->base);
+		label_log_free(&theirs);
+	}
+	label_log_free(&ours);
+	return found > 0 && repo_tree(&m->r, hash_hex(&m->base, hex), &m->base, NULL, err) ? -1 : found;
+}
+
 static int find_base(struct merger *m, struct err *err)
 {
 	if (m->o->base) {
@@ -90,7 +133,7 @@ static int find_base(struct merger *m, struct err *err)
 			ref_free(&ref);
 		return rc;
 	}
-	int found = m->r.remote ? 0 : ref_base(m->r.s, &m->ours, &m->theirs, &m->base, err);
+	int found = m->r.remote ? remote_base(m, err) : ref_base(m->r.s, &m->ours, &m->theirs, &m->base, err);
 	if (found < 0)
 		return -1;
 	m->has_base = found;
@@ -127,6 +170,9 @@ static int move_label(struct merger *m, struct err *err)
 		.other = &m->theirs.tree,
 		.message = m->o->message };
 	struct expectation e = { .expected = &m->ours.tree, .absent_ok = true };
+	bool nothing_new = hash_eq(&m->theirs.tree, &m->ours.tree) || (m->has_base && hash_eq(&m->theirs.tree, &m->base));
+	if (nothing_new)
+		move.other = NULL; /* then a label that is at OURS stays where it is, without a word in its history */
 	if (m->r.remote) {
 		struct remote_counts counts;
 		struct moving moving = { 0 };

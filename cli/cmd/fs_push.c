@@ -158,13 +158,13 @@ static int open_all(struct push *p, const struct args *args, struct err *err)
 			return -1;
 		p->to = p->remote;
 	}
-	if (find_source(p, args->v[0], err) || find_origin(p, err) || find_label(p, args->n > 1 ? args->v[1] : NULL, err))
+	if (find_source(p, args->v[0], err))
 		return -1;
 	if (p->folder && !is_folder(p->folder)) {
 		err_set(err, ERR_NOT_FOUND, "there is no folder '%s'", p->folder);
 		return err_hint(err, "push takes a folder first, then a label: sbx fs push . main");
 	}
-	return 0;
+	return find_origin(p, err) || find_label(p, args->n > 1 ? args->v[1] : NULL, err) ? -1 : 0;
 }
 
 /* ---- storing ---- */
@@ -213,17 +213,16 @@ static int move_label(struct push *p, struct expectation *e, struct err *err)
 	return target_move(p->to, &m, e, &p->landing, err);
 }
 
-/* Into the local store; the label moves in the same write, so that both cost one sync. */
+/* Into the local store. A label of its own moves in the same write, so that both cost one sync. */
 static int push_here(struct push *p, const struct cancel *cancel, struct err *err)
 {
 	struct expectation e;
-	if (p->o->merged && repo_tree(&p->r, p->o->merged, &p->merged, NULL, err))
-		return -1;
-	if (p->label && expectation(p, &e, err))
+	bool moves = p->label && !p->o->dry_run && p->to == p->r.place && !p->r.remote;
+	if (moves && ((p->o->merged && repo_tree(&p->r, p->o->merged, &p->merged, NULL, err)) || expectation(p, &e, err)))
 		return -1;
 	if (store_folder(p, cancel, err) || cancel_check(cancel, err))
 		return -1;
-	return p->label && !p->o->dry_run ? move_label(p, &e, err) : 0;
+	return moves ? move_label(p, &e, err) : 0;
 }
 
 static int write_here(struct push *p, struct err *err)

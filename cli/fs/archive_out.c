@@ -138,8 +138,8 @@ static int open_archive(struct exporter *x)
 		rc = archive_write_add_filter_zstd(a);
 	if (x->format == EXPORT_ZIP)
 		rc |= archive_write_set_format_zip(a);
-	else /* names are bytes */
-		rc |= archive_write_set_format_pax_restricted(a) | archive_write_set_options(a, "hdrcharset=BINARY");
+	else /* a name that is no UTF-8 is written as bytes */
+		rc |= archive_write_set_format_pax_restricted(a);
 	rc |= archive_write_set_bytes_per_block(a, BLOCK) | archive_write_set_bytes_in_last_block(a, 1);
 	if (rc == ARCHIVE_OK && archive_write_open2(a, x, NULL, on_write, NULL, NULL) == ARCHIVE_OK)
 		return 0;
