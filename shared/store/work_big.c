@@ -1,7 +1,7 @@
 /*
- * Large files: one thread reads into a window and cuts; chunks are hashed, compressed and put by threads that have nothing else to do, or
- * by the reader itself when there are none. Memory: a few windows, whatever the size. Holes are not read: a chunk that lies in one
- * whole is the chunk of zeros, known once and for all.
+ * Large files: one thread reads into a window and cuts; chunks are hashed, compressed and put by threads that have nothing else to
+ * do, or by the reader itself when there are none. Memory: a few windows, whatever the size. Holes are not read: a chunk that lies
+ * in one whole is the chunk of zeros, known once and for all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,9 @@ static int hand_out(struct worker *wk, struct big *b, size_t n, struct err *err)
 	if (atomic_load(&pool->idle) <= 0 || atomic_load(&b->pending) > HELPERS_MAX)
 		return put_chunk(b, data, n, number, err);
 	struct piece *p = mem_zalloc(sizeof(*p));
-	*p = (struct piece){ .job = { .run = piece_job, .drop = piece_drop }, .big = b, .window = win, .data = data, .len = n, .number = number };
+	*p = (struct piece){
+		.job = { .run = piece_job, .drop = piece_drop }, .big = b, .window = win, .data = data, .len = n, .number = number
+	};
 	atomic_fetch_add(&win->refs, 1);
 	atomic_fetch_add(&b->pending, 1);
 	pool_add(pool, &p->job);

@@ -1,7 +1,7 @@
 /*
- * What a checkout has to do. Three trees are compared: the wanted one, the one on disk (just scanned), and the one that was last pushed
- * or checked out here (the stat index's). What is on disk and equals the last is not a local change and may be replaced or removed;
- * what only disk has is nobody's business and stays.
+ * What a checkout has to do. Three trees are compared: the wanted one, the one on disk (just scanned), and the one that was last
+ * pushed or checked out here (the stat index's). What is on disk and equals the last is not a local change and may be replaced or
+ * removed; what only disk has is nobody's business and stays.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -186,7 +186,11 @@ static int want_nothing(struct place *pl)
 static int plan_each(void *arg, const char *path, const struct child *const child[SIDES], struct err *err)
 {
 	struct plan *p = arg;
-	struct place pl = { .p = p, .path = path, .frame = &p->stack[p->depth - 1], .tree = child[SIDE_TREE], .disk = child[SIDE_DISK],
+	struct place pl = { .p = p,
+		.path = path,
+		.frame = &p->stack[p->depth - 1],
+		.tree = child[SIDE_TREE],
+		.disk = child[SIDE_DISK],
 		.base = child[SIDE_BASE] };
 	struct dir *d = pl.frame->dir;
 	const struct child *any = pl.tree ? pl.tree : pl.disk;
