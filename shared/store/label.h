@@ -5,6 +5,12 @@
  *
  * On disk: one append-only file a label below `labels/`, records with checksums; the head is the `to` of the last whole record. A
  * torn record at the end is cut by the next writer. A move is durable (fdatasync) before it is acknowledged. Locks: moves take the
+ * Group commit: label_move within an open write is seen by this store at once and by others after store_end (or store_checkpoint),
+ * which first makes the objects durable and then writes the records: one fdatasync for all moves of a label in the write. When that
+ * fails, or after store_abort, none of them may be relied on. So a daemon answers many pushes with one begin and one end.
+ * label_list, label_log, label_knows, label_remove and label_rename within a write that has moves do a store_checkpoint first.
+ * Damage: a label whose last record is damaged is IO, not the record before it; a move with `any` mends it. Damage further back is
+ * skipped by label_log, named by gc_fsck, and makes gc refuse.
  * store's writer lock by themselves unless it is held (store_begin). Reading takes none. Threads: one at a time for a struct store.
  */
 #ifndef SBX_STORE_LABEL_H
