@@ -49,11 +49,12 @@ static const uint64_t gear[256] = { 0x3b5d3c7d207e37dc, 0x784d68ba91123086, 0xcd
 	0xae0e35a0fe46173e, 0xd1a07de93e824f11, 0x079b8b115ea4cca8, 0x93a99274558faebb, 0xfb1e6e22e08a03b3, 0xea635fdba3698dd0,
 	0xcf53659328503a5c, 0xcde3b31e6fd5d780, 0x8e3e4221d3614413, 0xef14d0d86bf1a22c, 0xe1d830d3f16c5ddb, 0xaabd2b2a451504e1 };
 
-/* Look for a cut in pairs of bytes [from, to) / 2; 0 when there is none. */
-static size_t find(const uint8_t *data, size_t from, size_t to, uint64_t mask, uint64_t *hash)
+/* Look for a cut up to pair `to` of bytes; 0 when there is none. */
+static size_t find(struct chunk_scan *scan, const uint8_t *data, size_t to, uint64_t mask)
 {
-	uint64_t h = *hash;
-	for (size_t i = from; i < to; i++) {
+	uint64_t h = scan->hash;
+	size_t i = scan->pairs;
+	for (; i < to; i++) {
 		/* From step to step h waits for a shift and one sum only. */
 		uint64_t first = gear[data[2 * i]] << 1, both = first + gear[data[2 * i + 1]];
 		h <<= 2;
@@ -63,20 +64,27 @@ static size_t find(const uint8_t *data, size_t from, size_t to, uint64_t mask, u
 		if (!(h & mask))
 			return 2 * i + 1;
 	}
-	*hash = h;
+	scan->hash = h;
+	scan->pairs = i;
 	return 0;
+}
+
+size_t chunk_scan(struct chunk_scan *scan, const uint8_t *data, size_t n)
+{
+	if (n <= CHUNK_MIN)
+		return 0;
+	size_t end = n < CHUNK_MAX ? n : CHUNK_MAX, centre = end < CHUNK_AVG ? end : CHUNK_AVG;
+	if (scan->pairs < CHUNK_MIN / 2)
+		scan->pairs = CHUNK_MIN / 2;
+	size_t cut = find(scan, data, centre / 2, MASK_BEFORE);
+	if (!cut)
+		cut = find(scan, data, end / 2, MASK_AFTER);
+	return cut || n < CHUNK_MAX ? cut : CHUNK_MAX;
 }
 
 size_t chunk_cut(const uint8_t *data, size_t n)
 {
-	if (n <= CHUNK_MIN)
-		return n;
-	if (n > CHUNK_MAX)
-		n = CHUNK_MAX;
-	size_t centre = n < CHUNK_AVG ? n : CHUNK_AVG;
-	uint64_t hash = 0;
-	size_t cut = find(data, CHUNK_MIN / 2, centre / 2, MASK_BEFORE, &hash);
-	if (!cut)
-		cut = find(data, centre / 2, n / 2, MASK_AFTER, &hash);
+	struct chunk_scan scan = { 0 };
+	size_t cut = chunk_scan(&scan, data, n);
 	return cut ? cut : n;
 }

@@ -47,8 +47,8 @@ int tree_read_all(struct store *s, const struct entry *file, size_t max, struct 
 
 /* A new tree from an old one by edits given in any order; only the nodes on changed spines are read and written. Empty folders
  * that edits leave behind are dropped as mcp-v8 does, unless they were there before or an edit says so (dir with object_empty; a
- * file part that is a folder's mode, which makes the folder, and of which 0755 is left out). Edits of a folder are done before those
- * below it, those of one path in their order. Removing what is not there is no error. */
+ * file part that is a folder's mode, which makes the folder, and of which 0755 is left out). Edits of a folder are done before
+ * those below it, those of one path in their order. Removing what is not there is no error. */
 struct tree_edit {
 	const char *path;
 	bool remove;		  /* file part (and folder mode) at path; with dir also the folder (tree does not count) */
@@ -71,8 +71,9 @@ int tree_file_end(struct tree_file *f, struct entry *entry, struct err *err);
 void tree_file_free(struct tree_file *f);
 
 /* Everything that a tree leads to (nodes and chunks), each once, until each returns non-zero, which is returned. Missing objects
- * are reported to missing (NULL: NOT_FOUND); the empty folder never is. seen (NULL: none) lets several calls share what was visited;
- * what the caller added counts as visited. An object that is both a node and a chunk comes twice. Damaged nodes are errors. */
+ * are reported to missing (NULL: NOT_FOUND); the empty folder never is. seen (NULL: none) lets several calls share what was
+ * visited; what the caller added counts as visited. An object that is both a node and a chunk comes twice. Damaged nodes are
+ * errors. */
 struct hash_set;
 struct hash_set *hash_set_new(void);
 void hash_set_free(struct hash_set *set);

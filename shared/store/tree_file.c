@@ -1,23 +1,24 @@
-/* tree: new content. Bytes wait until the longest chunk could be cut from them, so that the cuts are those of the whole file; large
- * pieces are cut where they are. */
+/* tree: new content. The chunk that is coming in waits until its end is known; a chunk whose beginning and end come in one piece
+ * is taken from where it is. */
 #include <stdlib.h>
 
 #include "shared/base/mem.h"
 #include "shared/store/chunk.h"
 #include "shared/store/tree_internal.h"
 
-#define WAITING_MAX (2 * CHUNK_MAX)
 #define WAITING_FIRST ((size_t)4096)
+#define STEP ((size_t)128 << 10) /* copied before a look for the end of the chunk: what is behind it was copied for nothing */
 
 struct tree_file {
 	struct store *s;
 	uint32_t mode;
 	uint64_t size;
-	uint8_t *waiting; /* [start, len) has no chunk yet */
-	size_t start, len, room;
+	uint8_t *waiting; /* the beginning of a chunk, less than CHUNK_MAX */
+	size_t len, room;
+	struct chunk_scan scan; /* of it */
 	struct buf ids;
-	size_t zero_tail; /* so many bytes at the end of what waits are zeros that tree_file_zeros gave (or more) */
-	size_t zero_cut;  /* a long run of zeros is cut into chunks of so many bytes (0: not known yet) with this id */
+	uint64_t zero_tail; /* so many bytes at the end of what waits are zeros that tree_file_zeros gave (or more) */
+	size_t zero_cut;    /* a long run of zeros is cut into chunks of so many bytes (0: not known yet) with this id */
 	struct hash zero_id;
 };
 
@@ -45,46 +46,49 @@ static int add_id(struct tree_file *f, const struct hash *id, struct err *err)
 	return buf_failed(&f->ids) ? err_set(err, ERR_TOO_LARGE, "a file has too many chunks") : 0;
 }
 
-/* The first chunk of these bytes; its length, 0 on failure. */
-static size_t put_chunk(struct tree_file *f, const uint8_t *p, size_t n, struct err *err)
+static int put_chunk(struct tree_file *f, const uint8_t *p, size_t n, struct err *err)
 {
 	struct hash id;
-	size_t cut = chunk_cut(p, n);
-	hash_of(p, cut, &id);
-	if (store_put(f->s, OBJECT_CHUNK, p, cut, &id, NULL, err) != 0 || add_id(f, &id, err) != 0)
-		return 0;
-	return cut;
+	hash_of(p, n, &id);
+	f->scan = (struct chunk_scan){ 0 };
+	return store_put(f->s, OBJECT_CHUNK, p, n, &id, NULL, err) != 0 ? -1 : add_id(f, &id, err);
 }
 
-/* Cut off chunks while at least `keep` bytes wait. */
-static int cut_waiting(struct tree_file *f, size_t keep, struct err *err)
+static void wait_for_more(struct tree_file *f, const uint8_t *p, size_t n)
 {
-	while (f->len > f->start && f->len - f->start >= keep) {
-		size_t cut = put_chunk(f, f->waiting + f->start, f->len - f->start, err);
-		if (!cut)
-			return -1;
-		f->start += cut;
-	}
-	if (f->start) {
-		memmove(f->waiting, f->waiting + f->start, f->len - f->start);
-		f->len -= f->start;
-		f->start = 0;
-	}
-	return 0;
-}
-
-/* Room for n more bytes that wait; what there is at most when n is more. */
-static size_t make_room(struct tree_file *f, size_t n)
-{
-	size_t want = n < WAITING_MAX - f->len ? f->len + n : WAITING_MAX;
-	if (want > f->room) {
+	if (f->len + n > f->room) {
 		size_t room = f->room ? f->room : WAITING_FIRST;
-		while (room < want)
+		while (room < f->len + n)
 			room *= 2;
 		f->waiting = mem_grow(f->waiting, room, 1);
 		f->room = room;
 	}
-	return want - f->len;
+	memcpy(f->waiting + f->len, p, n);
+	f->len += n;
+}
+
+/* Some bytes behind those that wait. *took: how many are done with. */
+static int add_waiting(struct tree_file *f, const uint8_t *p, size_t n, size_t *took, struct err *err)
+{
+	size_t before = f->len, take = n < STEP ? n : STEP;
+	if (take > CHUNK_MAX - before)
+		take = CHUNK_MAX - before;
+	wait_for_more(f, p, take);
+	*took = take;
+	size_t cut = chunk_scan(&f->scan, f->waiting, f->len);
+	if (!cut)
+		return 0;
+	if (put_chunk(f, f->waiting, cut, err) != 0)
+		return -1;
+	if (cut >= before) {
+		*took = cut - before;
+		f->len = 0;
+	} else {
+		/* Bytes are looked at in pairs: one that had no partner yet may be behind the cut. */
+		memmove(f->waiting, f->waiting + cut, f->len - cut);
+		f->len -= cut;
+	}
+	return 0;
 }
 
 int tree_file_add(struct tree_file *f, const void *data, size_t n, struct err *err)
@@ -93,17 +97,18 @@ int tree_file_add(struct tree_file *f, const void *data, size_t n, struct err *e
 	f->size += n;
 	f->zero_tail = n ? 0 : f->zero_tail;
 	while (n) {
-		size_t took;
-		if (f->len == 0 && n >= CHUNK_MAX) {
-			took = put_chunk(f, p, n, err);
-			if (!took)
+		size_t took = 0;
+		if (f->len) {
+			if (add_waiting(f, p, n, &took, err) != 0)
 				return -1;
 		} else {
-			took = make_room(f, n);
-			memcpy(f->waiting + f->len, p, took);
-			f->len += took;
-			if (f->len == WAITING_MAX && cut_waiting(f, CHUNK_MAX, err) != 0)
+			took = chunk_scan(&f->scan, p, n);
+			if (took && put_chunk(f, p, took, err) != 0)
 				return -1;
+			if (!took) {
+				wait_for_more(f, p, n);
+				took = n;
+			}
 		}
 		p += took;
 		n -= took;
@@ -116,7 +121,7 @@ static int learn_zeros(struct tree_file *f, struct err *err)
 {
 	if (f->zero_cut)
 		return 0;
-	auto_free uint8_t *zeros = mem_zalloc(CHUNK_MAX);
+	auto_free uint8_t *zeros = mem_zalloc(CHUNK_MAX); /* untouched pages: the kernel's one zero page */
 	size_t cut = chunk_cut(zeros, CHUNK_MAX);
 	hash_of(zeros, cut, &f->zero_id);
 	if (store_put(f->s, OBJECT_CHUNK, zeros, cut, &f->zero_id, NULL, err) != 0)
@@ -125,21 +130,30 @@ static int learn_zeros(struct tree_file *f, struct err *err)
 	return 0;
 }
 
-int tree_file_zeros(struct tree_file *f, uint64_t n, struct err *err)
+static int add_zeros(struct tree_file *f, uint64_t n, struct err *err)
 {
 	static const uint8_t zeros[65536];
-	/* What waits may have other bytes in front: feed zeros until the chunk with the last of them is cut. */
-	while (n && (f->zero_tail < f->len || f->len + n < CHUNK_MAX)) {
-		size_t tail = f->zero_tail, take = n < sizeof(zeros) ? (size_t)n : sizeof(zeros);
+	uint64_t tail = f->zero_tail + n;
+	for (size_t take; n; n -= take) {
+		take = n < sizeof(zeros) ? (size_t)n : sizeof(zeros);
 		if (tree_file_add(f, zeros, take, err) != 0)
 			return -1;
-		f->zero_tail = tail + take;
-		n -= take;
-		if (f->zero_tail < f->len && f->len >= CHUNK_MAX && cut_waiting(f, CHUNK_MAX, err) != 0)
-			return -1;
 	}
-	if (!n)
-		return 0;
+	f->zero_tail = tail;
+	return 0;
+}
+
+int tree_file_zeros(struct tree_file *f, uint64_t n, struct err *err)
+{
+	/* What waits may have other bytes in front: give zeros until the chunk with the last of them is done. */
+	while (n && f->zero_tail < f->len) {
+		uint64_t take = n < STEP ? n : STEP;
+		if (add_zeros(f, take, err) != 0)
+			return -1;
+		n -= take;
+	}
+	if (n < CHUNK_MAX)
+		return add_zeros(f, n, err);
 	if (learn_zeros(f, err) != 0)
 		return -1;
 	uint64_t run = f->len + n;
@@ -148,13 +162,12 @@ int tree_file_zeros(struct tree_file *f, uint64_t n, struct err *err)
 		if (add_id(f, &f->zero_id, err) != 0)
 			return -1;
 	}
+	/* What is left begins a chunk. */
 	f->len = 0;
-	if (run) {
-		make_room(f, (size_t)run);
-		memset(f->waiting, 0, (size_t)run);
-	}
-	f->len = f->zero_tail = (size_t)run;
-	return 0;
+	f->scan = (struct chunk_scan){ 0 };
+	f->size -= run;
+	f->zero_tail = 0;
+	return add_zeros(f, run, err);
 }
 
 int tree_file_end(struct tree_file *f, struct entry *entry, struct err *err)
@@ -170,8 +183,9 @@ int tree_file_end(struct tree_file *f, struct entry *entry, struct err *err)
 	}
 	if (f->mode == OBJECT_LINK_MODE)
 		return err_set(err, ERR_TOO_LARGE, "a link target of %llu bytes is too long", (unsigned long long)f->size);
-	if (cut_waiting(f, 0, err) != 0)
+	if (f->len && put_chunk(f, f->waiting, f->len, err) != 0)
 		return -1;
+	f->len = 0;
 	size_t chunks = f->ids.len / HASH_LEN;
 	entry->chunked = true;
 	entry->chunks = (uint32_t)chunks;

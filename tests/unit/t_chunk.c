@@ -109,6 +109,29 @@ static void needs_no_more_than_the_longest(void **state)
 		assert_int_equal(chunk_cut(p + at, n - at), chunk_cut(p + at, CHUNK_MAX));
 }
 
+/* Asked after every piece, the answer is the same and comes as soon as it can. */
+static void scans_piece_by_piece(void **state)
+{
+	(void)state;
+	uint64_t seed = 31;
+	size_t n = 12 << 20;
+	auto_free uint8_t *p = mem_zalloc(n);
+	fill_xorshift(p, n, 6);
+	memset(p + n / 2, 0, n / 3);
+	for (size_t at = 0; at < n;) {
+		struct chunk_scan scan = { 0 };
+		size_t want = chunk_cut(p + at, n - at), have = 0, cut = 0;
+		while (!cut && have < n - at) {
+			have += xorshift(&seed) % 70000 + 1;
+			have = have < n - at ? have : n - at;
+			cut = chunk_scan(&scan, p + at, have);
+			assert_true(cut == 0 ? have < want + 2 : cut == want && have >= want);
+		}
+		assert_true(cut == want || (cut == 0 && want == n - at));
+		at += want;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +139,7 @@ int main(void)
 		cmocka_unit_test(cuts_by_the_rule),
 		cmocka_unit_test(short_data_is_one_chunk),
 		cmocka_unit_test(needs_no_more_than_the_longest),
+		cmocka_unit_test(scans_piece_by_piece),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
