@@ -1,7 +1,7 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/chunk.c shared/store/object.c shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/gc.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 /*
- * kill -9 at any point. A child pushes, resets, renames and collects, and says on a pipe what was acknowledged; it is killed after a
- * random time; then the store is whole and all that was acknowledged is there. Seeded: SBX_SEED repeats a run.
+ * kill -9 at any point. A child pushes, resets, renames and collects, and says on a pipe what was acknowledged; it is killed after
+ * a random time; then the store is whole and all that was acknowledged is there. Seeded: SBX_SEED repeats a run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
