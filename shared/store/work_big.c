@@ -249,8 +249,10 @@ static int big_begin(struct big *b, struct err *err)
 		b->ids = max < SIZE_MAX / HASH_LEN ? mem_try(max * HASH_LEN) : NULL;
 		b->ids_max = max;
 	}
-	if (!b->ids)
-		return err_set(err, ERR_TOO_LARGE, "no memory for the chunks of a file");
+	if (!b->ids) {
+		err_set(err, ERR_TOO_LARGE, "no memory for the chunks of a file");
+		return -1;
+	}
 	b->sparse = (uint64_t)st.st_blocks * 512 < it->stamp.size;
 	b->at = b->data_at = 0;
 	b->ids_n = 0;

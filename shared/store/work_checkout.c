@@ -336,7 +336,8 @@ static int count(void *arg, const char *path, const struct child *child, bool fo
 int work_checkout(struct store *s, const struct hash *tree, const char *folder, const struct work_options *o,
 	struct work_progress *done, struct err *err)
 {
-	struct work_progress own, *progress = done ? done : &own;
+	struct work_progress own = { 0 };
+	struct work_progress *progress = done ? done : &own;
 	struct work w;
 	*progress = (struct work_progress){ 0 };
 	if (!fs_exists(folder)) {

@@ -54,6 +54,7 @@ static int tell(void *arg, const char *path, const struct child *const child[SID
 	return rc ? rc : tell_folder(arg, path, old, new, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as the header has it */
 int work_status(struct store *s, const struct hash *tree, const char *folder, const struct work_options *o, diff_fn *each,
 	void *arg, struct err *err)
 {
