@@ -1,19 +1,21 @@
 /*
  * work: folders on disk and trees in the store: push, checkout, status.
  *
- * Push walks with several threads, opens each file once, hashes and compresses on all cores, and keeps a stat index below the store
- * (`index/`, by folder; as git's: device, inode, size, mtime, ctime, mode; files as new as the moment they were read at are read again
- * the next time), so that an unchanged tree costs one lstat a file. It is believed only while the store has all it names. Large files
- * stream: memory does not depend on their size. Holes are found (SEEK_DATA) and cost nothing but their zero chunks.
+ * Push walks with several threads, opens each file once, hashes and compresses on all cores, and keeps a stat index below the
+ * store (`index/`, by folder; as git's: device, inode, size, mtime, ctime, mode; files as new as the moment they were read at
+ * are read again the next time), so that an unchanged tree costs one lstat a file. It is believed only while the store has all
+ * it names. Large files stream: memory does not depend on their size. Holes are found (SEEK_DATA) and cost nothing but their
+ * zero chunks.
  *
- * What is kept of a file: object.h. Not kept: owner, times, xattrs, hard links (each name is a file of its own; the content is stored
- * once), the mode of the top folder. Unreadable files, files that change while they are read (CONFLICT) and, on checkout, devices that
- * may not be made are errors that name them, unless skip_unreadable. The store itself, below the folder, is left out with a warning.
+ * What is kept of a file: object.h. Not kept: owner, times, xattrs, hard links (each name is a file of its own; the content is
+ * stored once), the mode of the top folder. Unreadable files, files that change while they are read (CONFLICT) and, on checkout,
+ * devices that may not be made are errors that name them, unless skip_unreadable. The store itself, below the folder, is left
+ * out with a warning.
  *
- * Checkout writes only what differs, each file to a temporary name (`.sbx-tmp-...`) and renamed, never through a symlink; refuses to
- * overwrite local changes (what differs from the tree that was last pushed or checked out here) unless force. What neither tree has
- * is nobody's business: it stays, also with force. Zero runs are written as holes. Stopped in the middle, it can be run again: what
- * has its name is whole. A name that is both file and folder cannot be on disk: STATE.
+ * Checkout writes only what differs, each file to a temporary name (`.sbx-tmp-...`) and renamed, never through a symlink;
+ * refuses to overwrite local changes (what differs from the tree that was last pushed or checked out here) unless force. What
+ * neither tree has is nobody's business: it stays, also with force. Zero runs are written as holes. Stopped in the middle, it
+ * can be run again: what has its name is whole. A name that is both file and folder cannot be on disk: STATE.
  */
 #ifndef SBX_STORE_WORK_H
 #define SBX_STORE_WORK_H
