@@ -1,7 +1,7 @@
 /*
- * Large files: one thread reads into a window and cuts; chunks are hashed, compressed and put by threads that have nothing else to do, or
- * by the reader itself when there are none. Memory: a few windows, whatever the size. Holes are not read: a chunk that lies in one
- * whole is the chunk of zeros, known once and for all.
+ * Large files: one thread reads into a window and cuts; chunks are hashed, compressed and put by threads that have nothing else to
+ * do, or by the reader itself when there are none. Memory: a few windows, whatever the size. Holes are not read: a chunk that lies
+ * in one whole is the chunk of zeros, known once and for all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,9 @@ static int hand_out(struct worker *wk, struct big *b, size_t n, struct err *err)
 	if (atomic_load(&pool->idle) <= 0 || atomic_load(&b->pending) > HELPERS_MAX)
 		return put_chunk(b, data, n, number, err);
 	struct piece *p = mem_zalloc(sizeof(*p));
-	*p = (struct piece){ .job = { .run = piece_job, .drop = piece_drop }, .big = b, .window = win, .data = data, .len = n, .number = number };
+	*p = (struct piece){
+		.job = { .run = piece_job, .drop = piece_drop }, .big = b, .window = win, .data = data, .len = n, .number = number
+	};
 	atomic_fetch_add(&win->refs, 1);
 	atomic_fetch_add(&b->pending, 1);
 	pool_add(pool, &p->job);
@@ -247,8 +249,10 @@ static int big_begin(struct big *b, struct err *err)
 		b->ids = max < SIZE_MAX / HASH_LEN ? mem_try(max * HASH_LEN) : NULL;
 		b->ids_max = max;
 	}
-	if (!b->ids)
-		return err_set(err, ERR_TOO_LARGE, "no memory for the chunks of a file");
+	if (!b->ids) {
+		err_set(err, ERR_TOO_LARGE, "no memory for the chunks of a file");
+		return -1;
+	}
 	b->sparse = (uint64_t)st.st_blocks * 512 < it->stamp.size;
 	b->at = b->data_at = 0;
 	b->ids_n = 0;

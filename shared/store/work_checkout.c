@@ -1,9 +1,10 @@
 /*
- * Checkout: scan what is there, plan (work_plan.c), remove what has to go, then write with all threads, one job a folder and one a large file.
+ * Checkout: scan what is there, plan (work_plan.c), remove what has to go, then write with all threads, one job a folder and one a
+ * large file.
  *
- * A file gets its final name when it is whole: it is written beside it and renamed, also in a folder that is new, so that a checkout
- * that was killed can be run again. Everything happens relative to descriptors of folders that were opened without following links.
- * No fsync: the tree is in the store, and can be checked out again.
+ * A file gets its final name when it is whole: it is written beside it and renamed, also in a folder that is new, so that a
+ * checkout that was killed can be run again. Everything happens relative to descriptors of folders that were opened without
+ * following links. No fsync: the tree is in the store, and can be checked out again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -185,7 +186,8 @@ static int plan_fresh(struct dir *d, struct err *err)
 		}
 		if (work_file(c) && c->has_dir) {
 			auto_free char *path = dir_show(d, it->name);
-			return err_set(err, ERR_STATE, "'%s' is both a file and a folder in this tree: a folder on disk cannot have both", path);
+			return err_set(err, ERR_STATE,
+				"'%s' is both a file and a folder in this tree: a folder on disk cannot have both", path);
 		}
 		if (!c->has_dir) {
 			it->flags |= ITEM_WRITE;
@@ -334,7 +336,8 @@ static int count(void *arg, const char *path, const struct child *child, bool fo
 int work_checkout(struct store *s, const struct hash *tree, const char *folder, const struct work_options *o,
 	struct work_progress *done, struct err *err)
 {
-	struct work_progress own, *progress = done ? done : &own;
+	struct work_progress own = { 0 };
+	struct work_progress *progress = done ? done : &own;
 	struct work w;
 	*progress = (struct work_progress){ 0 };
 	if (!fs_exists(folder)) {

@@ -15,8 +15,8 @@ struct removal {
 
 struct plan_frame {
 	struct dir *dir;
-	bool tree; /* the wanted tree has this folder */
-	bool all;  /* everything in it goes */
+	bool tree;     /* the wanted tree has this folder */
+	bool all;      /* everything in it goes */
 	uint32_t item; /* its number in the folder above */
 };
 

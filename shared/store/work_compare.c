@@ -1,6 +1,7 @@
 /*
- * Comparing up to three trees name by name, in step: the one that is wanted, the one on disk (of which nodes may be in memory only), and the one that was last pushed or checked
- * out. Folders that tree and disk have alike are not entered. A stack on the heap: depth is the tree's to choose.
+ * Comparing up to three trees name by name, in step: the one that is wanted, the one on disk (of which nodes may be in memory
+ * only), and the one that was last pushed or checked out. Folders that tree and disk have alike are not entered. A stack on the
+ * heap: depth is the tree's to choose.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -150,8 +150,8 @@ int work_sys(struct err *err, int sys, const struct dir *d, const char *name, co
 	return err_sys(err, sys, "cannot %s '%s'", verb, path);
 }
 
-/* May below be opened through this folder's descriptor? Not when its thread may close it meanwhile: in a scan a folder waits for all
- * below it, in a checkout for those that are new. */
+/* May below be opened through this folder's descriptor? Not when its thread may close it meanwhile: in a scan a folder waits for
+ * all below it, in a checkout for those that are new. */
 static bool usable(const struct dir *p, const struct dir *below)
 {
 	return (!below || !p->work->writing || below->fresh) && p->fd >= 0;
@@ -175,8 +175,8 @@ int dir_open(struct dir *d, bool *own)
 	int fd = p ? p->fd : -1;
 	while (n) {
 		const struct dir *next = chain[--n];
-		int sub = next->parent ? openat(fd, item_of(next)->name, OPEN_FLAGS) :
-					 open(d->work->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int sub = next->parent ? openat(fd, item_of(next)->name, OPEN_FLAGS)
+				       : open(d->work->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		int sys = errno;
 		if (*own)
 			close(fd);

@@ -1,11 +1,11 @@
 /*
  * The stat index: what a folder's files looked like when their content was last known, and the tree that they made.
  *
- * It may be trusted only as far as the store still has that tree with all it leads to. Two things can take it away. A write that was
- * not ended: packs are written in order and the top node comes last, so that node is looked for. A gc: the packs that were there
- * when the index was saved must be there still, and none that came later may be missing in the row of their numbers; else the whole
- * tree is looked through once (tree_reach). The file is replaced by rename without fsync: it begins with a hash of all the rest, and
- * is made again when that is wrong.
+ * It may be trusted only as far as the store still has that tree with all it leads to. Two things can take it away. A write that
+ * was not ended: packs are written in order and the top node comes last, so that node is looked for. A gc: the packs that were
+ * there when the index was saved must be there still, and none that came later may be missing in the row of their numbers; else the
+ * whole tree is looked through once (tree_reach). The file is replaced by rename without fsync: it begins with a hash of all the
+ * rest, and is made again when that is wrong.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
  * work_internal: what push, status and checkout share. Private to work_*.c.
  *
  * A folder on disk is a tree of struct dir, kept from its scan until the stat index is saved. A dir is worked on by one thread at a
- * time: scanned, then its subfolders and large files by whoever is free, then, by the thread that ended the last of these, made into
- * a node (push, status) or closed (checkout).
+ * time: scanned, then its subfolders and large files by whoever is free, then, by the thread that ended the last of these, made
+ * into a node (push, status) or closed (checkout).
  */
 #ifndef SBX_STORE_WORK_INTERNAL_H
 #define SBX_STORE_WORK_INTERNAL_H
@@ -17,7 +17,7 @@ struct stamp {
 	uint64_t dev, ino, size;
 	int64_t mtime, ctime;
 	uint32_t mtime_ns, ctime_ns;
-	uint32_t mode; /* with type bits */
+	uint32_t mode;	/* with type bits */
 	uint32_t known; /* 1: the content of the tree's entry is this file's, as long as all of the above stays */
 };
 void stamp_of(const struct stat *st, struct stamp *out);
@@ -63,10 +63,10 @@ struct item {
 	const char *name; /* terminated, owned by the dir */
 	uint16_t len;
 	uint8_t flags;
-	struct stamp stamp;	     /* as scanned; read: as it was when it was read */
+	struct stamp stamp;	      /* as scanned; read: as it was when it was read */
 	const struct index_item *old; /* what the index knows of this name */
-	struct dir *dir;	     /* a subfolder */
-	struct big *big;	     /* a large file that had to be read */
+	struct dir *dir;	      /* a subfolder */
+	struct big *big;	      /* a large file that had to be read */
 };
 
 struct dir {
@@ -77,22 +77,22 @@ struct dir {
 	uint32_t count;
 	struct item *items; /* in byte order */
 	char *names;
-	int fd; /* -1: closed */
+	int fd;			     /* -1: closed */
 	uint32_t mode;		     /* with type bits */
 	atomic_uint pending;	     /* subfolders and large files that are not done, and 1 for the scan */
 	const struct index_dir *old; /* NULL: the index does not know it */
-	bool rules;	     /* it has a .sbxignore */
-	uint32_t number;     /* in the index that is saved */
+	bool rules;		     /* it has a .sbxignore */
+	uint32_t number;	     /* in the index that is saved */
 	struct hash id;
 	/* checkout: what is to be; id is then the wanted one's */
 	struct item *next; /* instead of items */
 	char *next_names;
 	uint32_t next_count;
-	bool moved;	    /* in_parent counts in the parent's next */
-	bool fresh;	    /* to be made */
-	bool touched;	    /* there, and something in it is to be written */
-	bool set_mode;	    /* to want_mode, at the end */
-	uint32_t want_mode; /* permission bits */
+	bool moved;		/* in_parent counts in the parent's next */
+	bool fresh;		/* to be made */
+	bool touched;		/* there, and something in it is to be written */
+	bool set_mode;		/* to want_mode, at the end */
+	uint32_t want_mode;	/* permission bits */
 	struct tree_node *node; /* while it is written */
 };
 
@@ -132,16 +132,16 @@ struct work {
 	struct pool pool;
 	struct index *index;
 	struct dir *top, *all;
-	bool put;  /* write objects */
+	bool put;	  /* write objects */
 	char temp_id[13]; /* for names of files that are being written */
 	atomic_ulong temp_n;
 	bool writing; /* the second half of a checkout */
-	bool keep; /* hold nodes that the store lacks in memory */
+	bool keep;    /* hold nodes that the store lacks in memory */
 	struct kept *kept;
 	size_t kept_n;
 	atomic_bool distrust; /* the store lacks what the index says is there */
-	atomic_bool changed; /* the index has to be written again */
-	atomic_uint open;    /* folders held open */
+	atomic_bool changed;  /* the index has to be written again */
+	atomic_uint open;     /* folders held open */
 	unsigned open_max;
 	uint64_t store_dev, store_ino;
 	struct timespec start;

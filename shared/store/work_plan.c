@@ -1,7 +1,7 @@
 /*
- * What a checkout has to do. Three trees are compared: the wanted one, the one on disk (just scanned), and the one that was last pushed
- * or checked out here (the stat index's). What is on disk and equals the last is not a local change and may be replaced or removed;
- * what only disk has is nobody's business and stays.
+ * What a checkout has to do. Three trees are compared: the wanted one, the one on disk (just scanned), and the one that was last
+ * pushed or checked out here (the stat index's). What is on disk and equals the last is not a local change and may be replaced or
+ * removed; what only disk has is nobody's business and stays.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -183,19 +183,27 @@ static int want_nothing(struct place *pl)
 	return TREE_SKIP;
 }
 
+static int lost(const char *path, struct err *err)
+{
+	err_set(err, ERR_INTERNAL, "'%s' is not where it was found", path);
+	return -1;
+}
+
 static int plan_each(void *arg, const char *path, const struct child *const child[SIDES], struct err *err)
 {
 	struct plan *p = arg;
-	struct place pl = { .p = p, .path = path, .frame = &p->stack[p->depth - 1], .tree = child[SIDE_TREE], .disk = child[SIDE_DISK],
+	struct place pl = { .p = p,
+		.path = path,
+		.frame = &p->stack[p->depth - 1],
+		.tree = child[SIDE_TREE],
+		.disk = child[SIDE_DISK],
 		.base = child[SIDE_BASE] };
 	struct dir *d = pl.frame->dir;
 	const struct child *any = pl.tree ? pl.tree : pl.disk;
-	if (pl.tree)
-		pl.next = items_find(d->next, d->next_count, any->name, any->name_len);
-	if (pl.disk)
-		pl.item = dir_find(d, any->name, any->name_len);
-	if ((pl.tree && !pl.next) || (pl.disk && !pl.item))
-		return err_set(err, ERR_INTERNAL, "'%s' is not where it was found", path);
+	if (pl.tree && !(pl.next = items_find(d->next, d->next_count, any->name, any->name_len)))
+		return lost(path, err);
+	if (pl.disk && !(pl.item = dir_find(d, any->name, any->name_len)))
+		return lost(path, err);
 	if (pl.tree && work_file(pl.tree) && pl.tree->has_dir) {
 		err_set(err, ERR_STATE, "'%s' is both a file and a folder in this tree: a folder on disk cannot have both", path);
 		return err_hint(err, "read what is in it with `sbx fs ls` and `sbx fs cat`, or export it");
@@ -204,7 +212,7 @@ static int plan_each(void *arg, const char *path, const struct child *const chil
 		pl.next->flags |= ITEM_LEFT;
 		return TREE_SKIP;
 	}
-	if (work_file(pl.tree))
+	if (pl.tree && work_file(pl.tree))
 		return want_file(&pl);
 	if (pl.tree && pl.tree->has_dir)
 		return want_folder(&pl, err);

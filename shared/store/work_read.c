@@ -166,8 +166,11 @@ static int read_file(struct reading *r, struct item *it, struct child *c, struct
 	size_t start = r->wk->content.len;
 	c->has_file = true;
 	if (it->big) {
-		c->file = (struct entry){ .mode = it->stamp.mode & 07777, .size = it->stamp.size, .chunked = true,
-			.data = (const uint8_t *)it->big->ids, .chunks = (uint32_t)it->big->ids_n };
+		c->file = (struct entry){ .mode = it->stamp.mode & 07777,
+			.size = it->stamp.size,
+			.chunked = true,
+			.data = (const uint8_t *)it->big->ids,
+			.chunks = (uint32_t)it->big->ids_n };
 		return 0;
 	}
 	if (it->stamp.known)

@@ -1,7 +1,7 @@
 /*
- * Scanning: one job a folder. It lists the folder, looks at each name once (fstatat; a subfolder's own job does that), compares with the
- * stat index, queues the subfolders and the large files that must be read. When the last of these is done the folder is made into
- * a node, unless nothing in it changed: then its id is the index's.
+ * Scanning: one job a folder. It lists the folder, looks at each name once (fstatat; a subfolder's own job does that), compares
+ * with the stat index, queues the subfolders and the large files that must be read. When the last of these is done the folder is
+ * made into a node, unless nothing in it changed: then its id is the index's.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -271,7 +271,8 @@ static bool unchanged(const struct dir *d)
 		const struct item *it = &d->items[i];
 		if (!it->old || (it->flags & ITEM_GONE))
 			return false;
-		if (!it->dir && !it->stamp.known)
+		/* a large one that was read is known by now, but not to be the same */
+		if (!it->dir && (!it->stamp.known || it->big))
 			return false;
 		if (it->dir && (it->dir->mode != it->old->stamp.mode || !it->dir->old || !hash_eq(&it->dir->id, &it->dir->old->id)))
 			return false;

@@ -33,7 +33,7 @@ static int tell_file(struct telling *t, const char *path, const struct entry *ol
 /* What a folder is beyond what is in it: that it is there though empty, and its mode. */
 static int tell_folder(struct telling *t, const char *path, const struct child *old, const struct child *new, struct err *err)
 {
-	bool was = old && old->has_dir, is = new && new->has_dir;
+	bool was = old && old->has_dir, is = new &&new->has_dir;
 	const struct child *one = was ? old : new;
 	if (was && is) {
 		uint32_t from = work_dir_mode(old), to = work_dir_mode(new);
@@ -54,8 +54,9 @@ static int tell(void *arg, const char *path, const struct child *const child[SID
 	return rc ? rc : tell_folder(arg, path, old, new, err);
 }
 
-int work_status(struct store *s, const struct hash *tree, const char *folder, const struct work_options *o, diff_fn *each, void *arg,
-	struct err *err)
+/* NOLINTNEXTLINE(readability-function-size): as the header has it */
+int work_status(struct store *s, const struct hash *tree, const char *folder, const struct work_options *o, diff_fn *each,
+	void *arg, struct err *err)
 {
 	struct work w;
 	struct telling t = { .each = each, .arg = arg };

@@ -19,7 +19,7 @@ static int print(void *arg, const struct diff_item *item, struct err *err)
 {
 	(void)arg;
 	(void)err;
-	printf("%c %s\n", "ARCMR"[item->kind], item->path);
+	printf("%c %s\n", "ARCMR"[item->kind], item -> path);
 	return 0;
 }
 
