@@ -428,7 +428,7 @@ def care(api):
 
 
 def two_daemons(api):
-    home = api.daemon.home + "-two"
+    home = api.daemon.home + "/two"
     os.makedirs(home)
     os.symlink(api.daemon.home + "/store", home + "/store")
     two = Daemon("two", home)
