@@ -106,7 +106,8 @@ struct ct_content {
 	uint32_t schema; /* CT_NONE */
 };
 
-/* How a dialect words a kind of fault; the message is the fault's own unless it is given. As text it may hold that one as $message. */
+/* How a dialect words a kind of fault; the message is the fault's own unless it is given. As text it may hold that one as
+ * $message. */
 enum ct_fault_as { CT_AS_SHAPE, CT_AS_TEXT, CT_AS_EMPTY };
 struct ct_fault {
 	ct_str kind; /* name of an err code, or "syntax", "schema", "parameter", "route" */
