@@ -76,7 +76,7 @@ struct command {
 	int command_after;    /* see struct opt_parse; NO_COMMAND */
 	bool hidden;	      /* not listed: for programs */
 	bool config_optional; /* runs although the configuration is broken */
-	enum arg_kind args; /* those before a remote command */
+	enum arg_kind args;   /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
@@ -84,7 +84,8 @@ struct command {
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
-extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version, cmd_completion;
+extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version,
+	cmd_completion;
 
 /* The configuration, read when first needed. NULL with err when it is broken. Freed at the end by main. */
 const struct config *cli_config(struct cli *cli, struct err *err);

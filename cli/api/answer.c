@@ -122,7 +122,7 @@ static struct found unwrap(const struct contract *c, struct found doc)
 	js_each (m, doc.v) {
 		if (js_type(m) == JS_ARRAY || (js_type(m) == JS_OBJECT && inner.v))
 			return doc;
-		if (js_type(m) == JS_OBJECT)
+		if (js_type(m) == JS_OBJECT && js_first(m)) /* an empty one says less than the words */
 			inner = (struct found){ m, member_schema(c, doc.schema, js_key(m)) };
 	}
 	return inner.v && (has_columns(c, inner.schema) || js_count(doc.v) <= 3) ? inner : doc;

@@ -39,9 +39,12 @@ int body_read(const char *path, size_t max, struct buf *out, struct err *err)
 	if (strcmp(path, "-") == 0)
 		return read_fd(STDIN_FILENO, max, out, err) ? err_prefix(err, "standard input") : 0;
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "cannot open '%s'", path);
-	return read_fd(fd, max, out, err) ? err_prefix(err, "'%s'", path) : 0;
+	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : read_fd(fd, max, out, err);
+	if (rc && fd >= 0)
+		err_prefix(err, "'%s'", path);
+	if (rc && err)
+		err->code = ERR_USAGE; /* the name that was given is a wrong value */
+	return rc;
 }
 
 static js *parse_yaml(const char *name, const struct buf *text, struct err *err)
@@ -111,6 +114,17 @@ char *body_text(const struct api_flags *f, const struct api_flag *flag, struct e
 	return buf_take(&text, NULL);
 }
 
+/* Has one of the first n options "K=V" this key? */
+static bool has_key(const struct opt_list *values, size_t n, const char *key)
+{
+	size_t len = strlen(key);
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(values->v[i], key, len) == 0 && values->v[i][len] == '=')
+			return true;
+	}
+	return false;
+}
+
 /* K=V options as an object. */
 static int map_json(const struct api_flags *f, const struct api_flag *flag, const js *input, struct buf *out, struct err *err)
 {
@@ -120,11 +134,7 @@ static int map_json(const struct api_flags *f, const struct api_flag *flag, cons
 	jw_init(&w, out);
 	jw_obj(&w);
 	js_each (m, input) { /* those of --input that no flag says anew */
-		size_t n = strlen(js_key(m));
-		bool again = false;
-		for (size_t i = 0; i < values->n; i++)
-			again = again || (strncmp(values->v[i], js_key(m), n) == 0 && values->v[i][n] == '=');
-		if (again)
+		if (has_key(values, values->n, js_key(m)))
 			continue;
 		jw_key(&w, js_key(m));
 		jw_js(&w, m);
@@ -134,6 +144,8 @@ static int map_json(const struct api_flags *f, const struct api_flag *flag, cons
 		if (!eq || eq == values->v[i])
 			return err_set(err, ERR_USAGE, "option '--%s' takes KEY=VALUE, not '%s'", flag->name, values->v[i]);
 		auto_free char *key = mem_strndup(values->v[i], (size_t)(eq - values->v[i]));
+		if (has_key(values, i, key))
+			return err_set(err, ERR_USAGE, "option '--%s' is given the key '%s' twice", flag->name, key);
 		auto_buf value = BUF_INIT;
 		if (value_json(f->c, s->items, eq + 1, &value, err))
 			return -1;
@@ -279,16 +291,29 @@ static int write_object(struct writer *w, const js *input, const struct ct_field
 }
 
 /* "'vcpus' must be at least 1" -> "option '--vcpus' must be at least 1". */
+static void name_member(const struct api_flags *f, const char *text, struct buf *out)
+{
+	const char *open = strchr(text, '\'');
+	size_t n = open ? strcspn(open + 1, "'") : 0;
+	auto_free char *path = mem_strndup(n > 0 ? open + 1 : "", n);
+	const struct api_flag *flag = n > 0 ? api_flag_at(f, path) : NULL;
+	if (!flag) {
+		buf_str(out, text);
+		return;
+	}
+	buf_add(out, text, (size_t)(open - text));
+	buf_fmt(out, "option '--%s'%s", flag->name, open + n + 2);
+}
+
+/* The hint names members too: "the first: 'persistence.priority' must be an integer". */
 static int name_flag(const struct api_flags *f, const struct err *why, struct err *err)
 {
-	size_t n = *why->msg == '\'' ? strcspn(why->msg + 1, "'") : 0;
-	auto_free char *path = mem_strndup(why->msg + (n > 0), n);
-	const struct api_flag *flag = n > 0 ? api_flag_at(f, path) : NULL;
-	if (flag)
-		err_set(err, ERR_USAGE, "option '--%s'%s", flag->name, why->msg + n + 2);
-	else
-		err_set(err, ERR_USAGE, "%s", why->msg);
-	return *why->hint ? err_hint(err, "%s", why->hint) : -1;
+	auto_buf message = BUF_INIT;
+	auto_buf hint = BUF_INIT;
+	name_member(f, why->msg, &message);
+	name_member(f, why->hint, &hint);
+	err_set(err, ERR_USAGE, "%s", message.p);
+	return hint.len > 0 ? err_hint(err, "%s", hint.p) : -1;
 }
 
 static int check_nulls(const struct api_flags *f, const struct opt_list *nulls, struct err *err)

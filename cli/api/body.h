@@ -21,7 +21,7 @@ char *body_text(const struct api_flags *f, const struct api_flag *flag, struct e
 /* Check a query or header parameter. USAGE names the flag. */
 int body_check_param(const struct api_flags *f, const struct api_flag *flag, const char *text, struct err *err);
 
-/* A file by name, "@name" or "-" (standard input), whole, at most max bytes. */
+/* A file by name, "@name" or "-" (standard input), whole, at most max bytes. USAGE when a file cannot be read or is longer. */
 int body_read(const char *path, size_t max, struct buf *out, struct err *err);
 
 #endif

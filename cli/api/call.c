@@ -11,6 +11,7 @@
 #include "cli/api/answer.h"
 #include "cli/api/body.h"
 #include "cli/api/channel.h"
+#include "cli/api/describe.h"
 #include "cli/api/target.h"
 #include "cli/api/upload.h"
 #include "cli/render/text.h"
@@ -22,13 +23,14 @@
 
 /* clang-format off */
 #define COMMON_ROWS \
-	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is standard input", \
+	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is stdin", \
 		.off = offsetof(struct call_options, input) }, \
 	{ .kind = OPT_LIST, .name = "null", .arg = "OPTION", .help = "send null for this option, repeatable", \
 		.off = offsetof(struct call_options, nulls) }, \
 	{ .kind = OPT_STR, .name = "output-file", .arg = "FILE", .help = "write the answer there as it comes", \
 		.off = offsetof(struct call_options, output_file) }, \
-	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", .off = offsetof(struct call_options, base_url) }, \
+	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", \
+		.off = offsetof(struct call_options, base_url) }, \
 	{ .kind = OPT_BOOL, .letter = 'v', .name = "verbose", .help = "show method, address and status on standard error", \
 		.off = offsetof(struct call_options, verbose) }
 /* clang-format on */
@@ -156,8 +158,6 @@ static int add_params(const struct api_flags *f, struct pending *p, bool raw, st
 
 static int add_body(const struct api_flags *f, const struct call_options *o, struct pending *p, bool raw, struct err *err)
 {
-	if (o->input && (!f->body || f->body->kind != CT_BODY_JSON))
-		return err_set(err, ERR_USAGE, "this command takes no --input");
 	if (raw)
 		return upload_file(&p->upload, f, &p->rq, err);
 	if (!f->body)
@@ -187,8 +187,60 @@ static void add_headers(struct pending *p)
 	p->rq.header_count = p->header_count;
 }
 
-static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids, struct pending *p,
-	struct err *err)
+static bool is_stdin(const char *path)
+{
+	return path && (strcmp(path, "-") == 0 || strcmp(path, "@-") == 0);
+}
+
+/* How often standard input would be read. */
+static size_t stdin_readers(const struct api_flags *f, const struct call_options *o)
+{
+	size_t n = (size_t)is_stdin(o->input) + o->stdin_too;
+	for (size_t i = 0; i < f->n; i++) {
+		for (size_t k = 0; (f->v[i].from_file || api_flag_is_binary(f->c, &f->v[i])) && k < f->values[i].n; k++)
+			n += is_stdin(f->values[i].v[k]);
+	}
+	return n;
+}
+
+/* Common options that would have no effect are a mistake. */
+static int check_options(const struct api_flags *f, const struct call_options *o, bool raw, struct err *err)
+{
+	bool json = f->body && f->body->kind == CT_BODY_JSON;
+	const char *lost = o->input ? "--input" : o->nulls.n > 0 ? "--null" : NULL;
+	if (lost && !json)
+		return err_set(err, ERR_USAGE, "this command takes no %s", lost);
+	if (lost && raw)
+		return err_set(err, ERR_USAGE, "option '%s' does not go with --file", lost);
+	if (o->output_file && (f->op->flags & CT_OP_WEBSOCKET))
+		return err_set(err, ERR_USAGE, "this command takes no --output-file");
+	if (stdin_readers(f, o) > 1)
+		return err_set(err, ERR_USAGE, "standard input can be read only once");
+	return 0;
+}
+
+/* "'slug' does not match" -> "argument SLUG does not match". */
+static int check_ids(const struct api_flags *f, const struct args *ids, struct err *err)
+{
+	for (size_t i = 0; i < ids->n; i++) {
+		auto_buf shown = BUF_INIT;
+		struct err why = ERR_INIT;
+		const struct ct_param *p = describe_id(&shown, f->c, f->op, i);
+		if (!p)
+			continue;
+		/* on its way it would be taken for a folder: DELETE /vms/.. is DELETE / */
+		if (!p->rest && (strcmp(ids->v[i], ".") == 0 || strcmp(ids->v[i], "..") == 0))
+			return err_set(err, ERR_USAGE, "argument %s must not be '%s'", shown.p, ids->v[i]);
+		if (ct_validate_text(f->c, p, ids->v[i], &why) == 0)
+			continue;
+		size_t n = strlen(ct_s(f->c, p->name)) + 2;
+		return err_set(err, ERR_USAGE, "argument %s%s", shown.p, strlen(why.msg) >= n ? why.msg + n : why.msg);
+	}
+	return 0;
+}
+
+static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids,
+	struct pending *p, struct err *err)
 {
 	bool raw = sends_raw(f);
 	uint32_t index = (uint32_t)(f->op - f->c->ops);
@@ -197,7 +249,9 @@ static int build(struct cli *cli, const struct api_flags *f, const struct call_o
 	if (ct_path(f->c, index, (const char *const *)ids->v, ids->n, &p->path, &path))
 		return err_set(err, ERR_USAGE, "%s", path.msg);
 	/* the whole request is checked before anything is connected or started */
-	if (check_required(f, raw, err) || add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
+	if (check_ids(f, ids, err) || check_options(f, o, raw, err) || check_required(f, raw, err))
+		return -1;
+	if (add_body(f, o, p, raw, err) || target_find(cli, f->c, f->op, o->base_url, &p->target, err) ||
 		add_params(f, p, raw, err))
 		return -1;
 	add_headers(p);
@@ -324,9 +378,36 @@ static void tell(const struct cli *cli, const struct call_options *o, const stru
 	if (!o->verbose)
 		return;
 	if (status == 0)
-		cli_warn(cli, "%s %s %s%s", p->rq.method, p->target.ep.shown, p->target.ep.base_path, p->path.p);
+		cli_warn(cli, "%s %s%s at %s", p->rq.method, p->target.ep.base_path, p->path.p, p->target.ep.shown);
 	else
 		cli_warn(cli, "status %d", status);
+}
+
+/* Does the contract know this status? A redirection is an answer only where it does, as nothing was done there. */
+static bool expected(const struct api_flags *f, int status)
+{
+	for (uint32_t i = 0; i < f->op->response_count; i++) {
+		uint16_t have = f->c->responses[f->op->responses + i].status;
+		if (have == status || have == status / 100)
+			return true;
+	}
+	return false;
+}
+
+/* Where a redirection that is the answer leads (a login page, say): for whoever called to go on there. */
+static int redirected(struct cli *cli, const struct api_flags *f, struct client *c, struct err *err)
+{
+	auto_buf text = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &text);
+	jw_obj(&w);
+	jw_kstr(&w, "location", c->head.location);
+	jw_obj_end(&w);
+	auto_js *doc = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
+	if (!doc)
+		return -1;
+	answer_print(cli, f->c, f->op, c->head.status, doc);
+	return 0;
 }
 
 static int exchange(struct cli *cli, const struct api_flags *f, const struct call_options *o, struct pending *p, struct client *c,
@@ -341,6 +422,12 @@ static int exchange(struct cli *cli, const struct api_flags *f, const struct cal
 		rc = client_head(c, err);
 	if (c->head.status)
 		tell(cli, o, p, c->head.status);
+	if (rc == 0 && c->head.status >= 300 && !expected(f, c->head.status)) {
+		err_set(err, ERR_PROTOCOL, "%s answered with status %d: what was asked for is elsewhere", c->who, c->head.status);
+		return err_hint(err, "is the address right? --base-url gives another");
+	}
+	if (rc == 0 && *c->head.location && c->head.status >= 300)
+		return redirected(cli, f, c, err);
 	return rc ? rc : receive(cli, f, o, c, err);
 }
 

@@ -157,6 +157,20 @@ void describe_flag(struct buf *out, const struct contract *c, const struct api_f
 		buf_str(out, " (deprecated)");
 }
 
+/* As a shell reads it as one word. */
+static void quote(struct buf *out, const char *word)
+{
+	static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./_-";
+	if (*word && strspn(word, safe) == strlen(word)) {
+		buf_str(out, word);
+		return;
+	}
+	buf_ch(out, '\'');
+	for (; *word; word++)
+		buf_str(out, *word == '\'' ? "'\\''" : (char[]){ *word, '\0' });
+	buf_ch(out, '\'');
+}
+
 /* A value that the schema takes; words that a person will replace are in upper case. */
 static void sample(struct buf *out, const struct contract *c, const struct api_flag *flag)
 {
@@ -196,8 +210,11 @@ void describe_example(struct buf *out, const struct api_flags *f)
 				continue;
 			bool is_switch = flag->schema != CT_NONE && f->c->schemas[flag->schema].type == CT_BOOLEAN;
 			buf_fmt(out, " --%s%s", flag->name, is_switch ? "" : " ");
-			if (!is_switch)
-				sample(out, f->c, flag);
+			auto_buf value = BUF_INIT;
+			if (!is_switch) {
+				sample(&value, f->c, flag);
+				quote(out, value.p);
+			}
 			shown++;
 		}
 	}
@@ -248,7 +265,8 @@ static void environment(struct buf *out, const struct contract *c, const struct 
 
 void describe_contract(struct buf *out, const struct contract *c)
 {
-	buf_fmt(out, "%s%s%s\n\nUsage:\n  sbx %s NOUN VERB [ids] [options]\n\nNouns:\n", c->title, *c->description ? ": " : "", c->description, c->name);
+	buf_fmt(out, "%s%s%s\n\nUsage:\n  sbx %s NOUN VERB [ids] [options]\n\nNouns:\n", c->title, *c->description ? ": " : "",
+		c->description, c->name);
 	for (size_t i = 0; api_noun(c, i) != CT_NONE; i++) {
 		const char *noun = ct_s(c, c->ops[api_noun(c, i)].noun);
 		buf_fmt(out, "  %-14s  %s\n", noun, describe_about(c, noun));
@@ -259,7 +277,8 @@ void describe_contract(struct buf *out, const struct contract *c)
 	buf_str(out, "\nExamples:\n  sbx ");
 	describe_example(out, &f);
 	api_flags_free(&f);
-	buf_fmt(out, "\n  sbx %s %s --help\n\nUse \"sbx %s NOUN --help\" for the verbs of a noun.\n", c->name, ct_s(c, c->ops[0].noun), c->name);
+	buf_fmt(out, "\n  sbx %s %s --help\n\nUse \"sbx %s NOUN --help\" for the verbs of a noun.\n", c->name,
+		ct_s(c, c->ops[0].noun), c->name);
 }
 
 void describe_noun(struct buf *out, const struct contract *c, const char *noun)
@@ -321,7 +340,8 @@ void describe_operation(struct buf *out, const struct api_flags *f)
 	buf_fmt(out, "%s\n", ct_s(c, op->summary));
 	if (op->description)
 		buf_fmt(out, "\n%s\n", ct_s(c, op->description));
-	buf_fmt(out, "\nUsage:\n  sbx %s %s %s%s%s [options]\n", c->name, ct_s(c, op->noun), ct_s(c, op->verb), ids.len ? " " : "", ids.p);
+	buf_fmt(out, "\nUsage:\n  sbx %s %s %s%s%s [options]\n", c->name, ct_s(c, op->noun), ct_s(c, op->verb), ids.len ? " " : "",
+		ids.p);
 	if (ids.len > 0) {
 		buf_str(out, "\nArguments:\n");
 		each_id(c, op, put_id_row, &(struct ids){ c, out });

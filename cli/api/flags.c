@@ -33,24 +33,35 @@ const struct api_flag *api_flag_find(const struct api_flags *f, const char *name
 	return NULL;
 }
 
+/* Does the path go through the flag's member? Then rest is what is left of it behind. */
+static bool goes_through(const struct api_flags *f, const struct api_flag *flag, const char *path, const char **rest)
+{
+	for (unsigned d = 0; d < flag->depth; d++) {
+		const char *name = ct_s(f->c, flag->path[d]->name);
+		size_t n = strlen(name);
+		if (strncmp(path, name, n) != 0 || (path[n] != '\0' && path[n] != '.' && path[n] != '['))
+			return false;
+		path += n + (path[n] == '.');
+	}
+	*rest = path;
+	return true;
+}
+
 const struct api_flag *api_flag_at(const struct api_flags *f, const char *path)
 {
+	const struct api_flag *around = NULL;
 	for (size_t i = 0; i < f->n; i++) {
-		const char *p = path;
-		unsigned d = 0;
-		if (f->v[i].place != FLAG_BODY || f->v[i].from_file)
+		const struct api_flag *flag = &f->v[i];
+		const char *rest = "";
+		if (flag->place != FLAG_BODY || flag->from_file || !goes_through(f, flag, path, &rest))
 			continue;
-		for (; d < f->v[i].depth; d++) {
-			const char *name = ct_s(f->c, f->v[i].path[d]->name);
-			size_t n = strlen(name);
-			if (strncmp(p, name, n) != 0 || (p[n] != '\0' && p[n] != '.' && p[n] != '['))
-				break;
-			p += n + (p[n] == '.');
-		}
-		if (d == f->v[i].depth && (*p == '\0' || *p == '['))
-			return &f->v[i];
+		if (*rest == '\0' || *rest == '[')
+			return flag;
+		uint8_t type = f->c->schemas[flag->schema].type;
+		if ((type == CT_OBJECT || type == CT_ANY) && (!around || flag->depth > around->depth))
+			around = flag;
 	}
-	return NULL;
+	return around;
 }
 
 const struct ct_schema *api_shape(const struct contract *c, uint32_t schema)
@@ -263,8 +274,12 @@ void api_flags_init(struct api_flags *f, const struct contract *c, const struct 
 	*f = (struct api_flags){ .c = c, .op = op };
 	pick_bodies(f);
 	if (f->raw)
-		add(f, (struct api_flag){ .name = mem_strdup("file"), .place = FLAG_FILE, .schema = CT_NONE,
-			.about = "File whose bytes are the body; - is standard input.", .required = !f->body && (op->flags & CT_OP_BODY_REQUIRED) });
+		add(f,
+			(struct api_flag){ .name = mem_strdup("file"),
+				.place = FLAG_FILE,
+				.schema = CT_NONE,
+				.about = "File whose bytes are the body; - is standard input.",
+				.required = !f->body && (op->flags & CT_OP_BODY_REQUIRED) });
 	if (f->body && f->body->schema != CT_NONE) {
 		struct place top = { .prefix = "", .required = true, .schemas = { f->body->schema } };
 		add_members(f, f->body->schema, &top);

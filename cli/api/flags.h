@@ -21,7 +21,7 @@ struct api_flag {
 	unsigned depth;
 	uint32_t schema; /* of the value; CT_NONE for FLAG_FILE */
 	const char *about;
-	bool required; /* it and all around it */
+	bool required;		/* it and all around it */
 	bool secret, from_file; /* from_file: "--password-file", the twin of a secret: where the value is read from */
 };
 
@@ -42,7 +42,8 @@ void api_flags_free(struct api_flags *f);
 
 /* The flag of this name (leading dashes allowed), or NULL. */
 const struct api_flag *api_flag_find(const struct api_flags *f, const char *name);
-/* The flag of the body's member at a dotted path of the contract ("template.vcpuCount"), or NULL. */
+/* The flag of the body's member at a dotted path of the contract ("template.vcpuCount"), or of the nearest one around it: a map, or
+ * an object that is one value; or NULL. */
 const struct api_flag *api_flag_at(const struct api_flags *f, const char *path);
 static inline const struct opt_list *api_flag_values(const struct api_flags *f, const struct api_flag *flag)
 {

@@ -23,8 +23,11 @@ static int open_file(const char *path, struct upload_part *part, struct err *err
 	path += *path == '@';
 	part->fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	if (part->fd < 0 || fstat(part->fd, &st))
-		return err_sys(err, errno, "cannot open '%s'", path);
+	if (part->fd < 0 || fstat(part->fd, &st)) {
+		err_sys(err, errno, "cannot open '%s'", path);
+		err->code = ERR_USAGE; /* the name that was given is a wrong value */
+		return -1;
+	}
 	return S_ISDIR(st.st_mode) ? err_set(err, ERR_USAGE, "'%s' is a folder", path) : 0;
 }
 
@@ -76,8 +79,8 @@ static void quoted(struct buf *out, const char *text)
 	buf_ch(out, '"');
 }
 
-static int form_part(struct upload *u, const struct api_flags *f, const struct api_flag *flag, const char *boundary, const char *value,
-	struct err *err)
+static int form_part(struct upload *u, const struct api_flags *f, const struct api_flag *flag, const char *boundary,
+	const char *value, struct err *err)
 {
 	struct upload_part *part = add_part(u);
 	const char *name = ct_s(f->c, flag->path[0]->name);
@@ -107,6 +110,8 @@ int upload_form(struct upload *u, const struct api_flags *f, struct request *rq,
 			const struct api_flag *flag = &f->v[i];
 			const struct opt_list *values = api_flag_values(f, flag);
 			bool now = flag->place == FLAG_BODY && api_flag_is_binary(f->c, flag) == (pass == 1);
+			if (values->n > 1 && now && !api_flag_repeats(f->c, flag))
+				return err_set(err, ERR_USAGE, "option '--%s' is given more than once", flag->name);
 			for (size_t k = 0; now && k < values->n; k++) {
 				if (form_part(u, f, flag, boundary.p, values->v[k], err))
 					return -1;
