@@ -8,9 +8,10 @@
  * Several processes: readers take no lock and never wait; one writer at a time, which others wait for. A reader that misses an
  * object looks for new packs once before it says so, and goes on reading packs that gc has removed.
  * Crash: an object is there when the write that made it was ended with success (one fdatasync a write). What a torn write left at
- * the end of a pack is cut by the next writer and ignored by readers. Every read is checked by hash. Threads: get, has and put from
- * any thread; open, begin, end, close from one. Errors: NOT_FOUND no such object; IO damaged, naming object, pack and offset;
- * CONFLICT another writer (only with wait == false); FORBIDDEN read-only; NO_SPACE; UNAVAILABLE a format of the future.
+ * the end of a pack is cut by the next writer and ignored by readers. Every read is checked by hash.
+ * Threads: get, has and put from any thread; open, begin, end, close from one.
+ * Errors: NOT_FOUND no such object; IO damaged, naming object, pack and offset; CONFLICT another writer (only with wait == false);
+ * FORBIDDEN read-only; NO_SPACE; UNAVAILABLE a format of the future.
  */
 #ifndef SBX_STORE_STORE_H
 #define SBX_STORE_STORE_H
@@ -41,8 +42,8 @@ int store_stat(struct store *s, const struct hash *id, struct store_info *out, s
 /* Ids that begin with these hex digits (>= 4 of them): calls each until it returns non-zero. */
 int store_prefix(struct store *s, const char *hex, int (*each)(void *arg, const struct hash *id), void *arg);
 /* Every object, in no order, until each returns non-zero (which is returned). */
-int store_each(
-	struct store *s, int (*each)(void *arg, const struct hash *id, const struct store_info *info), void *arg, struct err *err);
+int store_each(struct store *s, int (*each)(void *arg, const struct hash *id, const struct store_info *info), void *arg,
+	struct err *err);
 
 /* ---- writing: begin, put..., end ---- */
 /* Take the writer lock (others are waited for, or CONFLICT) and see what they wrote. Nests not. */

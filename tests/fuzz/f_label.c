@@ -22,14 +22,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                                                   \
 	} while (0)
 
+static char dir[40];
+
+static void clean_up(void)
+{
+	fs_remove_tree(dir, NULL);
+}
+
 static struct store *make_store(void)
 {
 	static struct store *s;
-	char dir[40];
 	if (s)
 		return s;
 	snprintf(dir, sizeof(dir), "%s/sbx-f_label-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	CHECK(mkdtemp(dir));
+	CHECK(mkdtemp(dir) && !atexit(clean_up));
 	s = store_open(dir, true, NULL);
 	CHECK(s);
 	return s;

@@ -134,14 +134,17 @@ static void kill_loop(void **state)
 			child(store_path(k->s), ends[1], its | 1, next);
 		}
 		close(ends[1]);
+		struct ack a;
+		/* every other life has at least one move; the others may end while the store is opened */
+		bool moved = round % 2 && read(ends[0], &a, sizeof(a)) == sizeof(a);
 		struct timespec wait = { .tv_nsec = (long)(xorshift(&seed) % 15000000) };
 		nanosleep(&wait, NULL);
 		kill(pid, SIGKILL);
 		int status;
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
-		struct ack a;
-		while (read(ends[0], &a, sizeof(a)) == sizeof(a)) {
+		while (moved || read(ends[0], &a, sizeof(a)) == sizeof(a)) {
+			moved = false;
 			acked[a.label] = a.object;
 			next = a.object;
 			total++;
@@ -158,7 +161,7 @@ static void kill_loop(void **state)
 			assert_int_equal(gc_run(k->s, false, true, &swept, &err), 0);
 	}
 	print_message("%d moves acknowledged in %d lives\n", total, ROUNDS);
-	assert_true(total > ROUNDS / 4);
+	assert_true(total >= ROUNDS / 2);
 }
 
 int main(void)
