@@ -25,7 +25,29 @@ struct merging {
 	struct buf path;
 	unsigned depth;
 	struct made *made;
+	bool alone; /* this is a job: begin no further threads */
+	struct merge_jobs *jobs; /* of the node at hand; NULL: none */
 };
+
+/* Folders; NULL: not there. */
+struct three_dirs {
+	const struct hash *base, *ours, *theirs;
+};
+
+/* Merge a folder that g->path says. */
+int merge_dirs(struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err);
+/* Can it be told without reading? Then *take is what it is. */
+bool merge_dirs_decided(const struct three_dirs *d, const struct hash **take);
+
+/* Folders of one node, merged by several threads (merge_jobs.c). */
+struct merge_jobs;
+struct merge_jobs *merge_jobs_new(void);
+void merge_jobs_add(struct merge_jobs *j, const struct merging *g, const char *name, size_t len, const struct three_dirs *d);
+/* Do them all, when there are enough of them to be worth it. */
+void merge_jobs_run(struct merge_jobs *j);
+/* The result of the next one, in the order they were added; conflicts are added to those of g. */
+int merge_jobs_take(struct merge_jobs *j, struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err);
+void merge_jobs_free(struct merge_jobs *j);
 
 /* One thing in the three trees; NULL: not there. */
 struct three_entries {

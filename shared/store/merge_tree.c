@@ -37,11 +37,6 @@ void merge_result_free(struct merge_result *r)
 	*r = (struct merge_result){ 0 };
 }
 
-/* Folders of one name; NULL: not there. */
-struct three_dirs {
-	const struct hash *base, *ours, *theirs;
-};
-
 /* The same name in three nodes. */
 struct three_children {
 	const struct child *base, *ours, *theirs;
@@ -72,8 +67,6 @@ static uint32_t mode_of(const struct child *c)
 {
 	return c->has_file && entry_is_dir_mode(&c->file) ? c->file.mode & ~(uint32_t)S_IFMT : OBJECT_DIR_MODE;
 }
-
-static int merge_dirs(struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err);
 
 /* ---- one name ---- */
 
@@ -151,7 +144,11 @@ static int merge_name(struct merging *g, const struct three_children *c, struct 
 	g->depth++;
 	size_t len = g->path.len;
 	buf_ch(&g->path, '/');
-	rc = merge_dirs(g, &d, &out->dir, &out->has_dir, err);
+	const struct hash *take;
+	if (g->jobs && !merge_dirs_decided(&d, &take))
+		rc = merge_jobs_take(g->jobs, g, &d, &out->dir, &out->has_dir, err);
+	else
+		rc = merge_dirs(g, &d, &out->dir, &out->has_dir, err);
 	g->path.len = len;
 	g->path.p[len] = '\0';
 	g->depth--;
@@ -209,17 +206,50 @@ static const struct child *take_name(struct cursor *c, const struct child *name)
 	return x;
 }
 
+/* The names of three nodes, in order. */
+struct cursors {
+	struct cursor base, ours, theirs;
+};
+
+static struct cursors cursors_of(struct tree_node *const nodes[3])
+{
+	return (struct cursors){ { &nodes[0]->node, 0 }, { &nodes[1]->node, 0 }, { &nodes[2]->node, 0 } };
+}
+
+static const struct child *next_name(struct cursors *n, struct three_children *c)
+{
+	const struct child *name = first_name(peek(&n->base), first_name(peek(&n->ours), peek(&n->theirs)));
+
+	if (name)
+		*c = (struct three_children){ take_name(&n->base, name), take_name(&n->ours, name), take_name(&n->theirs, name) };
+	return name;
+}
+
+/* The folders below that must be read: together, when they are several. */
+static void begin_jobs(struct merging *g, struct tree_node *const nodes[3])
+{
+	struct cursors n = cursors_of(nodes);
+	struct three_children c;
+	const struct hash *take;
+
+	g->jobs = g->alone ? NULL : merge_jobs_new();
+	for (const struct child *name; g->jobs && (name = next_name(&n, &c));) {
+		struct three_dirs d = { dir_of(c.base), dir_of(c.ours), dir_of(c.theirs) };
+		if (!merge_dirs_decided(&d, &take))
+			merge_jobs_add(g->jobs, g, name->name, name->name_len, &d);
+	}
+	if (g->jobs)
+		merge_jobs_run(g->jobs);
+}
+
 static int merge_names(struct merging *g, struct tree_node *const nodes[3], struct building *b, struct err *err)
 {
-	struct cursor base = { &nodes[0]->node, 0 }, ours = { &nodes[1]->node, 0 }, theirs = { &nodes[2]->node, 0 };
+	struct cursors n = cursors_of(nodes);
+	struct three_children c;
 	size_t len = g->path.len;
 	int rc = 0;
 
-	while (rc == 0) {
-		const struct child *name = first_name(peek(&base), first_name(peek(&ours), peek(&theirs)));
-		if (!name)
-			break;
-		struct three_children c = { take_name(&base, name), take_name(&ours, name), take_name(&theirs, name) };
+	for (const struct child *name; rc == 0 && (name = next_name(&n, &c));) {
 		struct child *out = building_next(b, name);
 		/* Most names are the same everywhere. */
 		if (c.ours && c.theirs && child_eq(c.ours, c.theirs)) {
@@ -292,6 +322,7 @@ static int merge_loaded(struct merging *g, const struct three_dirs *d, struct ha
 	struct tree_node base, ours, theirs, *nodes[3] = { &base, &ours, &theirs };
 	struct building b = { 0 };
 	struct made *outer = g->made;
+	struct merge_jobs *outer_jobs = g->jobs;
 	int rc = -1;
 
 	if (load(g->s, d->base, &base, err) != 0)
@@ -299,7 +330,10 @@ static int merge_loaded(struct merging *g, const struct three_dirs *d, struct ha
 	if (load(g->s, d->ours, &ours, err) == 0) {
 		if (load(g->s, d->theirs, &theirs, err) == 0) {
 			g->made = NULL;
+			begin_jobs(g, nodes);
 			rc = merge_names(g, nodes, &b, err);
+			merge_jobs_free(g->jobs);
+			g->jobs = outer_jobs;
 			if (rc == 0)
 				rc = write_node(g, d, nodes, &b, out, has, err);
 			made_free(g->made);
@@ -313,16 +347,20 @@ static int merge_loaded(struct merging *g, const struct three_dirs *d, struct ha
 	return rc;
 }
 
-static int merge_dirs(struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err)
+bool merge_dirs_decided(const struct three_dirs *d, const struct hash **take)
 {
-	const struct hash *take = d->ours;
-	bool decided = same_id(d->ours, d->theirs) || same_id(d->base, d->theirs);
+	*take = d->ours;
+	if (same_id(d->ours, d->theirs) || same_id(d->base, d->theirs))
+		return true;
+	*take = d->theirs;
+	return same_id(d->base, d->ours);
+}
 
-	if (!decided && same_id(d->base, d->ours)) {
-		take = d->theirs;
-		decided = true;
-	}
-	if (!decided)
+int merge_dirs(struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err)
+{
+	const struct hash *take;
+
+	if (!merge_dirs_decided(d, &take))
 		return merge_loaded(g, d, out, has, err);
 	*has = take != NULL;
 	if (take)
