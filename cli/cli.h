@@ -80,7 +80,7 @@ struct command {
 	int command_after;    /* see struct opt_parse; NO_COMMAND */
 	bool hidden;	      /* not listed: for programs */
 	bool config_optional; /* runs although the configuration is broken */
-	enum arg_kind args; /* those before a remote command */
+	enum arg_kind args;   /* those before a remote command */
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
@@ -91,7 +91,8 @@ extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cm
 extern const struct command cmd_fs_push, cmd_fs_checkout, cmd_fs_status, cmd_fs_ls, cmd_fs_cat, cmd_fs_stat, cmd_fs_show, cmd_fs_diff;
 extern const struct command cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_label, cmd_fs_export, cmd_fs_import, cmd_fs_clone, cmd_fs_fetch;
 extern const struct command cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;
-extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version, cmd_completion;
+extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version,
+	cmd_completion;
 
 /* The configuration, read when first needed. NULL with err when it is broken. Freed at the end by main. */
 const struct config *cli_config(struct cli *cli, struct err *err);

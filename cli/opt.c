@@ -158,7 +158,8 @@ static int parse_switch(const struct hit *hit, const char *text, struct err *err
 static bool negation(const struct opt_parse *p, const char *text, size_t len)
 {
 	struct hit hit = { .shown = "" };
-	if (len < 4 || memcmp(text, "no-", 3) != 0 || text[len] == '=' || !find(p, text + 3, len - 3, 0, &hit) || hit.opt->kind != OPT_SWITCH)
+	if (len < 4 || memcmp(text, "no-", 3) != 0 || text[len] == '=' || !find(p, text + 3, len - 3, 0, &hit) ||
+		hit.opt->kind != OPT_SWITCH)
 		return false;
 	return parse_switch(&hit, "false", NULL) == 0;
 }

@@ -15,14 +15,14 @@
 
 enum opt_kind {
 	OPT_END,
-	OPT_BOOL,  /* bool */
-	OPT_STR,   /* const char * */
-	OPT_INT,   /* struct opt_num, whole numbers */
-	OPT_NUM,   /* struct opt_num */
-	OPT_PAIRS, /* struct opt_list of K=V */
-	OPT_ENV,   /* struct opt_list of K=V, or K alone */
-	OPT_ENUM,  /* const char *, one of choices */
-	OPT_LIST,  /* struct opt_list of any text, one a repetition */
+	OPT_BOOL,   /* bool */
+	OPT_STR,    /* const char * */
+	OPT_INT,    /* struct opt_num, whole numbers */
+	OPT_NUM,    /* struct opt_num */
+	OPT_PAIRS,  /* struct opt_list of K=V */
+	OPT_ENV,    /* struct opt_list of K=V, or K alone */
+	OPT_ENUM,   /* const char *, one of choices */
+	OPT_LIST,   /* struct opt_list of any text, one a repetition */
 	OPT_SWITCH, /* struct opt_list of "true" and "false": --x, --x=false, --no-x */
 };
 

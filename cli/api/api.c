@@ -78,7 +78,8 @@ static int unknown_noun(const struct contract *c, const char *word, struct err *
 		names[n] = ct_s(c, c->ops[api_noun(c, n)].noun);
 	const char *near = opt_nearest(word, names, n);
 	err_set(err, ERR_USAGE, "unknown noun '%s'", word);
-	return near ? err_hint(err, "did you mean 'sbx %s %s'?", c->name, near) : err_hint(err, "'sbx %s --help' lists the nouns", c->name);
+	return near ? err_hint(err, "did you mean 'sbx %s %s'?", c->name, near)
+		    : err_hint(err, "'sbx %s --help' lists the nouns", c->name);
 }
 
 static int unknown_verb(const struct contract *c, const char *noun, const char *word, struct err *err)
@@ -123,7 +124,8 @@ static int run_operation(struct cli *cli, const struct contract *c, uint32_t ind
 	struct call_options o = { 0 };
 	api_flags_init(&f, c, &c->ops[index]);
 	struct opt_parse p = {
-		.sets = { { f.table, f.values }, { c->ops[index].flags & CT_OP_WEBSOCKET ? call_ws_table : call_table, &o }, { global_options, &cli->globals } },
+		.sets = { { f.table, f.values }, { c->ops[index].flags & CT_OP_WEBSOCKET ? call_ws_table : call_table, &o },
+			{ global_options, &cli->globals } },
 		.command_after = NO_COMMAND,
 	};
 	int rc = opt_parse(&p, argc, argv, err);

@@ -23,13 +23,14 @@
 
 /* clang-format off */
 #define COMMON_ROWS \
-	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is standard input", \
+	{ .kind = OPT_STR, .name = "input", .arg = "FILE", .help = "body as JSON or YAML, options go over it; - is stdin", \
 		.off = offsetof(struct call_options, input) }, \
 	{ .kind = OPT_LIST, .name = "null", .arg = "OPTION", .help = "send null for this option, repeatable", \
 		.off = offsetof(struct call_options, nulls) }, \
 	{ .kind = OPT_STR, .name = "output-file", .arg = "FILE", .help = "write the answer there as it comes", \
 		.off = offsetof(struct call_options, output_file) }, \
-	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", .off = offsetof(struct call_options, base_url) }, \
+	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", \
+		.off = offsetof(struct call_options, base_url) }, \
 	{ .kind = OPT_BOOL, .letter = 'v', .name = "verbose", .help = "show method, address and status on standard error", \
 		.off = offsetof(struct call_options, verbose) }
 /* clang-format on */
@@ -238,8 +239,8 @@ static int check_ids(const struct api_flags *f, const struct args *ids, struct e
 	return 0;
 }
 
-static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids, struct pending *p,
-	struct err *err)
+static int build(struct cli *cli, const struct api_flags *f, const struct call_options *o, const struct args *ids,
+	struct pending *p, struct err *err)
 {
 	bool raw = sends_raw(f);
 	uint32_t index = (uint32_t)(f->op - f->c->ops);
@@ -377,7 +378,7 @@ static void tell(const struct cli *cli, const struct call_options *o, const stru
 	if (!o->verbose)
 		return;
 	if (status == 0)
-		cli_warn(cli, "%s %s %s%s", p->rq.method, p->target.ep.shown, p->target.ep.base_path, p->path.p);
+		cli_warn(cli, "%s %s%s at %s", p->rq.method, p->target.ep.base_path, p->path.p, p->target.ep.shown);
 	else
 		cli_warn(cli, "status %d", status);
 }
@@ -391,6 +392,22 @@ static bool expected(const struct api_flags *f, int status)
 			return true;
 	}
 	return false;
+}
+
+/* Where a redirection that is the answer leads (a login page, say): for whoever called to go on there. */
+static int redirected(struct cli *cli, const struct api_flags *f, struct client *c, struct err *err)
+{
+	auto_buf text = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &text);
+	jw_obj(&w);
+	jw_kstr(&w, "location", c->head.location);
+	jw_obj_end(&w);
+	auto_js *doc = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
+	if (!doc)
+		return -1;
+	answer_print(cli, f->c, f->op, c->head.status, doc);
+	return 0;
 }
 
 static int exchange(struct cli *cli, const struct api_flags *f, const struct call_options *o, struct pending *p, struct client *c,
@@ -409,6 +426,8 @@ static int exchange(struct cli *cli, const struct api_flags *f, const struct cal
 		err_set(err, ERR_PROTOCOL, "%s answered with status %d: what was asked for is elsewhere", c->who, c->head.status);
 		return err_hint(err, "is the address right? --base-url gives another");
 	}
+	if (rc == 0 && *c->head.location && c->head.status >= 300)
+		return redirected(cli, f, c, err);
 	return rc ? rc : receive(cli, f, o, c, err);
 }
 

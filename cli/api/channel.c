@@ -68,7 +68,8 @@ static int take_messages(struct channel *ch, struct err *err)
 		if (msg.op == WS_CLOSE)
 			rc = closed(ch, &msg, err);
 		else if (msg.op == WS_TEXT)
-			rc = answer_stream_add(&ch->lines, (const char *)msg.data, msg.len, err) || answer_stream_add(&ch->lines, "\n", 1, err);
+			rc = answer_stream_add(&ch->lines, (const char *)msg.data, msg.len, err) ||
+				answer_stream_add(&ch->lines, "\n", 1, err);
 		else
 			rc = (buf_add(&ch->cli->out, msg.data, msg.len), cli_flush(ch->cli, err));
 		if (rc)
@@ -79,7 +80,8 @@ static int take_messages(struct channel *ch, struct err *err)
 
 static int turn(struct channel *ch, int cancel_fd, struct err *err)
 {
-	struct pollfd p[3] = { { .fd = ch->ws.fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	struct pollfd p[3] = { { .fd = ch->ws.fd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN },
+		{ .fd = -1, .events = POLLIN } };
 	if (ws_queued(&ch->ws) > 0)
 		p[0].events |= POLLOUT;
 	if (ch->input && ws_queued(&ch->ws) < QUEUE_MAX)

@@ -265,7 +265,8 @@ static void environment(struct buf *out, const struct contract *c, const struct 
 
 void describe_contract(struct buf *out, const struct contract *c)
 {
-	buf_fmt(out, "%s%s%s\n\nUsage:\n  sbx %s NOUN VERB [ids] [options]\n\nNouns:\n", c->title, *c->description ? ": " : "", c->description, c->name);
+	buf_fmt(out, "%s%s%s\n\nUsage:\n  sbx %s NOUN VERB [ids] [options]\n\nNouns:\n", c->title, *c->description ? ": " : "",
+		c->description, c->name);
 	for (size_t i = 0; api_noun(c, i) != CT_NONE; i++) {
 		const char *noun = ct_s(c, c->ops[api_noun(c, i)].noun);
 		buf_fmt(out, "  %-14s  %s\n", noun, describe_about(c, noun));
@@ -276,7 +277,8 @@ void describe_contract(struct buf *out, const struct contract *c)
 	buf_str(out, "\nExamples:\n  sbx ");
 	describe_example(out, &f);
 	api_flags_free(&f);
-	buf_fmt(out, "\n  sbx %s %s --help\n\nUse \"sbx %s NOUN --help\" for the verbs of a noun.\n", c->name, ct_s(c, c->ops[0].noun), c->name);
+	buf_fmt(out, "\n  sbx %s %s --help\n\nUse \"sbx %s NOUN --help\" for the verbs of a noun.\n", c->name,
+		ct_s(c, c->ops[0].noun), c->name);
 }
 
 void describe_noun(struct buf *out, const struct contract *c, const char *noun)
@@ -338,7 +340,8 @@ void describe_operation(struct buf *out, const struct api_flags *f)
 	buf_fmt(out, "%s\n", ct_s(c, op->summary));
 	if (op->description)
 		buf_fmt(out, "\n%s\n", ct_s(c, op->description));
-	buf_fmt(out, "\nUsage:\n  sbx %s %s %s%s%s [options]\n", c->name, ct_s(c, op->noun), ct_s(c, op->verb), ids.len ? " " : "", ids.p);
+	buf_fmt(out, "\nUsage:\n  sbx %s %s %s%s%s [options]\n", c->name, ct_s(c, op->noun), ct_s(c, op->verb), ids.len ? " " : "",
+		ids.p);
 	if (ids.len > 0) {
 		buf_str(out, "\nArguments:\n");
 		each_id(c, op, put_id_row, &(struct ids){ c, out });

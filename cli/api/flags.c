@@ -274,8 +274,12 @@ void api_flags_init(struct api_flags *f, const struct contract *c, const struct 
 	*f = (struct api_flags){ .c = c, .op = op };
 	pick_bodies(f);
 	if (f->raw)
-		add(f, (struct api_flag){ .name = mem_strdup("file"), .place = FLAG_FILE, .schema = CT_NONE,
-			.about = "File whose bytes are the body; - is standard input.", .required = !f->body && (op->flags & CT_OP_BODY_REQUIRED) });
+		add(f,
+			(struct api_flag){ .name = mem_strdup("file"),
+				.place = FLAG_FILE,
+				.schema = CT_NONE,
+				.about = "File whose bytes are the body; - is standard input.",
+				.required = !f->body && (op->flags & CT_OP_BODY_REQUIRED) });
 	if (f->body && f->body->schema != CT_NONE) {
 		struct place top = { .prefix = "", .required = true, .schemas = { f->body->schema } };
 		add_members(f, f->body->schema, &top);

@@ -21,7 +21,7 @@ struct api_flag {
 	unsigned depth;
 	uint32_t schema; /* of the value; CT_NONE for FLAG_FILE */
 	const char *about;
-	bool required; /* it and all around it */
+	bool required;		/* it and all around it */
 	bool secret, from_file; /* from_file: "--password-file", the twin of a secret: where the value is read from */
 };
 

@@ -130,6 +130,20 @@ static void add_credentials(struct target *t, const struct contract *c, const st
 	}
 }
 
+/* Where the request goes may be said in more ways than the alternative names: whatever the environment has of them. */
+static void add_routing(struct target *t, const struct contract *c, const struct ct_op *op)
+{
+	for (uint32_t i = 0; i < op->security_count; i++) {
+		const struct ct_scheme *s = scheme(c, c->index_pool[op->security + i]);
+		const char *value = s->routing ? env_of(c, s->env, s->env_count) : NULL;
+		bool shown = false;
+		for (size_t k = 0; k < t->header_count; k++)
+			shown = shown || strcmp(t->headers[k].key, ct_s(c, s->name)) == 0;
+		if (value && !shown)
+			show(t, c, s, value);
+	}
+}
+
 static bool has_credential(const struct contract *c)
 {
 	for (uint32_t i = 0; i < c->scheme_count; i++) {
@@ -250,6 +264,7 @@ int target_find(
 		return err_prefix(err, f.context ? "context '%s'" : "provider '%s'", f.context ? f.context->name : c->name);
 	strip_base(c, &t->ep);
 	add_credentials(t, c, op, given ? given : secret.len ? secret.p : NULL);
+	add_routing(t, c, op);
 	return check_clear(t, f.from_env, err);
 }
 

@@ -79,8 +79,8 @@ static void quoted(struct buf *out, const char *text)
 	buf_ch(out, '"');
 }
 
-static int form_part(struct upload *u, const struct api_flags *f, const struct api_flag *flag, const char *boundary, const char *value,
-	struct err *err)
+static int form_part(struct upload *u, const struct api_flags *f, const struct api_flag *flag, const char *boundary,
+	const char *value, struct err *err)
 {
 	struct upload_part *part = add_part(u);
 	const char *name = ct_s(f->c, flag->path[0]->name);

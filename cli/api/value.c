@@ -97,7 +97,8 @@ static bool is_number(const char *s)
 	return *end == '\0' && strspn(s, "0123456789+-.eE") == strlen(s) && is_json(s);
 }
 
-int value_json(const struct contract *c, uint32_t schema, const char *text, struct buf *out, struct err *err) // NOLINT(misc-no-recursion)
+int value_json(
+	const struct contract *c, uint32_t schema, const char *text, struct buf *out, struct err *err) // NOLINT(misc-no-recursion)
 {
 	const struct ct_schema *s = schema == CT_NONE ? NULL : &c->schemas[schema];
 	uint8_t type = s ? s->type : CT_ANY;

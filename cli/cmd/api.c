@@ -37,7 +37,11 @@ static const struct opt options[] = {
 		.help = "header to send, repeatable",
 		.off = offsetof(struct options, headers) },
 	{ .kind = OPT_STR, .name = "base-url", .arg = "URL", .help = "server to call", .off = offsetof(struct options, base_url) },
-	{ .kind = OPT_BOOL, .letter = 'v', .name = "verbose", .help = "show the status on standard error", .off = offsetof(struct options, include) },
+	{ .kind = OPT_BOOL,
+		.letter = 'v',
+		.name = "verbose",
+		.help = "show the status on standard error",
+		.off = offsetof(struct options, include) },
 	{ .kind = OPT_END },
 };
 
@@ -93,8 +97,7 @@ static int show(struct cli *cli, struct client *c, struct err *err)
 	return 0;
 }
 
-static int call(struct cli *cli, const struct options *o, struct client *c, const char *method, const char *path,
-	struct err *err)
+static int call(struct cli *cli, const struct options *o, struct client *c, const char *method, const char *path, struct err *err)
 {
 	struct request rq = { .method = method, .target = path, .length = -1 };
 	struct kv headers[HEADERS_MAX + 1] = { { "X-API-Key", c->ep->api_key } };
@@ -163,7 +166,8 @@ const struct command cmd_api = {
 	.name = "api",
 	.summary = "Make one request as it is",
 	.usage = "[options] METHOD PATH",
-	.about = "The path is sent as given, with its query. JSON answers are printed indented, others as they come; a status of 400 or more\n"
+	.about = "The path is sent as given, with its query. JSON answers are printed indented, others as they come; a status of "
+		 "400 or more\n"
 		 "is a failure.",
 	.example = "  sbx api GET /sbx/v1/sandboxes\n  echo '{\"name\": \"x\"}' | sbx api POST /sbx/v1/sandboxes --input -",
 	.options = options,

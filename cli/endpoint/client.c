@@ -156,8 +156,8 @@ int client_of_call(const struct call *call, struct buf *target, struct request *
 
 static int build_request(const struct client *c, const struct request *rq, struct buf *out, struct err *err)
 {
-	buf_fmt(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sbx/%s\r\n", rq->method, c->ep->base_path, rq->target, c->ep->authority,
-		sbx_version);
+	buf_fmt(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sbx/%s\r\n", rq->method, c->ep->base_path, rq->target,
+		c->ep->authority, sbx_version);
 	for (size_t i = 0; i < rq->header_count; i++) {
 		const struct kv *h = &rq->headers[i];
 		if (h->value && strpbrk(h->value, "\r\n"))
@@ -173,7 +173,10 @@ static int build_request(const struct client *c, const struct request *rq, struc
 	if (rq->stream && rq->length < 0)
 		buf_str(out, "Transfer-Encoding: chunked\r\n");
 	else if (rq->media)
-		buf_fmt(out, "Content-Length: %lld\r\n", rq->stream ? (long long)rq->length : rq->body ? (long long)rq->body->len : 0);
+		buf_fmt(out, "Content-Length: %lld\r\n",
+			rq->stream	   ? (long long)rq->length
+				: rq->body ? (long long)rq->body->len
+					   : 0);
 	buf_str(out, "\r\n");
 	if (rq->body)
 		buf_add(out, rq->body->p, rq->body->len);
@@ -274,8 +277,9 @@ int client_fault(const struct client *c, int status, const char *text, size_t n,
 	if (e->code == ERR_OK)
 		err_set(e, err_from_status(status), "%s answered with status %d", c->who, status);
 	if (status == 401 && !*e->hint)
-		err_hint(e, "%s", c->key_hint ? c->key_hint
-					       : "set SBX_API_KEY or --api-key; 'sbx key create' on the daemon's machine makes one");
+		err_hint(e, "%s",
+			c->key_hint ? c->key_hint
+				    : "set SBX_API_KEY or --api-key; 'sbx key create' on the daemon's machine makes one");
 	return -1;
 }
 

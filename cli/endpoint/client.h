@@ -24,11 +24,11 @@
 
 struct client {
 	const struct endpoint *ep;
-	int fd;		/* -1 = not connected */
-	int cancel_fd;	/* readable = give up with err->sys EINTR; -1 = none */
-	int timeout_ms; /* without progress; 0 = none */
-	bool no_start;	/* do not start the daemon */
-	const char *who; /* "the daemon", in messages */
+	int fd;		      /* -1 = not connected */
+	int cancel_fd;	      /* readable = give up with err->sys EINTR; -1 = none */
+	int timeout_ms;	      /* without progress; 0 = none */
+	bool no_start;	      /* do not start the daemon */
+	const char *who;      /* "the daemon", in messages */
 	const char *key_hint; /* what to do about a 401 */
 	bool chunked;	      /* how the streamed body goes out */
 	char *rx;

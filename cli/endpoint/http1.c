@@ -79,7 +79,17 @@ static int set_type(struct http1_head *h, struct span v, struct err *err)
 	const char *end = memchr(v.p, ';', v.n);
 	if (end)
 		v.n = (size_t)(end - v.p);
-	return copy_span(v, h->type, sizeof(h->type), err, "content-type");
+	if (copy_span(v, h->type, sizeof(h->type), err, "content-type"))
+		return -1;
+	for (char *c = h->type; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 32) : *c;
+	return 0;
+}
+
+static int set_location(struct http1_head *h, struct span v, struct err *err)
+{
+	/* one that is too long is not followed, and the answer is good all the same */
+	return v.n < sizeof(h->location) ? copy_span(v, h->location, sizeof(h->location), err, "location") : 0;
 }
 
 static const struct {
@@ -91,6 +101,7 @@ static const struct {
 	{ "connection", set_connection },
 	{ "sec-websocket-accept", set_accept },
 	{ "content-type", set_type },
+	{ "location", set_location },
 };
 
 static int parse_field(struct http1_head *h, struct span line, struct err *err)

@@ -17,10 +17,11 @@
 struct http1_head {
 	int status;
 	bool chunked;
-	bool close;	 /* the connection ends after this answer */
-	int64_t length;	 /* Content-Length, -1 when absent */
-	char accept[32]; /* Sec-WebSocket-Accept, "" when absent */
-	char type[64];	 /* Content-Type without parameters, "" when absent */
+	bool close;	     /* the connection ends after this answer */
+	int64_t length;	     /* Content-Length, -1 when absent */
+	char accept[32];     /* Sec-WebSocket-Accept, "" when absent */
+	char type[64];	     /* Content-Type without parameters in lower case, "" when absent */
+	char location[2048]; /* of a redirection, "" when absent */
 };
 
 /* Read a head from p. Returns its size, 0 when more bytes are needed, -1 with err. */

@@ -238,7 +238,7 @@ static void *worker_main(void *arg)
 	struct vault *v = w->v;
 	pthread_mutex_lock(&v->mutex);
 	while (!v->closing) {
-		struct vault_op *list = queue_take(&w->todo);
+		struct vault_op *list = queue_take(&w->pending);
 		if (!list) {
 			pthread_cond_wait(&w->wake, &v->mutex);
 			continue;
@@ -261,7 +261,8 @@ int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg)
 	return rc;
 }
 
-void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op, void (*run)(struct vault *, struct vault_op *, struct store *))
+void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
+	void (*run)(struct vault *, struct vault_op *, struct store *))
 {
 	op->run = run;
 	err_clear(&op->err);
@@ -278,7 +279,7 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op, 
 		w->started = true;
 	}
 	pthread_mutex_lock(&v->mutex);
-	queue_add(&w->todo, op);
+	queue_add(&w->pending, op);
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&v->mutex);
 }
@@ -327,7 +328,7 @@ static void worker_init(struct vault *v, struct vault_worker *w, void (*work)(st
 {
 	w->v = v;
 	w->work = work;
-	queue_init(&w->todo);
+	queue_init(&w->pending);
 	pthread_cond_init(&w->wake, NULL);
 }
 
@@ -368,7 +369,7 @@ static void worker_join(struct vault_worker *w)
 		pthread_join(w->thread, NULL);
 	struct err err = ERR_INIT;
 	err_set(&err, ERR_UNAVAILABLE, "the daemon is going down");
-	struct vault_op *list = queue_take(&w->todo);
+	struct vault_op *list = queue_take(&w->pending);
 	fail_list(list, &err);
 	if (list)
 		finish_list(w->v, list);

@@ -1,14 +1,14 @@
 /*
  * vault: the store of the home ($SBX_HOME/store) for the daemon: labels, trees and objects, without ever holding up the loop.
  *
- * Opened on first use. Its writer thread takes all label moves and merges that wait at once into one write of the store, so that one
- * fdatasync answers them all; its reader thread serves what changes nothing. What may take long, and what goes at a client's speed,
- * has a thread of its own (streams, garbage collection), VAULT_STREAMS of them at once. Every thread has its own handle of the store.
- * Other processes may use the same store; another daemon may not (daemon.lock: CONFLICT for all that is asked of us).
+ * Opened on first use. Its writer thread takes all label moves and merges that wait at once into one write of the store, so that
+ * one fdatasync answers them all; its reader thread serves what changes nothing. What may take long, and what goes at a client's
+ * speed, has a thread of its own (streams, garbage collection), VAULT_STREAMS of them at once. Every thread has its own handle of
+ * the store. Other processes may use the same store; another daemon may not (daemon.lock: CONFLICT for all that is asked of us).
  * Objects that were uploaded, merged, or said to be there are kept from garbage collection for VAULT_HOLD_MS after.
  *
- * What is asked is a struct that begins with a struct vault_op. The caller zeroes it, fills in `done` and what is asked, and keeps it
- * and all that it points to until done is called: once, from the loop, never from inside the call that asked. Then op.failed and
+ * What is asked is a struct that begins with a struct vault_op. The caller zeroes it, fills in `done` and what is asked, and keeps
+ * it and all that it points to until done is called: once, from the loop, never from inside the call that asked. Then op.failed and
  * op.err say how it went.
  * Thread: the loop's.
  */
@@ -77,8 +77,8 @@ struct vault_move {
 	enum vault_when when;
 	enum label_op what; /* as label_move takes it */
 	bool has_other;
-	bool known;	 /* the label's history must have the new tree */
-	bool create;	 /* the first move is logged as LABEL_CREATE, whatever `what` is */
+	bool known;  /* the label's history must have the new tree */
+	bool create; /* the first move is logged as LABEL_CREATE, whatever `what` is */
 	bool want_at;
 	bool missing_ok; /* else all objects of the tree must be there: NOT_FOUND names one that is not */
 	/* answer */
@@ -203,8 +203,8 @@ struct vault_fetch {
 	bool only; /* the wanted objects themselves, and nothing that they lead to */
 };
 struct vault_stream *vault_fetch(struct vault *v, const struct vault_fetch *q, const struct vault_stream_ops *ops, void *arg);
-struct vault_stream *vault_read(
-	struct vault *v, const struct vault_file *file, uint64_t offset, uint64_t length, const struct vault_stream_ops *ops, void *arg);
+struct vault_stream *vault_read(struct vault *v, const struct vault_file *file, uint64_t offset, uint64_t length,
+	const struct vault_stream_ops *ops, void *arg);
 void vault_stream_resume(struct vault_stream *st);
 /* No callbacks any more; in every case the last call. Not from inside on_data. */
 void vault_stream_close(struct vault_stream *st);

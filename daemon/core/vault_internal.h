@@ -1,5 +1,5 @@
-/* What the files of the vault share: vault.c the threads and their queues, vault_ops.c what is done to labels and trees, vault_upload.c
- * and vault_stream.c objects that come and go at a client's speed. */
+/* What the files of the vault share: vault.c the threads and their queues, vault_ops.c what is done to labels and trees,
+ * vault_upload.c and vault_stream.c objects that come and go at a client's speed. */
 #ifndef SBX_CORE_VAULT_INTERNAL_H
 #define SBX_CORE_VAULT_INTERNAL_H
 
@@ -17,8 +17,8 @@ struct vault_worker {
 	pthread_t thread;
 	bool started;
 	pthread_cond_t wake;
-	struct vault_queue todo; /* by the mutex */
-	struct store *store;	 /* the thread's own */
+	struct vault_queue pending; /* by the mutex */
+	struct store *store;	    /* the thread's own */
 };
 
 struct vault {
@@ -47,7 +47,8 @@ struct vault {
 
 /* ---- vault.c ---- */
 /* Have op->run called by a worker; op->done follows. grouped: in a write of the store that others share; hold: gc is held off. */
-void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op, void (*run)(struct vault *, struct vault_op *, struct store *));
+void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
+	void (*run)(struct vault *, struct vault_op *, struct store *));
 /* Have op->done called from the loop. Any thread. */
 void vault_finish(struct vault *v, struct vault_op *op);
 /* A handle of the store for the calling thread. */

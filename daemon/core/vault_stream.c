@@ -367,8 +367,8 @@ static int run_read(struct vault_stream *st, struct store *s, struct err *err)
 	return rc;
 }
 
-struct vault_stream *vault_read(
-	struct vault *v, const struct vault_file *file, uint64_t offset, uint64_t length, const struct vault_stream_ops *ops, void *arg)
+struct vault_stream *vault_read(struct vault *v, const struct vault_file *file, uint64_t offset, uint64_t length,
+	const struct vault_stream_ops *ops, void *arg)
 {
 	struct vault_stream *st = stream_new(v, ops, arg);
 	st->tree = file->tree;

@@ -2,12 +2,12 @@
  * http: HTTP/1.1 on the daemon's loop: libmicrohttpd in external epoll mode, routes and validation from contracts.
  *
  * A request goes: route (all contracts in one router) -> framing -> credential -> parameters -> content type and size -> body (JSON
- * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or keeps the request and answers later from the loop; it answers
- * exactly once. Every error has the status and the shape of its dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by
- * SO_PEERCRED) and need no key; TCP needs one, wherever the operation's security schemes look for it, or in X-API-Key or as a
- * bearer, unless the contract marks the operation `security: []`.
- * Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while reading a request.
- * Thread: the loop's.
+ * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or
+ * keeps the request and answers later from the loop; it answers exactly once. Every error has the status and the shape of its
+ * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no key; TCP needs
+ * one, wherever the operation's security schemes look for it, or in X-API-Key or as a bearer, unless the contract marks the
+ * operation `security: []`. Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while
+ * reading a request. Thread: the loop's.
  */
 #ifndef SBX_HTTP_HTTP_H
 #define SBX_HTTP_HTTP_H

@@ -147,7 +147,7 @@ struct http_req {
 	struct http_server *s;
 	struct MHD_Connection *conn;
 	const struct http_dialect *d;
-	const struct ct_op *op; /* NULL when nothing matched */
+	const struct ct_op *op;		  /* NULL when nothing matched */
 	const struct ct_content *content; /* which of the operation's content types the body is; NULL = it takes none */
 	uint32_t op_index;
 	struct ct_match match;

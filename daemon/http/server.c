@@ -205,6 +205,7 @@ static struct MHD_Daemon *start_mhd(struct http_server *s)
 
 static struct router *make_router(const struct http_config *config, struct err *err)
 {
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	auto_free const struct contract **contracts = mem_array(config->dialect_count, sizeof(*contracts));
 	for (size_t i = 0; i < config->dialect_count; i++)
 		contracts[i] = config->dialects[i].contract;

@@ -1,6 +1,7 @@
 /*
  * contract: the operations of an OpenAPI document as constant tables (written by sbxgen), and what is done with them:
- * validate parameters and bodies, fill in paths, describe commands (router.h: find the operation of a request). Used by daemon and CLI.
+ * validate parameters and bodies, fill in paths, describe commands (router.h: find the operation of a request). Used by daemon and
+ * CLI.
  *
  * The tables hold 32-bit offsets into one string pool and 16/32-bit indices into flat arrays, never pointers: they need no
  * relocation, are shared between processes and cost nothing until touched.
@@ -60,14 +61,14 @@ struct ct_schema {
 	uint16_t flags;
 	ct_str name; /* of the component, when it has one */
 	ct_str description;
-	ct_str pattern;		       /* POSIX extended; sbxgen translates \d \w \s and refuses what POSIX cannot say */
-	ct_str def, constant;	       /* default and const as JSON text */
-	double min, max;	       /* numbers */
-	uint32_t min_len, max_len;     /* string length (code points), array items, object members; max UINT32_MAX = none */
-	uint32_t items;		       /* array items or map values: schema index, CT_NONE */
-	uint32_t fields, field_count;  /* object members: range of ct_field */
-	uint32_t enums, enum_count;    /* range of ct_str in enum_pool: JSON text of each value */
-	uint32_t one_of, one_of_count; /* oneOf/anyOf alternatives: range of indices in index_pool (allOf is merged by sbxgen) */
+	ct_str pattern;			/* POSIX extended; sbxgen translates \d \w \s and refuses what POSIX cannot say */
+	ct_str def, constant;		/* default and const as JSON text */
+	double min, max;		/* numbers */
+	uint32_t min_len, max_len;	/* string length (code points), array items, object members; max UINT32_MAX = none */
+	uint32_t items;			/* array items or map values: schema index, CT_NONE */
+	uint32_t fields, field_count;	/* object members: range of ct_field */
+	uint32_t enums, enum_count;	/* range of ct_str in enum_pool: JSON text of each value */
+	uint32_t one_of, one_of_count;	/* oneOf/anyOf alternatives: range of indices in index_pool (allOf is merged by sbxgen) */
 	uint32_t columns, column_count; /* x-sbx-columns: range of ct_str in enum_pool, dotted paths */
 	ct_str brief;			/* x-sbx-short: "external:internal", how a person types it */
 	bool any_of;
@@ -91,22 +92,23 @@ struct ct_param {
 /* A way to prove who one is: securitySchemes. */
 enum ct_scheme_kind { CT_SCHEME_BEARER, CT_SCHEME_BASIC, CT_SCHEME_KEY /* a value in header, query or cookie */, CT_SCHEME_OTHER };
 struct ct_scheme {
-	ct_str id;	  /* "apiKeyAuth" */
-	ct_str name;	  /* CT_SCHEME_KEY: of the header, query parameter or cookie */
-	uint8_t kind, in; /* enum ct_scheme_kind, enum ct_in */
-	bool routing;	  /* x-sbx-routing: says where a request goes, not who sends it */
+	ct_str id;		 /* "apiKeyAuth" */
+	ct_str name;		 /* CT_SCHEME_KEY: of the header, query parameter or cookie */
+	uint8_t kind, in;	 /* enum ct_scheme_kind, enum ct_in */
+	bool routing;		 /* x-sbx-routing: says where a request goes, not who sends it */
 	uint32_t env, env_count; /* x-sbx-env: range of ct_str in enum_pool */
 };
 #define CT_SCHEME_AND (1u << 31) /* in ct_op.security: the next one must be presented too */
 
 /* One content type of a request body, the preferred one first. */
 struct ct_content {
-	ct_str media; /* "application/json" */
-	uint8_t kind; /* enum ct_body */
+	ct_str media;	 /* "application/json" */
+	uint8_t kind;	 /* enum ct_body */
 	uint32_t schema; /* CT_NONE */
 };
 
-/* How a dialect words a kind of fault; the message is the fault's own unless it is given. As text it may hold that one as $message. */
+/* How a dialect words a kind of fault; the message is the fault's own unless it is given. As text it may hold that one as
+ * $message. */
 enum ct_fault_as { CT_AS_SHAPE, CT_AS_TEXT, CT_AS_EMPTY };
 struct ct_fault {
 	ct_str kind; /* name of an err code, or "syntax", "schema", "parameter", "route" */
@@ -150,7 +152,7 @@ struct ct_op {
 };
 
 #define CT_DEPTH_MAX 32 /* segments in a path of a contract */
-#define CT_PARAMS_MAX 8	/* parameters in it */
+#define CT_PARAMS_MAX 8 /* parameters in it */
 
 struct contract {
 	const char *name; /* "sbx", "mcp-v8" */
@@ -172,7 +174,7 @@ struct contract {
 	const ct_str *enum_pool;
 	uint32_t schema_count, op_count, fault_count, tag_count, scheme_count;
 	uint32_t env_url, env_url_count; /* x-sbx-env: base-url: range of ct_str in enum_pool */
-	bool unknown_fields_ok; /* x-sbx-unknown-fields: ignore (default: refuse) */
+	bool unknown_fields_ok;		 /* x-sbx-unknown-fields: ignore (default: refuse) */
 };
 
 static inline const char *ct_s(const struct contract *c, ct_str s)

@@ -257,7 +257,8 @@ static void emit_contents(const struct model *m, struct buf *out)
 	table_begin(out, "struct ct_fault", "faults", m->faults.n);
 	for (uint32_t i = 0; i < m->faults.n; i++) {
 		const struct ct_fault *f = &m->faults.p[i];
-		buf_fmt(out, "\t{%u, %u, %u, %u, %u}, /* %s */\n", f->kind, f->status, f->as, f->code, f->message, model_s(m, f->kind));
+		buf_fmt(out, "\t{%u, %u, %u, %u, %u}, /* %s */\n", f->kind, f->status, f->as, f->code, f->message,
+			model_s(m, f->kind));
 	}
 	buf_str(out, "};\n\n");
 	table_begin(out, "struct ct_tag", "tags", m->tags.n);
@@ -332,7 +333,8 @@ void emit_source(const struct model *m, const char *header, struct buf *out)
 	emit_text(out, "fault_shape", model_s(m, m->fault_shape));
 	buf_str(out,
 		"\t.pool = pool,\n\t.schemas = schemas,\n\t.fields = fields,\n\t.params = params,\n"
-		"\t.responses = responses,\n\t.contents = contents,\n\t.faults = faults,\n\t.tags = tags,\n\t.schemes = schemes,\n\t.ops = ops,\n"
+		"\t.responses = responses,\n\t.contents = contents,\n\t.faults = faults,\n\t.tags = tags,\n\t.schemes = "
+		"schemes,\n\t.ops = ops,\n"
 		"\t.index_pool = index_pool,\n\t.enum_pool = enum_pool,\n");
 	buf_fmt(out, "\t.schema_count = %u,\n\t.op_count = %u,\n", m->schemas.n, m->ops.n);
 	buf_fmt(out, "\t.fault_count = %u,\n\t.tag_count = %u,\n\t.scheme_count = %u,\n", m->faults.n, m->tags.n, m->schemes.n);

@@ -135,7 +135,8 @@ static int read_base(struct model *m, struct yt_node *root)
 	const char *path = host ? strchr(host + 3, '/') : url;
 	const char *hosted = yt_str(yt_get(servers ? servers->first : NULL, "url"));
 	if (hosted && strstr(hosted, "://")) {
-		auto_free char *server = mem_strndup(hosted, strcspn(strstr(hosted, "://") + 3, "/") + (size_t)(strstr(hosted, "://") + 3 - hosted));
+		auto_free char *server =
+			mem_strndup(hosted, strcspn(strstr(hosted, "://") + 3, "/") + (size_t)(strstr(hosted, "://") + 3 - hosted));
 		m->server = model_str(m, server);
 	}
 	if (!path || *path == '\0')

@@ -1,7 +1,7 @@
 /*
  * model: the flags of the command line, one a parameter and one a property: kebab-case of the name, in the singular where the flag
- * can be repeated (an array, a map); `--input` and such, which every command has for itself, get "-value". Two properties that would share a flag keep their plurals; if that is not enough, it is
- * an error.
+ * can be repeated (an array, a map); `--input` and such, which every command has for itself, get "-value". Two properties that
+ * would share a flag keep their plurals; if that is not enough, it is an error.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,8 @@ static bool repeats(const struct model *m, uint32_t schema)
 }
 
 /* Flags that every generated command has for itself. */
-static const char *const reserved[] = { "api-key", "base-url", "context", "help", "host", "input", "null", "output", "output-file", "verbose" };
+static const char *const reserved[] = { "api-key", "base-url", "context", "help", "host", "input", "null", "output", "output-file",
+	"verbose" };
 
 static ct_str flag_of(struct model *m, const char *name, uint32_t schema)
 {

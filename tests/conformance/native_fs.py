@@ -428,7 +428,7 @@ def care(api):
 
 
 def two_daemons(api):
-    home = api.daemon.home + "-two"
+    home = api.daemon.home + "/two"
     os.makedirs(home)
     os.symlink(api.daemon.home + "/store", home + "/store")
     two = Daemon("two", home)
@@ -480,9 +480,11 @@ class Pusher(threading.Thread):
 
 
 def lives(pid):
+    """Any thread of it: what is shared, sockets and locks, goes with the last."""
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+            dead = f.read().rpartition(")")[2].split()[0] in "ZX"
+        return not dead or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
 

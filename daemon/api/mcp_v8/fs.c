@@ -1,6 +1,6 @@
 /*
- * mcp-v8, tag fs: labels, pushes, merges. reference/mcp-v8.md 1.4 and 2.7 to 2.10. What a request names is echoed as it was spelled; what
- * the store says is lower case. Errors of ours that the original cannot have keep its shape.
+ * mcp-v8, tag fs: labels, pushes, merges. reference/mcp-v8.md 1.4 and 2.7 to 2.10. What a request names is echoed as it was
+ * spelled; what the store says is lower case. Errors of ours that the original cannot have keep its shape.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -376,7 +376,11 @@ void mcp_v8_fs_push_handler(struct http_req *r)
 	const char *ca_id = js_str(js_get(body, "ca_id"), ""), *label = js_str(js_get(body, "label"), NULL);
 	const char *expected = js_str(js_get(body, "expected"), NULL);
 	bool force = js_bool(js_get(body, "force"), false);
-	struct vault_move q = { .when = force ? VAULT_ANY : expected ? VAULT_EXPECTED : VAULT_ABSENT, .what = force ? LABEL_RESET : LABEL_PUSH };
+	struct vault_move q = { .when = expected ? VAULT_EXPECTED : VAULT_ABSENT, .what = LABEL_PUSH };
+	if (force) {
+		q.when = VAULT_ANY;
+		q.what = LABEL_RESET; /* as the original logs it */
+	}
 	if (js_bool(js_get(body, "detach"), false))
 		reply_pushed(r, NULL, ca_id);
 	else if (!label)

@@ -1,6 +1,7 @@
 /*
- * label_name: mcp-v8's labels may be named almost anything, ours may not (label_check). What is not allowed in ours is escaped as %XX,
- * so that each name of theirs has one of ours, and is shown as theirs again. Names without such characters are the same in both. Pure.
+ * label_name: mcp-v8's labels may be named almost anything, ours may not (label_check). What is not allowed in ours is escaped as
+ * %XX, so that each name of theirs has one of ours, and is shown as theirs again. Names without such characters are the same in
+ * both. Pure.
  */
 #ifndef SBX_API_MCP_V8_LABEL_NAME_H
 #define SBX_API_MCP_V8_LABEL_NAME_H
