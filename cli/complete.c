@@ -441,6 +441,10 @@ void complete_words(struct cli *cli, size_t n, char *const *words, complete_live
 {
 	struct state s = { .cli = cli, .live = live, .out = out, .word = n ? words[n - 1] : "" };
 	size_t before = n ? n - 1 : 0;
+	if (strpbrk(s.word, "\n\t")) { /* a candidate begins with it, and is one line up to a tab */
+		buf_str(out, ":\n");
+		return;
+	}
 	s.sets[0] = front_options;
 	s.sets[1] = global_options;
 	struct walk front = walk(&s, before, words, NO_COMMAND, true);

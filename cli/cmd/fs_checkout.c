@@ -1,6 +1,8 @@
 /* fs checkout and fs status: a folder and the tree that it is, or should be. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -68,7 +70,10 @@ static int list_changes(struct repo *r, const struct repo_work *w, const struct 
 	struct change_list list = { .cli = r->cli, .doc = wants_doc(r->cli) ? &d : NULL };
 	doc_init(&d);
 	jw_arr(&d.w);
-	int rc = work_status(r->s, tree, folder, &w->o, add_turned, &list, err);
+	struct stat st;
+	bool none = stat(folder, &st) && errno == ENOENT;
+	int rc = none ? diff_trees(r->s, &object_empty, tree, false, change_list_add, &list, err) :
+			work_status(r->s, tree, folder, &w->o, add_turned, &list, err);
 	jw_arr_end(&d.w);
 	if (rc == 0 && wants_doc(r->cli))
 		return doc_print(r->cli, &d, err);

@@ -25,9 +25,10 @@ last_seen() { tail -n 1 "$WORK/seen" | jq -r "$1"; }
 lines() { wc -l <"$1"; }
 at_least() { [ "$(lines "$1")" -ge "$2" ]; } # at_least FILE LINES
 
-# start ARGS...: sbx in the background, out and err to files; its own pid, so that signals reach it
+# start ARGS...: sbx in the background, out and err to files; its own pid, so that signals reach it. The shell has what it starts in
+# the background ignore SIGINT, which env takes back.
 start() {
-	command sbx "$@" --base-url "$URL" >"$WORK/out" 2>"$WORK/err" 3>&- 4>&- &
+	env --default-signal=INT,QUIT sbx "$@" --base-url "$URL" >"$WORK/out" 2>"$WORK/err" 3>&- 4>&- &
 	RUNNING=$!
 }
 

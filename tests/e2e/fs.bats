@@ -331,7 +331,7 @@ listing() { (cd "$1" && find . -mindepth 1 -printf '%p %y %m %l\n' | sed '/ l /s
 	run --separate-stderr sbx fs diff main nosuch
 	expect_status 2
 	(cd work && git init -q . && git apply ../patch && rm -rf .git)
-	diff -r --no-dereference -x er in work
+	diff -r --no-dereference -x deep in work
 	expect 755 "$(stat -c %a work/a.txt)"
 	run sbx fs diff 'main@{1}' main --name-only
 	expect $'a.txt\nsrc/deep/er/\nsrc/deep/er/file\nsrc/main.c\nwith space' "$(grep -v '/$' <<<"$output" | sed 's,^src/deep/er/file,src/deep/er/\nsrc/deep/er/file,')"
