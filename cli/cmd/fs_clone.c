@@ -11,6 +11,8 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
+#define HISTORY 1000u /* moves that are looked at */
+
 /* A tree that is wanted, and the label that shall be at it. */
 struct wanted {
 	char *label; /* NULL: an id, which gets none */
@@ -90,23 +92,79 @@ static int take(struct fetcher *f, struct err *err)
 	return rc;
 }
 
+/* Where in the label's history there the local label has come to: the first move that it has not made. */
+static size_t first_new(const struct label_log *log, const struct hash *head, bool exists)
+{
+	size_t at = log->n;
+	while (exists && at > 0 && !hash_eq(&log->v[at - 1].to, head))
+		at--;
+	return exists ? at : 0;
+}
+
+/* A move of the other store again. */
+static int repeat(struct fetcher *f, const struct wanted *w, const struct label_entry *e, struct remote_haver *haver, struct err *err)
+{
+	struct hash now;
+	bool exists, has_other = false;
+	if (e->has_other && remote_have(haver, &e->other, 1, &has_other, err))
+		return -1;
+	bool own = e->op == LABEL_CREATE || e->op == LABEL_RENAME;
+	struct label_move m = { .name = w->local,
+		.to = e->to,
+		.op = own ? LABEL_PUSH : e->op,
+		.any = true,
+		.other = has_other ? &e->other : NULL,
+		.message = e->message };
+	return label_move(f->r.s, &m, &now, &exists, err) < 0 ? -1 : 0;
+}
+
+/* The label's moves there, as far as their trees are here: so that a merge finds what both have had. The last one goes to w->tree. */
+static int repeat_moves(struct fetcher *f, struct wanted *w, struct remote_haver *haver, struct err *err)
+{
+	struct label_log log = { 0 };
+	bool exists, last = false;
+	if (place_head(f->r.place, w->local, &w->before, &exists, err) || place_log(f->from, w->label, HISTORY, &log, err))
+		return -1;
+	int rc = 0;
+	for (size_t i = first_new(&log, &w->before, exists); rc == 0 && i < log.n; i++) {
+		bool have = false;
+		rc = remote_have(haver, &log.v[i].to, 1, &have, err);
+		if (rc == 0 && have)
+			rc = repeat(f, w, &log.v[i], haver, err);
+		last = have && hash_eq(&log.v[i].to, &w->tree);
+	}
+	label_log_free(&log);
+	/* it has moved on there since it was looked at, or its history is long */
+	struct label_entry end = { .to = w->tree, .op = LABEL_PUSH };
+	if (rc == 0 && !last && !(exists && hash_eq(&w->before, &w->tree)))
+		rc = repeat(f, w, &end, haver, err);
+	w->outcome = !exists ? OUTCOME_CREATED : hash_eq(&w->before, &w->tree) ? OUTCOME_UNCHANGED : OUTCOME_MOVED;
+	return rc;
+}
+
+static int move_one(struct fetcher *f, struct wanted *w, bool follow, struct remote_haver *haver, struct err *err)
+{
+	bool exists;
+	if (!w->local)
+		return 0;
+	if (place_head(f->r.place, w->local, &w->before, &exists, err))
+		return -1;
+	if (!exists || follow)
+		return repeat_moves(f, w, haver, err);
+	w->outcome = hash_eq(&w->before, &w->tree) ? OUTCOME_UNCHANGED : OUTCOME_REJECTED;
+	return 0;
+}
+
 /* All labels move in one write. follow: wherever they are; else only new ones are made. */
 static int move_all(struct fetcher *f, bool follow, struct err *err)
 {
 	if (repo_begin(&f->r, err))
 		return -1;
+	struct remote_haver *haver = remote_haver_new(f->r.s);
 	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < f->n; i++) {
-		struct wanted *w = &f->v[i];
-		struct landing l = { 0 };
-		struct label_move m = { .name = w->local, .to = w->tree, .op = LABEL_PUSH };
-		struct expectation e = { .force = follow };
-		if (!w->local)
-			continue;
-		rc = target_move(f->r.place, &m, &e, &l, err);
-		w->outcome = l.outcome;
-		w->before = l.before;
-	}
+	for (size_t i = 0; rc == 0 && i < f->n; i++)
+		rc = move_one(f, &f->v[i], follow, haver, err);
+	remote_haver_free(haver);
 	if (rc == 0)
 		return store_end(f->r.s, err);
 	store_abort(f->r.s);
