@@ -289,9 +289,10 @@ int pack_load(struct store *s, struct pack *p, struct err *err)
 		return 0;
 	}
 	/* entries that were found in the pack only are forgotten: the index has them now, or whoever wrote them gave up */
-	if (p->n > p->indexed && (uint64_t)st.st_size > p->idx_end) {
+	if (!p->idx_bad && p->n > p->indexed && (uint64_t)st.st_size > p->idx_end) {
 		pack_cut(p, p->indexed);
 		p->scanned = p->idx_covers;
+		p->looked = 0;
 	}
 	if (!p->idx_end) {
 		if (read_at(fd, &h, sizeof(h), 0) != sizeof(h))

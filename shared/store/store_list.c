@@ -220,19 +220,16 @@ static bool all_loaded(struct store *s)
 }
 
 /* The long way of a miss: check indexes that were never checked, and look at the ends of packs that are behind their index. */
-static int look_closer(struct store *s, bool tails)
+static void look_closer(struct store *s, bool tails)
 {
-	int changed = 0;
 	pthread_rwlock_wrlock(&s->lists);
 	for (size_t i = 0; i < s->count; i++) {
 		struct pack *p = s->packs[i];
-		uint32_t n = p->n;
-		changed |= pack_verify_index(s, p);
+		pack_verify_index(s, p);
 		if (tails && !p->sealed && !writing(s, p))
-			changed |= !pack_scan_tail(s, p, NULL) && p->n != n;
+			(void)pack_scan_tail(s, p, NULL); /* what cannot be read is not found */
 	}
 	pthread_rwlock_unlock(&s->lists);
-	return changed;
 }
 
 bool store_find(struct store *s, const struct hash *id, struct found *out)
@@ -242,15 +239,21 @@ bool store_find(struct store *s, const struct hash *id, struct found *out)
 		if (trusted)
 			return true;
 		pack_unref(out->pack);
-		(void)look_closer(s, false);
+		look_closer(s, false);
 		if (find_now(s, id, out, &trusted))
 			return true;
 	}
-	if (atomic_load(&s->w.on))
-		return !all_loaded(s) && look_closer(s, false) && find_now(s, id, out, &trusted);
+	/* another thread may have looked a moment ago, so that nothing changes now: look again in every case */
+	if (atomic_load(&s->w.on)) {
+		if (all_loaded(s))
+			return false;
+		look_closer(s, false);
+		return find_now(s, id, out, &trusted);
+	}
 	if (!store_refresh(s, false, NULL) && find_now(s, id, out, &trusted))
 		return true;
-	return look_closer(s, true) && find_now(s, id, out, &trusted);
+	look_closer(s, true);
+	return find_now(s, id, out, &trusted);
 }
 
 int store_damaged(struct err *err, const struct found *f)
