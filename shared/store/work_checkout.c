@@ -351,7 +351,7 @@ int work_checkout(struct store *s, const struct hash *tree, const char *folder, 
 		if (fs_mkdirs(folder, OBJECT_DIR_MODE, err))
 			return -1;
 	}
-	int rc = work_scan_apart(&w, s, folder, o, err);
+	int rc = work_scan_apart(&w, s, folder, o, true, err);
 	if (!rc)
 		rc = update(&w, tree, err);
 	pool_progress(&w.pool, progress);

@@ -125,6 +125,9 @@ struct kept {
 	struct buf bytes;
 };
 
+/* What names of files that are being written begin with. They are no part of a folder. */
+#define WORK_TEMP ".sbx-tmp-"
+
 struct work {
 	struct store *store;
 	const struct work_options *o;
@@ -136,6 +139,7 @@ struct work {
 	char temp_id[13]; /* for names of files that are being written */
 	atomic_ulong temp_n;
 	bool writing; /* the second half of a checkout */
+	bool sweep;   /* remove what a killed checkout left under temporary names */
 	bool keep;    /* hold nodes that the store lacks in memory */
 	struct kept *kept;
 	size_t kept_n;
@@ -180,8 +184,8 @@ void work_drop_rules(struct dir *d);
 /* Scan the folder: afterwards top has its id. -1 with err. */
 int work_scan(struct work *w, struct err *err);
 /* work_init and work_scan without writing: nodes that the store lacks are kept. A stat index that only got older is saved again.
- * work_free in any case. */
-int work_scan_apart(struct work *w, struct store *s, const char *folder, const struct work_options *o, struct err *err);
+ * sweep: what a killed checkout left goes. work_free in any case. */
+int work_scan_apart(struct work *w, struct store *s, const char *folder, const struct work_options *o, bool sweep, struct err *err);
 /* One thing of d is done: when it was the last, make its node, and so on upwards. */
 void scan_done(struct worker *wk, struct dir *d);
 /* Read the files of d, make its node. */

@@ -5,13 +5,15 @@
 #include "shared/store/work_internal.h"
 
 /* Twice when the index names what the store has lost. */
-static int scan(struct work *w, struct store *s, const char *folder, const struct work_options *o, bool keep, struct err *err)
+enum scan_for { FOR_PUSH, FOR_STATUS, FOR_CHECKOUT };
+static int scan(struct work *w, struct store *s, const char *folder, const struct work_options *o, enum scan_for what, struct err *err)
 {
 	for (bool again = false;; again = true) {
 		if (work_init(w, s, folder, o, err))
 			return -1;
-		w->keep = keep;
-		w->put = !keep && !o->dry;
+		w->keep = what != FOR_PUSH;
+		w->put = !w->keep && !o->dry;
+		w->sweep = what == FOR_CHECKOUT && !o->dry;
 		if (!work_scan(w, err))
 			return 0;
 		if (again || !atomic_load(&w->distrust))
@@ -28,9 +30,9 @@ static void save(struct work *w)
 		index_save(w->store, w->folder, w->top, NULL);
 }
 
-int work_scan_apart(struct work *w, struct store *s, const char *folder, const struct work_options *o, struct err *err)
+int work_scan_apart(struct work *w, struct store *s, const char *folder, const struct work_options *o, bool sweep, struct err *err)
 {
-	if (scan(w, s, folder, o, true, err))
+	if (scan(w, s, folder, o, sweep ? FOR_CHECKOUT : FOR_STATUS, err))
 		return -1;
 	if (w->index && atomic_load(&w->changed) && hash_eq(&w->top->id, index_tree(w->index)))
 		save(w);
@@ -41,7 +43,7 @@ int work_push(struct store *s, const char *folder, const struct work_options *o,
 	struct err *err)
 {
 	struct work w;
-	int rc = scan(&w, s, folder, o, false, err);
+	int rc = scan(&w, s, folder, o, FOR_PUSH, err);
 	if (!rc) {
 		*out = w.top->id;
 		if (w.put && (!w.index || atomic_load(&w.changed)))

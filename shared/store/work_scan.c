@@ -23,7 +23,17 @@ struct listed {
 	uint8_t type;
 };
 
-static int list_folder(struct worker *wk, int fd, struct buf *rows)
+/* The name of a file that a checkout writes, or was writing when it was killed. */
+static bool is_temp(const struct work *w, int fd, const char *name)
+{
+	if (strncmp(name, WORK_TEMP, sizeof(WORK_TEMP) - 1) != 0)
+		return false;
+	if (w->sweep)
+		(void)unlinkat(fd, name, 0); /* what cannot be removed is in nobody's way */
+	return true;
+}
+
+static int list_folder(struct worker *wk, const struct work *w, int fd, struct buf *rows)
 {
 	buf_clear(&wk->names);
 	buf_clear(&wk->content);
@@ -37,6 +47,8 @@ static int list_folder(struct worker *wk, int fd, struct buf *rows)
 			at += e->d_reclen;
 			size_t len = strlen(e->d_name);
 			if (len <= 2 && e->d_name[0] == '.' && (len == 1 || e->d_name[1] == '.'))
+				continue;
+			if (is_temp(w, fd, e->d_name))
 				continue;
 			struct listed row = { .name = (uint32_t)wk->names.len, .len = (uint16_t)len, .type = e->d_type };
 			buf_add(rows, &row, sizeof(row));
@@ -231,7 +243,7 @@ static int open_folder(struct dir *d, struct err *err)
 static int scan(struct worker *wk, struct dir *d, struct pool_job **jobs, struct err *err)
 {
 	auto_buf rows = BUF_INIT;
-	if (list_folder(wk, d->fd, &rows))
+	if (list_folder(wk, d->work, d->fd, &rows))
 		return work_sys(err, errno, d, NULL, "list folder");
 	take_names(wk, d, &rows);
 	if (drop_ignored(d, d->fd, err))

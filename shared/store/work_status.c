@@ -60,7 +60,7 @@ int work_status(struct store *s, const struct hash *tree, const char *folder, co
 {
 	struct work w;
 	struct telling t = { .each = each, .arg = arg };
-	int rc = work_scan_apart(&w, s, folder, o, err);
+	int rc = work_scan_apart(&w, s, folder, o, false, err);
 	if (!rc && !hash_eq(&w.top->id, tree)) {
 		struct compare c = { .work = &w, .each = tell, .arg = &t };
 		c.has[SIDE_TREE] = c.has[SIDE_DISK] = true;

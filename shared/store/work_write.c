@@ -60,7 +60,7 @@ static void target_init(struct target *t, struct dir *d, int dir)
 {
 	*t = (struct target){ .dir = dir };
 	unsigned long n = atomic_fetch_add_explicit(&d->work->temp_n, 1, memory_order_relaxed);
-	snprintf(t->temp, sizeof(t->temp), ".sbx-tmp-%s-%lx", d->work->temp_id, n);
+	snprintf(t->temp, sizeof(t->temp), WORK_TEMP "%s-%lx", d->work->temp_id, n);
 }
 
 /* To its final name. Nothing that came there since the plan was made is replaced. */
