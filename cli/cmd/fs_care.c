@@ -64,7 +64,8 @@ static int fsck(struct cli *cli, const void *opts, const struct args *args, stru
 	if (rc || faults == 0)
 		return rc;
 	err_set(err, ERR_IO, "%llu fault%s", (unsigned long long)faults, faults == 1 ? "" : "s");
-	return err_hint(err, "all else can be read; 'sbx fs fetch' from another store, or a push of the folder, brings lost objects back");
+	return err_hint(
+		err, "all else can be read; 'sbx fs fetch' from another store, or a push of the folder, brings lost objects back");
 }
 
 const struct command cmd_fs_fsck = {
@@ -94,8 +95,8 @@ static int print_swept(struct cli *cli, bool dry, const struct store_swept *s, s
 	if (!wants_doc(cli)) {
 		auto_buf size = BUF_INIT;
 		text_size(&size, (int64_t)s->freed);
-		buf_fmt(&cli->out, "%s %llu objects, %s; %llu stay\n", dry ? "would remove" : "removed", (unsigned long long)s->removed, size.p,
-			(unsigned long long)s->kept);
+		buf_fmt(&cli->out, "%s %llu objects, %s; %llu stay\n", dry ? "would remove" : "removed",
+			(unsigned long long)s->removed, size.p, (unsigned long long)s->kept);
 		return 0;
 	}
 	struct doc d;

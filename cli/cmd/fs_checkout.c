@@ -29,7 +29,10 @@ static const struct opt checkout_options[] = {
 		.arg = "PATTERN",
 		.help = "leave alone what matches, as a line of .sbxignore; may be repeated",
 		.off = offsetof(struct checkout_options, excludes) },
-	{ .kind = OPT_BOOL, .name = "no-ignore", .help = "do not read .sbxignore", .off = offsetof(struct checkout_options, no_ignore) },
+	{ .kind = OPT_BOOL,
+		.name = "no-ignore",
+		.help = "do not read .sbxignore",
+		.off = offsetof(struct checkout_options, no_ignore) },
 	{ .kind = OPT_BOOL,
 		.name = "dry-run",
 		.help = "list what would change, write nothing",
@@ -67,13 +70,13 @@ static void take_options(struct repo_work *w, const struct checkout_options *o, 
 static int list_changes(struct repo *r, const struct repo_work *w, const struct hash *tree, const char *folder, struct err *err)
 {
 	struct doc d;
-	struct change_list list = { .cli = r->cli, .doc = wants_doc(r->cli) ? &d : NULL };
 	doc_init(&d);
+	struct change_list list = { .cli = r->cli, .doc = wants_doc(r->cli) ? &d : NULL };
 	jw_arr(&d.w);
 	struct stat st;
 	bool none = stat(folder, &st) && errno == ENOENT;
-	int rc = none ? diff_trees(r->s, &object_empty, tree, false, change_list_add, &list, err) :
-			work_status(r->s, tree, folder, &w->o, add_turned, &list, err);
+	int rc = none ? diff_trees(r->s, &object_empty, tree, false, change_list_add, &list, err)
+		      : work_status(r->s, tree, folder, &w->o, add_turned, &list, err);
 	jw_arr_end(&d.w);
 	if (rc == 0 && wants_doc(r->cli))
 		return doc_print(r->cli, &d, err);
@@ -81,8 +84,8 @@ static int list_changes(struct repo *r, const struct repo_work *w, const struct 
 	return rc;
 }
 
-static int print_done(struct cli *cli, const struct hash *tree, const char *label, const char *folder, const struct work_progress *done,
-	struct err *err)
+static int print_done(struct cli *cli, const struct hash *tree, const char *label, const char *folder,
+	const struct work_progress *done, struct err *err)
 {
 	if (wants_doc(cli)) {
 		struct doc d;
@@ -101,13 +104,13 @@ static int print_done(struct cli *cli, const struct hash *tree, const char *labe
 	auto_buf size = BUF_INIT;
 	text_size(&size, (int64_t)done->new_bytes);
 	if (isatty(STDERR_FILENO))
-		cli_warn(cli, "%llu of %llu files written, %s", (unsigned long long)done->new_files, (unsigned long long)done->files, size.p);
+		cli_warn(cli, "%llu of %llu files written, %s", (unsigned long long)done->new_files,
+			(unsigned long long)done->files, size.p);
 	return 0;
 }
 
-
-static int write_folder(struct repo *r, const struct checkout_options *o, const struct hash *tree, const char *label, const char *folder,
-	struct err *err)
+static int write_folder(struct repo *r, const struct checkout_options *o, const struct hash *tree, const char *label,
+	const char *folder, struct err *err)
 {
 	struct cancel cancel;
 	struct repo_work w;
@@ -148,8 +151,10 @@ const struct command cmd_fs_checkout = {
 	.alias = "pull",
 	.summary = "Make a folder be a tree: write what differs, remove what is not in it",
 	.usage = "REF DIR [--force] [--exclude PATTERN]... [--dry-run]",
-	.about = "REF is a label, LABEL@{2} (two moves ago), LABEL@{1h} (an hour ago), an id or 8 or more digits of one, each with :PATH\n"
-		 "behind it for a folder within. Files are replaced one by one, each at once; what was changed in DIR since it was last\n"
+	.about = "REF is a label, LABEL@{2} (two moves ago), LABEL@{1h} (an hour ago), an id or 8 or more digits of one, each with "
+		 ":PATH\n"
+		 "behind it for a folder within. Files are replaced one by one, each at once; what was changed in DIR since it was "
+		 "last\n"
 		 "pushed or checked out is not overwritten without --force. What .sbxignore or --exclude covers is left alone.",
 	.example = "  sbx fs checkout main /srv/www\n"
 		   "  sbx fs checkout main@{1d}:docs docs --dry-run",
@@ -169,7 +174,10 @@ struct status_options {
 };
 
 static const struct opt status_options[] = {
-	{ .kind = OPT_BOOL, .name = "no-ignore", .help = "do not read .sbxignore", .off = offsetof(struct status_options, no_ignore) },
+	{ .kind = OPT_BOOL,
+		.name = "no-ignore",
+		.help = "do not read .sbxignore",
+		.off = offsetof(struct status_options, no_ignore) },
 	{ .kind = OPT_END },
 };
 
@@ -217,14 +225,15 @@ static void print_standing(struct buf *out, const struct standing *st)
 	buf_ch(out, '\n');
 }
 
-static int show_status(struct repo *r, const struct status_options *o, const char *folder, const struct standing *st, struct err *err)
+static int show_status(
+	struct repo *r, const struct status_options *o, const char *folder, const struct standing *st, struct err *err)
 {
 	struct doc d;
 	struct repo_work w;
+	doc_init(&d);
 	struct change_list list = { .cli = r->cli, .doc = wants_doc(r->cli) ? &d : NULL };
 	repo_work_init(&w, r, "comparing", NULL);
 	w.o.no_ignore_files = o->no_ignore;
-	doc_init(&d);
 	jw_obj(&d.w);
 	jw_kstr(&d.w, "label", st->origin.label);
 	doc_hash(&d, "tree", &st->origin.tree);
@@ -262,7 +271,8 @@ const struct command cmd_fs_status = {
 	.name = "status",
 	.summary = "List what was changed in a folder since it was pushed or checked out",
 	.usage = "[DIR]",
-	.about = "The first line is the label and tree that the folder comes from, and whether the label has moved since. Then a line\n"
+	.about = "The first line is the label and tree that the folder comes from, and whether the label has moved since. Then a "
+		 "line\n"
 		 "a change: A added, D removed, M changed, T other permissions.",
 	.example = "  sbx fs status\n"
 		   "  sbx fs status /srv/www -o json | jq -r '.changes[].path'",

@@ -86,9 +86,10 @@ static int take(struct fetcher *f, struct err *err)
 		trees[i] = f->v[i].tree;
 	progress_init(&progress, "fetching");
 	struct moving m = { .progress = &progress, .cancel = &cancel };
-	int rc = place_take(f->from, f->r.s, trees, f->n, &m, &f->counts, err);
+	int rc = place_take(f->from, f->r.s, trees, f->n, &m, err);
 	progress_end(&progress);
 	cancel_end(&cancel);
+	f->counts = m.counts;
 	return rc;
 }
 
@@ -102,7 +103,8 @@ static size_t first_new(const struct label_log *log, const struct hash *head, bo
 }
 
 /* A move of the other store again. */
-static int repeat(struct fetcher *f, const struct wanted *w, const struct label_entry *e, struct remote_haver *haver, struct err *err)
+static int repeat(
+	struct fetcher *f, const struct wanted *w, const struct label_entry *e, struct remote_haver *haver, struct err *err)
 {
 	struct hash now;
 	bool exists, has_other = false;
@@ -118,7 +120,8 @@ static int repeat(struct fetcher *f, const struct wanted *w, const struct label_
 	return label_move(f->r.s, &m, &now, &exists, err) < 0 ? -1 : 0;
 }
 
-/* The label's moves there, as far as their trees are here: so that a merge finds what both have had. The last one goes to w->tree. */
+/* The label's moves there, as far as their trees are here: so that a merge finds what both have had. The last one goes to w->tree.
+ */
 static int repeat_moves(struct fetcher *f, struct wanted *w, struct remote_haver *haver, struct err *err)
 {
 	struct label_log log = { 0 };
@@ -255,8 +258,8 @@ static int clone_command(struct cli *cli, const void *opts, const struct args *a
 	for (size_t i = 0; i < f.n; i++)
 		rejected += f.v[i].local && f.v[i].outcome == OUTCOME_REJECTED;
 	if (rc == 0 && rejected) {
-		rc = err_set(err, ERR_CONFLICT, "%zu label%s stayed: there %s here already, at another tree", rejected, rejected == 1 ? "" : "s",
-			rejected == 1 ? "is one" : "are some");
+		rc = err_set(err, ERR_CONFLICT, "%zu label%s stayed: there %s here already, at another tree", rejected,
+			rejected == 1 ? "" : "s", rejected == 1 ? "is one" : "are some");
 		err_hint(err, "'sbx fs fetch %.100s' brings them under names of their own, to diff and merge", args->v[0]);
 	}
 	fetcher_free(&f);
@@ -268,7 +271,8 @@ const struct command cmd_fs_clone = {
 	.name = "clone",
 	.summary = "Copy labels of another store, and all that they lead to, into this one",
 	.usage = "REMOTE[/LABEL] [LABEL...]",
-	.about = "REMOTE is a path of a store or of a home that has one, an endpoint such as ssh://me@box, or a context. Without LABEL all\n"
+	.about = "REMOTE is a path of a store or of a home that has one, an endpoint such as ssh://me@box, or a context. Without "
+		 "LABEL all\n"
 		 "labels come. Only new labels are made. What was cut off goes on from where it was.",
 	.example = "  sbx fs clone ssh://me@box\n"
 		   "  sbx fs clone lab main release/1.0\n"

@@ -21,13 +21,19 @@ struct diff_command_options {
 };
 
 static const struct opt options[] = {
-	{ .kind = OPT_BOOL, .name = "stat", .help = "lines that came and went, a file a line", .off = offsetof(struct diff_command_options, stat) },
+	{ .kind = OPT_BOOL,
+		.name = "stat",
+		.help = "lines that came and went, a file a line",
+		.off = offsetof(struct diff_command_options, stat) },
 	{ .kind = OPT_BOOL, .name = "name-only", .help = "paths only", .off = offsetof(struct diff_command_options, name_only) },
 	{ .kind = OPT_BOOL,
 		.name = "no-renames",
 		.help = "show a file that moved as removed and added",
 		.off = offsetof(struct diff_command_options, no_renames) },
-	{ .kind = OPT_BOOL, .name = "no-ignore", .help = "of a folder: do not read .sbxignore", .off = offsetof(struct diff_command_options, no_ignore) },
+	{ .kind = OPT_BOOL,
+		.name = "no-ignore",
+		.help = "of a folder: do not read .sbxignore",
+		.off = offsetof(struct diff_command_options, no_ignore) },
 	{ .kind = OPT_END },
 };
 
@@ -180,14 +186,15 @@ static void print_rows(const struct differ *d)
 			buf_str(out, "binary\n");
 			continue;
 		}
-		buf_fmt(out, "%llu ", (unsigned long long)(row->size.added + row->size.removed));
+		unsigned long long lines = row->size.added + row->size.removed;
+		buf_fmt(out, "%llu ", lines);
 		put_bar(d, '+', "\033[32m", bar(row->size.added, most));
 		put_bar(d, '-', "\033[31m", bar(row->size.removed, most));
 		buf_ch(out, '\n');
 	}
 	if (d->row_n)
-		buf_fmt(out, " %zu file%s changed, lines: %llu added, %llu removed\n", d->row_n, d->row_n == 1 ? "" : "s", (unsigned long long)added,
-			(unsigned long long)removed);
+		buf_fmt(out, " %zu file%s changed, lines: %llu added, %llu removed\n", d->row_n, d->row_n == 1 ? "" : "s",
+			(unsigned long long)added, (unsigned long long)removed);
 }
 
 /* ---- the sides ---- */

@@ -49,7 +49,8 @@ static enum export_format format_of(const struct export_options *o, const char *
 	static const struct {
 		const char *end;
 		enum export_format format;
-	} ends[] = { { ".tar.gz", EXPORT_TAR_GZ }, { ".tgz", EXPORT_TAR_GZ }, { ".tar.zst", EXPORT_TAR_ZST }, { ".zip", EXPORT_ZIP } };
+	} ends[] = { { ".tar.gz", EXPORT_TAR_GZ }, { ".tgz", EXPORT_TAR_GZ }, { ".tar.zst", EXPORT_TAR_ZST },
+		{ ".zip", EXPORT_ZIP } };
 	for (size_t i = 0; o->format && formats[i]; i++)
 		if (strcmp(o->format, formats[i]) == 0)
 			return (enum export_format)i;
@@ -148,7 +149,8 @@ const struct command cmd_fs_export = {
 	.name = "export",
 	.summary = "Write a tree as an archive",
 	.usage = "REF FILE|- [--format FORMAT]",
-	.about = "The same tree gives the same bytes. What a format cannot hold (sockets; in zip also fifos and devices) is left out\n"
+	.about = "The same tree gives the same bytes. What a format cannot hold (sockets; in zip also fifos and devices) is left "
+		 "out\n"
 		 "with a word.",
 	.example = "  sbx fs export main site.tar.gz\n"
 		   "  sbx fs export main:docs - --format tar | tar -tf -",
@@ -180,7 +182,11 @@ static const struct opt import_options[] = {
 		.arg = "REF",
 		.help = "the tree that the label must be at",
 		.off = offsetof(struct import_options, expected) },
-	{ .kind = OPT_BOOL, .letter = 'f', .name = "force", .help = "move the label wherever it is", .off = offsetof(struct import_options, force) },
+	{ .kind = OPT_BOOL,
+		.letter = 'f',
+		.name = "force",
+		.help = "move the label wherever it is",
+		.off = offsetof(struct import_options, force) },
 	{ .kind = OPT_BOOL, .name = "devices", .help = "keep device nodes, too", .off = offsetof(struct import_options, devices) },
 	{ .kind = OPT_STR,
 		.name = "max-size",
@@ -270,10 +276,13 @@ static int move_label(struct repo *r, const struct import_options *o, const char
 }
 
 /* One write, in which the label moves, too; for a daemon's label the objects are sent in between. */
-static int import_archive(struct reader *in, const struct import_options *o, const char *label, struct imported *out, struct err *err)
+static int import_archive(
+	struct reader *in, const struct import_options *o, const char *label, struct imported *out, struct err *err)
 {
 	struct repo *r = in->r;
-	struct import_source source = { .read = read_piece, .skipped = on_left_out, .step = on_step, .arg = in, .devices = o->devices };
+	struct import_source source = {
+		.read = read_piece, .skipped = on_left_out, .step = on_step, .arg = in, .devices = o->devices
+	};
 	if (lseek(in->fd, 0, SEEK_CUR) >= 0)
 		source.seek = seek_to;
 	if (o->size_max && parse_size(o->size_max, &source.size_max, err))
@@ -289,9 +298,8 @@ static int import_archive(struct reader *in, const struct import_options *o, con
 		store_abort(r->s);
 	if (rc || !label || !r->remote)
 		return rc;
-	struct remote_counts sent;
 	struct moving moving = { .progress = &in->progress, .cancel = &in->cancel };
-	rc = place_give(r->place, r->s, &out->tree, 1, &moving, &sent, err);
+	rc = place_give(r->place, r->s, &out->tree, 1, &moving, err);
 	return rc ? rc : move_label(r, o, label, out, err);
 }
 
@@ -366,8 +374,10 @@ const struct command cmd_fs_import = {
 	.name = "import",
 	.summary = "Store an archive as a tree",
 	.usage = "FILE|- [LABEL] [-m TEXT] [--expected REF] [--force] [--devices] [--max-size SIZE]",
-	.about = "Reads tar (also compressed by gzip, bzip2, xz or zstd) and zip; prints the tree's id. Nothing is unpacked to disk.\n"
-		 "Hard links become files of the same content, owners and times are dropped, devices are left out without --devices.",
+	.about = "Reads tar (also compressed by gzip, bzip2, xz or zstd) and zip; prints the tree's id. Nothing is unpacked to "
+		 "disk.\n"
+		 "Hard links become files of the same content, owners and times are dropped, devices are left out without "
+		 "--devices.",
 	.example = "  sbx fs import site.tar.gz main\n"
 		   "  curl -L https://example.org/src.tar.xz | sbx fs import - upstream -m \"release 1.2\"",
 	.options = import_options,

@@ -21,7 +21,11 @@ static const struct opt options[] = {
 		.arg = "REF",
 		.help = "set, rm: only if the label is at this tree",
 		.off = offsetof(struct label_options, expected) },
-	{ .kind = OPT_BOOL, .letter = 'f', .name = "force", .help = "set: move a label that exists", .off = offsetof(struct label_options, force) },
+	{ .kind = OPT_BOOL,
+		.letter = 'f',
+		.name = "force",
+		.help = "set: move a label that exists",
+		.off = offsetof(struct label_options, force) },
 	{ .kind = OPT_STR,
 		.letter = 'm',
 		.name = "message",
@@ -96,14 +100,13 @@ static int set(struct repo *r, const struct label_options *o, const struct args 
 	const char *name = args->v[1];
 	struct hash tree, expected;
 	struct landing l;
-	struct remote_counts counts;
 	struct moving moving = { 0 };
 	if (label_check(name, err) || repo_tree(r, args->v[2], &tree, NULL, err) ||
 		(o->expected && repo_tree(r, o->expected, &expected, NULL, err)))
 		return -1;
 	struct expectation e = { .force = o->force, .expected = o->expected ? &expected : NULL };
 	struct label_move m = { .name = name, .to = tree, .op = LABEL_PUSH, .message = o->message };
-	if (place_give(r->place, r->s, &tree, 1, &moving, &counts, err) || target_move(r->place, &m, &e, &l, err))
+	if (place_give(r->place, r->s, &tree, 1, &moving, err) || target_move(r->place, &m, &e, &l, err))
 		return -1;
 	if (l.outcome != OUTCOME_REJECTED)
 		return print_label(r->cli, name, &tree, err);
@@ -126,7 +129,8 @@ static int rm_one(struct repo *r, const char *name, const struct hash *expected,
 	}
 	char hex[HASH_HEX + 1];
 	if (exists)
-		cli_warn(r->cli, "removed '%s'; until the next gc this brings it back: sbx fs label set %s %s", name, name, hash_hex(&head, hex));
+		cli_warn(r->cli, "removed '%s'; until the next gc this brings it back: sbx fs label set %s %s", name, name,
+			hash_hex(&head, hex));
 	return 0;
 }
 
@@ -237,7 +241,8 @@ const struct command cmd_fs_label = {
 	.name = "label",
 	.summary = "List, set, remove and rename labels",
 	.usage = "list | set LABEL REF | rm LABEL... | mv LABEL NEW",
-	.about = "A label is a name for a tree that moves, and the history of its moves. 'set' makes a new one; one that exists moves only\n"
+	.about = "A label is a name for a tree that moves, and the history of its moves. 'set' makes a new one; one that exists "
+		 "moves only\n"
 		 "with --force or --expected. 'rm' forgets the history too. Names are 1 to 255 bytes without control characters,\n"
 		 "? * [ \\ : and @{, with parts between slashes that are not empty, '.' or '..'.",
 	.example = "  sbx fs label list\n"

@@ -249,10 +249,9 @@ static int reset_label(struct repo *r, const struct reset_options *o, const char
 	ref_free(&ref);
 	if (rc || place_head(r->place, label, &before, &existed, err) || (!o->allow_unlogged && check_known(r, label, &to, err)))
 		return -1;
-	struct remote_counts counts;
 	struct moving moving = { 0 };
 	struct label_move m = { .name = label, .to = to, .op = LABEL_RESET, .any = true, .message = o->message };
-	if (place_give(r->place, r->s, &to, 1, &moving, &counts, err) || place_move(r->place, &m, &now, &exists, err))
+	if (place_give(r->place, r->s, &to, 1, &moving, err) || place_move(r->place, &m, &now, &exists, err))
 		return -1;
 	return print_reset(r->cli, label, existed ? &before : NULL, &to, err);
 }

@@ -49,7 +49,10 @@ static const struct opt options[] = {
 		.name = "force",
 		.help = "with --checkout: overwrite what was changed in the folder",
 		.off = offsetof(struct merge_options, force) },
-	{ .kind = OPT_BOOL, .name = "no-renames", .help = "do not follow files that were moved", .off = offsetof(struct merge_options, no_renames) },
+	{ .kind = OPT_BOOL,
+		.name = "no-renames",
+		.help = "do not follow files that were moved",
+		.off = offsetof(struct merge_options, no_renames) },
 	{ .kind = OPT_END },
 };
 
@@ -164,19 +167,16 @@ static int merge_here(struct merger *m, struct err *err)
 
 static int move_label(struct merger *m, struct err *err)
 {
-	struct label_move move = { .name = m->o->into,
-		.to = m->result.tree,
-		.op = LABEL_MERGE,
-		.other = &m->theirs.tree,
-		.message = m->o->message };
+	struct label_move move = {
+		.name = m->o->into, .to = m->result.tree, .op = LABEL_MERGE, .other = &m->theirs.tree, .message = m->o->message
+	};
 	struct expectation e = { .expected = &m->ours.tree, .absent_ok = true };
 	bool nothing_new = hash_eq(&m->theirs.tree, &m->ours.tree) || (m->has_base && hash_eq(&m->theirs.tree, &m->base));
 	if (nothing_new)
 		move.other = NULL; /* then a label that is at OURS stays where it is, without a word in its history */
 	if (m->r.remote) {
-		struct remote_counts counts;
 		struct moving moving = { 0 };
-		if (place_give(m->r.place, m->r.s, &m->result.tree, 1, &moving, &counts, err))
+		if (place_give(m->r.place, m->r.s, &m->result.tree, 1, &moving, err))
 			return -1;
 	}
 	if (target_move(m->r.place, &move, &e, &m->landing, err))
@@ -266,8 +266,8 @@ static int conflicted(const struct merger *m, struct err *err)
 {
 	err_set(err, ERR_CONFLICT, "%zu conflict%s", m->result.count, m->result.count == 1 ? "" : "s");
 	if (m->o->checkout)
-		return err_hint(err, "edit the files in '%.60s', then: sbx fs push %.60s %.60s --merged %.60s", m->o->checkout, m->o->checkout,
-			m->ours.label ? m->ours.label : "LABEL", m->theirs.label ? m->theirs.label : "THEIRS");
+		return err_hint(err, "edit the files in '%.60s', then: sbx fs push %.60s %.60s --merged %.60s", m->o->checkout,
+			m->o->checkout, m->ours.label ? m->ours.label : "LABEL", m->theirs.label ? m->theirs.label : "THEIRS");
 	return err_hint(err, "--checkout DIR writes the files with markers, --prefer ours or theirs decides");
 }
 
@@ -295,10 +295,11 @@ static int merge(struct cli *cli, const void *opts, const struct args *args, str
 	if (m.o->into && label_check(m.o->into, err))
 		return -1;
 	int rc = repo_open(cli, REPO_WRITE, &m.r, err);
-	rc = rc || whole_tree(&m, args->v[0], &m.ours, &m.has_ours, err) || whole_tree(&m, args->v[1], &m.theirs, &m.has_theirs, err) ||
-			find_base(&m, err) || merge_here(&m, err) || finish(&m, err) ?
-		     -1 :
-		     0;
+	rc = rc || whole_tree(&m, args->v[0], &m.ours, &m.has_ours, err) ||
+			whole_tree(&m, args->v[1], &m.theirs, &m.has_theirs, err) || find_base(&m, err) || merge_here(&m, err) ||
+			finish(&m, err)
+		? -1
+		: 0;
 	merge_result_free(&m.result);
 	if (m.has_ours)
 		ref_free(&m.ours);
@@ -313,7 +314,8 @@ const struct command cmd_fs_merge = {
 	.name = "merge",
 	.summary = "Join the changes of two trees, line by line",
 	.usage = "OURS THEIRS [--base REF] [--prefer SIDE] [--into LABEL] [--checkout DIR] [-m TEXT]",
-	.about = "Prints the merged tree's id. Conflicts are listed and end with 1; then no label moves. With --checkout the folder has\n"
+	.about = "Prints the merged tree's id. Conflicts are listed and end with 1; then no label moves. With --checkout the "
+		 "folder has\n"
 		 "both versions between markers (<<<<<<< and >>>>>>>) and, of files that are no text, ours.",
 	.example = "  sbx fs merge main feature --into main -m \"merge feature\"\n"
 		   "  sbx fs merge main feature --checkout work   # edit, then:\n"

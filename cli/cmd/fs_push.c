@@ -34,14 +34,24 @@ static const struct opt push_options[] = {
 		.arg = "REF",
 		.help = "the tree that the label must be at",
 		.off = offsetof(struct push_options, expected) },
-	{ .kind = OPT_BOOL, .letter = 'f', .name = "force", .help = "move the label wherever it is", .off = offsetof(struct push_options, force) },
-	{ .kind = OPT_BOOL, .name = "detach", .help = "store the tree, move no label", .off = offsetof(struct push_options, detach) },
+	{ .kind = OPT_BOOL,
+		.letter = 'f',
+		.name = "force",
+		.help = "move the label wherever it is",
+		.off = offsetof(struct push_options, force) },
+	{ .kind = OPT_BOOL,
+		.name = "detach",
+		.help = "store the tree, move no label",
+		.off = offsetof(struct push_options, detach) },
 	{ .kind = OPT_LIST,
 		.name = "exclude",
 		.arg = "PATTERN",
 		.help = "leave out what matches, as a line of .sbxignore; may be repeated",
 		.off = offsetof(struct push_options, excludes) },
-	{ .kind = OPT_BOOL, .name = "no-ignore", .help = "do not read .sbxignore", .off = offsetof(struct push_options, no_ignore) },
+	{ .kind = OPT_BOOL,
+		.name = "no-ignore",
+		.help = "do not read .sbxignore",
+		.off = offsetof(struct push_options, no_ignore) },
 	{ .kind = OPT_BOOL,
 		.name = "skip-unreadable",
 		.help = "warn about what cannot be read, and leave it out",
@@ -56,7 +66,10 @@ static const struct opt push_options[] = {
 		.arg = "REMOTE",
 		.help = "push to another store: a path, an endpoint or a context",
 		.off = offsetof(struct push_options, remote) },
-	{ .kind = OPT_BOOL, .name = "dry-run", .help = "print the tree's id, store nothing", .off = offsetof(struct push_options, dry_run) },
+	{ .kind = OPT_BOOL,
+		.name = "dry-run",
+		.help = "print the tree's id, store nothing",
+		.off = offsetof(struct push_options, dry_run) },
 	{ .kind = OPT_END },
 };
 
@@ -96,8 +109,8 @@ static bool is_folder(const char *path)
 
 static bool looks_like_path(const char *text)
 {
-	return *text == '/' || str_starts(text, "./") || str_starts(text, "../") || strcmp(text, ".") == 0 || strcmp(text, "..") == 0 ||
-		str_ends(text, "/");
+	return *text == '/' || str_starts(text, "./") || str_starts(text, "../") || strcmp(text, ".") == 0 ||
+		strcmp(text, "..") == 0 || str_ends(text, "/");
 }
 
 /* With a remote, the first argument may be a label or id of the local store instead of a folder. */
@@ -207,7 +220,9 @@ static int expectation(struct push *p, struct expectation *e, struct err *err)
 
 static int move_label(struct push *p, struct expectation *e, struct err *err)
 {
-	struct label_move m = { .name = p->label, .to = p->tree, .op = p->o->merged ? LABEL_MERGE : LABEL_PUSH, .message = p->o->message };
+	struct label_move m = {
+		.name = p->label, .to = p->tree, .op = p->o->merged ? LABEL_MERGE : LABEL_PUSH, .message = p->o->message
+	};
 	if (p->o->merged)
 		m.other = &p->merged;
 	return target_move(p->to, &m, e, &p->landing, err);
@@ -258,7 +273,8 @@ static int comes_from(struct push *p, const char *label, const struct hash *tree
 	int known = 0;
 	for (size_t i = 0; i < log.n && !known; i++) {
 		const struct label_entry *e = &log.v[i];
-		known = hash_eq(&e->to, tree) || (e->has_from && hash_eq(&e->from, tree)) || (e->has_other && hash_eq(&e->other, tree));
+		known = hash_eq(&e->to, tree) || (e->has_from && hash_eq(&e->from, tree)) ||
+			(e->has_other && hash_eq(&e->other, tree));
 	}
 	label_log_free(&log);
 	return known;
@@ -293,7 +309,8 @@ static int give(struct push *p, struct err *err)
 		return -1;
 	progress_init(&progress, "sending");
 	struct moving m = { .progress = &progress, .cancel = &cancel };
-	int rc = place_give(p->to, p->r.s, &p->tree, 1, &m, &p->sent, err);
+	int rc = place_give(p->to, p->r.s, &p->tree, 1, &m, err);
+	p->sent = m.counts;
 	progress_end(&progress);
 	cancel_end(&cancel);
 	return rc;
@@ -375,8 +392,8 @@ static int rejected(const struct push *p, struct err *err)
 	if (!l->existed || !p->folder)
 		return l->existed ? err_hint(err, "'sbx fs fetch' and merge what is there, then push again; or --force") : -1;
 	if (p->has_origin)
-		return err_hint(err, "it has moved since; see what is new with 'sbx fs diff %.60s %.60s', merge it, or --force", p->label,
-			p->folder);
+		return err_hint(err, "it has moved since; see what is new with 'sbx fs diff %.60s %.60s', merge it, or --force",
+			p->label, p->folder);
 	return err_hint(err, "'%.80s' was never checked out from it: checkout, merge, or --force", p->folder);
 }
 
@@ -418,11 +435,15 @@ const struct command cmd_fs_push = {
 	.name = "push",
 	.summary = "Store a folder as a tree and move a label to it",
 	.usage = "DIR [LABEL] [-m TEXT] [--expected REF] [--force] [--detach] [--exclude PATTERN]... [--remote REMOTE] [--dry-run]",
-	.about = "Prints the tree's id. LABEL is by default the one that DIR was last pushed to or checked out from. A label that exists\n"
-		 "moves only when it is still at the tree that DIR comes from: what somebody else has pushed meanwhile is never lost.\n"
-		 "Kept are names, contents, permission bits, symlinks, empty folders, fifos, sockets and devices; owners, times and\n"
-		 "extended attributes are not. Lines of .sbxignore leave files out, with the rules of gitignore.\n\n"
-		 "With --remote, DIR may also be a label or id of the local store, which goes to the other one under the same name.",
+	.about =
+		"Prints the tree's id. LABEL is by default the one that DIR was last pushed to or checked out from. A label that "
+		"exists\n"
+		"moves only when it is still at the tree that DIR comes from: what somebody else has pushed meanwhile is never "
+		"lost.\n"
+		"Kept are names, contents, permission bits, symlinks, empty folders, fifos, sockets and devices; owners, times "
+		"and\n"
+		"extended attributes are not. Lines of .sbxignore leave files out, with the rules of gitignore.\n\n"
+		"With --remote, DIR may also be a label or id of the local store, which goes to the other one under the same name.",
 	.example = "  sbx fs push . main -m \"first version\"\n"
 		   "  id=$(sbx fs push build --detach)\n"
 		   "  sbx fs push main --remote ssh://me@box",

@@ -168,8 +168,8 @@ static int read_content(struct importer *m, struct archive_entry *ae, struct tre
 		if (at < pos)
 			return err_set(m->err, ERR_PROTOCOL, "bad archive: pieces of a file are out of order");
 		uint64_t hole = (uint64_t)(at - pos);
-		if (check_size(m, hole) || check_size(m, n) || tree_file_zeros(f, hole, m->err) || tree_file_add(f, data, n, m->err) ||
-			m->source->step(m->source->arg, &m->counts, m->err))
+		if (check_size(m, hole) || check_size(m, n) || tree_file_zeros(f, hole, m->err) ||
+			tree_file_add(f, data, n, m->err) || m->source->step(m->source->arg, &m->counts, m->err))
 			return -1;
 		pos = at + (la_int64_t)n;
 	}
@@ -212,7 +212,9 @@ static int import_device(struct importer *m, const char *path, struct archive_en
 		return 0;
 	}
 	auto_free char *number = mem_printf("%u:%u", major(archive_entry_rdev(ae)), minor(archive_entry_rdev(ae)));
-	struct entry e = { .mode = type | (archive_entry_perm(ae) & 07777), .size = strlen(number), .data = (const uint8_t *)number };
+	struct entry e = {
+		.mode = type | (archive_entry_perm(ae) & 07777), .size = strlen(number), .data = (const uint8_t *)number
+	};
 	return batch_add(m, path, &e);
 }
 
@@ -270,7 +272,8 @@ static int link_one(struct importer *m, const struct hard_link *l)
 	if (rc && m->err->code == ERR_NOT_FOUND) /* perhaps one of the links before it */
 		rc = batch_flush(m) || tree_find(m->s, &m->root, l->target, &at, m->err) ? -1 : 0;
 	if (rc || !at.has_file || entry_is_dir_mode(&at.file)) {
-		err_set(m->err, ERR_INVALID, "the archive has a hard link '%s' to '%s', which is no file of it", l->path, l->target);
+		err_set(m->err, ERR_INVALID, "the archive has a hard link '%s' to '%s', which is no file of it", l->path,
+			l->target);
 		return err_hint(m->err, "nothing was imported");
 	}
 	rc = batch_add(m, l->path, &at.file);
@@ -333,7 +336,8 @@ static int import_all(struct importer *m)
 	return link_all(m) || tree_walk(m->s, &m->root, refuse_clash, NULL, m->err) ? -1 : 0;
 }
 
-int archive_import(struct store *s, const struct import_source *source, struct hash *out, struct import_counts *counts, struct err *err)
+int archive_import(
+	struct store *s, const struct import_source *source, struct hash *out, struct import_counts *counts, struct err *err)
 {
 	struct importer m = { .s = s, .source = source, .err = err, .root = object_empty };
 	/* libarchive asks the locale what names are */

@@ -1,7 +1,8 @@
 /*
- * archive_in: an archive (tar, also compressed by gzip, bzip2, xz or zstd, or zip) as a tree. It may be hostile: nothing is unpacked
- * to disk, names with ".." and what is a file and a folder at once are refused, a leading slash is dropped, and what it swells to is
- * bounded. Hard links become files of the same content; devices are left out unless they are asked for. Owners and times are dropped.
+ * archive_in: an archive (tar, also compressed by gzip, bzip2, xz or zstd, or zip) as a tree. It may be hostile: nothing is
+ * unpacked to disk, names with ".." and what is a file and a folder at once are refused, a leading slash is dropped, and what it
+ * swells to is bounded. Hard links become files of the same content; devices are left out unless they are asked for. Owners and
+ * times are dropped.
  */
 #ifndef SBX_CLI_FS_ARCHIVE_IN_H
 #define SBX_CLI_FS_ARCHIVE_IN_H
@@ -31,6 +32,7 @@ struct import_source {
 };
 
 /* Objects go into a write that the caller began. INVALID, TOO_LARGE, PROTOCOL for what is no archive. */
-int archive_import(struct store *s, const struct import_source *source, struct hash *out, struct import_counts *counts, struct err *err);
+int archive_import(
+	struct store *s, const struct import_source *source, struct hash *out, struct import_counts *counts, struct err *err);
 
 #endif

@@ -89,7 +89,8 @@ static void put_device_number(struct exporter *x, const struct entry *e)
 	int64_t a = 0, b = 0;
 	if (minor)
 		*minor++ = '\0';
-	if (minor && parse_int(text, "major", 0, UINT32_MAX, &a, NULL) == 0 && parse_int(minor, "minor", 0, UINT32_MAX, &b, NULL) == 0)
+	if (minor && parse_int(text, "major", 0, UINT32_MAX, &a, NULL) == 0 &&
+		parse_int(minor, "minor", 0, UINT32_MAX, &b, NULL) == 0)
 		archive_entry_set_rdev(x->entry, makedev((unsigned)a, (unsigned)b));
 }
 
@@ -157,7 +158,8 @@ static int export_all(struct exporter *x, const struct hash *tree)
 	return archive_write_close(x->a) == ARCHIVE_OK ? 0 : failed(x, "the end");
 }
 
-int archive_export(struct store *s, const struct hash *tree, enum export_format format, const struct export_sink *sink, struct err *err)
+int archive_export(
+	struct store *s, const struct hash *tree, enum export_format format, const struct export_sink *sink, struct err *err)
 {
 	struct exporter x = { .s = s, .sink = sink, .format = format, .err = err };
 	/* libarchive asks the locale what names are: it shall be the same one everywhere */

@@ -1,6 +1,6 @@
 /*
- * archive_out: a tree as an archive. The same tree gives the same bytes, whatever the machine's locale and time zone: entries are in
- * the tree's order, belong to 0:0 and are of 1970 (zip: 1980).
+ * archive_out: a tree as an archive. The same tree gives the same bytes, whatever the machine's locale and time zone: entries are
+ * in the tree's order, belong to 0:0 and are of 1970 (zip: 1980).
  */
 #ifndef SBX_CLI_FS_ARCHIVE_OUT_H
 #define SBX_CLI_FS_ARCHIVE_OUT_H
@@ -17,6 +17,7 @@ struct export_sink {
 };
 
 /* INVALID for a tree in which a name is a file and a folder, which no archive can say. */
-int archive_export(struct store *s, const struct hash *tree, enum export_format format, const struct export_sink *sink, struct err *err);
+int archive_export(
+	struct store *s, const struct hash *tree, enum export_format format, const struct export_sink *sink, struct err *err);
 
 #endif

@@ -16,7 +16,9 @@ const char *change_name(enum diff_kind kind)
 
 char change_letter(enum diff_kind kind)
 {
-	static const char letters[] = { [DIFF_ADDED] = 'A', [DIFF_REMOVED] = 'D', [DIFF_CHANGED] = 'M', [DIFF_MODE] = 'T', [DIFF_RENAMED] = 'R' };
+	static const char letters[] = {
+		[DIFF_ADDED] = 'A', [DIFF_REMOVED] = 'D', [DIFF_CHANGED] = 'M', [DIFF_MODE] = 'T', [DIFF_RENAMED] = 'R'
+	};
 	return (size_t)kind < sizeof(letters) ? letters[kind] : '?';
 }
 

@@ -181,7 +181,7 @@ int patch_write(const struct patcher *p, const struct diff_item *item, struct bu
 		return patch_write(p, &gone, out, err) || patch_write(p, &came, out, err) ? -1 : 0; /* NOLINT(misc-no-recursion) */
 	}
 	put_header(item, out);
-	if (item->old && item->new && is_same_content(item->old, item->new))
+	if (item->old && item->new &&is_same_content(item->old, item->new))
 		return 0;
 	return put_content(p, item, out, err);
 }
@@ -190,7 +190,7 @@ int patch_measure(const struct patcher *p, const struct diff_item *item, struct 
 {
 	auto_buf old = BUF_INIT, new = BUF_INIT;
 	*out = (struct patch_size){ 0 };
-	if (is_folder(item) || (item->old && item->new && is_same_content(item->old, item->new)))
+	if (is_folder(item) || (item->old && item->new &&is_same_content(item->old, item->new)))
 		return 0;
 	int text = read_texts(p, item, &old, &new, err);
 	if (text < 0)

@@ -23,7 +23,8 @@ static bool is_endpoint(const char *text)
 }
 
 /* An endpoint that was written out, or a context. */
-static struct place *open_daemon(struct cli *cli, const struct choice *choice, const char *name, const char *prefix, struct err *err)
+static struct place *open_daemon(
+	struct cli *cli, const struct choice *choice, const char *name, const char *prefix, struct err *err)
 {
 	const struct config *config = cli_config(cli, err);
 	struct endpoint ep = { 0 };
@@ -58,7 +59,9 @@ struct place *place_open(struct cli *cli, const char *text, bool write, struct e
 	if (known || stat(text, &st) || !S_ISDIR(st.st_mode)) {
 		struct place *p = open_context(cli, text, err);
 		if (!p && err->code == ERR_NOT_FOUND && !known)
-			err_hint(err, "a remote is a path such as ./store, an endpoint such as ssh://HOST, or a context of 'sbx context ls'");
+			err_hint(err,
+				"a remote is a path such as ./store, an endpoint such as ssh://HOST, or a context of 'sbx context "
+				"ls'");
 		return p;
 	}
 	return place_open_path(text, write, err);
@@ -95,7 +98,8 @@ void place_close(struct place *p)
 {
 	if (!p)
 		return;
-	auto_free char *name = p->name, *prefix = p->prefix;
+	free(p->name);
+	free(p->prefix);
 	p->ops->close(p);
 }
 
@@ -149,18 +153,16 @@ int place_resolve(struct place *p, const char *text, struct ref *out, struct err
 	return p->ops->resolve(p, text, out, err);
 }
 
-int place_give(struct place *p, struct store *from, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+int place_give(struct place *p, struct store *from, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
-	*out = (struct remote_counts){ 0 };
-	return p->ops->give(p, from, trees, n, m, out, err);
+	m->counts = (struct remote_counts){ 0 };
+	return p->ops->give(p, from, trees, n, m, err);
 }
 
-int place_take(struct place *p, struct store *to, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+int place_take(struct place *p, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
-	*out = (struct remote_counts){ 0 };
-	return p->ops->take(p, to, trees, n, m, out, err);
+	m->counts = (struct remote_counts){ 0 };
+	return p->ops->take(p, to, trees, n, m, err);
 }
 
 int place_stats(struct place *p, struct place_totals *out, struct err *err)
@@ -183,7 +185,7 @@ int moving_finish(struct remote_receiver *r, int rc, struct remote_counts *out, 
 	return rc;
 }
 
-int moving_step(const struct moving *m, const char *noun, const struct remote_counts *c, struct err *err)
+int moving_step(struct moving *m, const char *noun, const struct remote_counts *c, struct err *err)
 {
 	if (m->progress)
 		progress_count(m->progress, noun, c->objects, c->bytes);

@@ -1,5 +1,6 @@
 /*
- * place: where labels and trees are: the store of this home, another store on this machine, or a daemon's. One set of calls for all.
+ * place: where labels and trees are: the store of this home, another store on this machine, or a daemon's. One set of calls for
+ * all.
  *
  * A place is named by a path (of a store, or of a home that has one), an endpoint (cli/endpoint/endpoint.h) or a context.
  * Errors are those of label.h and ref.h, whoever says them.
@@ -44,13 +45,12 @@ int place_resolve(struct place *p, const char *text, struct ref *out, struct err
 struct moving {
 	struct progress *progress; /* or NULL */
 	const struct cancel *cancel;
+	struct remote_counts counts; /* of what went */
 };
-/* Bring the trees from the store to the place, or from there. Goes on where it was cut before. The caller has no write open, and holds
- * gc off in its own store. */
-int place_give(struct place *p, struct store *from, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err);
-int place_take(struct place *p, struct store *to, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err);
+/* Bring the trees from the store to the place, or from there. Goes on where it was cut before. The caller has no write open, and
+ * holds gc off in its own store. */
+int place_give(struct place *p, struct store *from, const struct hash *trees, size_t n, struct moving *m, struct err *err);
+int place_take(struct place *p, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err);
 
 /* ---- care ---- */
 struct place_totals {

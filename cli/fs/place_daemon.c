@@ -169,8 +169,9 @@ static int move(struct place *p, const struct label_move *m, struct hash *curren
 static int remove_label(struct place *p, const char *name, const struct hash *expected, struct err *err)
 {
 	char hex[HASH_HEX + 1];
-	struct call call = { .op = SBX_OP_DELETE_LABEL, .path = { name },
-		.query = { { "expected", expected ? hash_hex(expected, hex) : NULL } } };
+	struct call call = {
+		.op = SBX_OP_DELETE_LABEL, .path = { name }, .query = { { "expected", expected ? hash_hex(expected, hex) : NULL } }
+	};
 	return client_call(&as_daemon(p)->c, &call, NULL, err);
 }
 
@@ -203,7 +204,7 @@ static int resolve(struct place *p, const char *text, struct ref *out, struct er
 
 struct upload {
 	struct daemon_place *d;
-	const struct moving *m;
+	struct moving *m;
 	bool begun, stopped; /* stopped: the daemon has answered in the middle */
 	struct remote_counts counts;
 };
@@ -271,7 +272,7 @@ static int give_once(struct upload *u, struct store *from, const struct hash *tr
 {
 	struct remote_counts sent;
 	struct client *c = &u->d->c;
-	int rc = remote_send(from, trees, n, ask, send_piece, u, &sent, err);
+	int rc = remote_send(from, trees, n, &(struct remote_peer){ ask, send_piece, u }, &sent, err);
 	u->counts.objects += sent.objects;
 	if (rc && u->stopped) {
 		/* why is in the answer */
@@ -292,13 +293,12 @@ static bool is_cut(const struct err *err)
 	return err->sys != EINTR && (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT);
 }
 
-static void watch_cancel(struct daemon_place *d, const struct moving *m)
+static void watch_cancel(struct daemon_place *d, struct moving *m)
 {
 	d->c.cancel_fd = m && m->cancel ? m->cancel->fired_fd : -1;
 }
 
-static int give(struct place *p, struct store *from, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+static int give(struct place *p, struct store *from, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
 	struct upload u = { .d = as_daemon(p), .m = m };
 	int rc = -1;
@@ -312,7 +312,7 @@ static int give(struct place *p, struct store *from, const struct hash *trees, s
 			break;
 	}
 	watch_cancel(u.d, NULL);
-	*out = u.counts;
+	m->counts = u.counts;
 	return rc;
 }
 
@@ -320,7 +320,7 @@ static int give(struct place *p, struct store *from, const struct hash *trees, s
 
 struct download {
 	struct daemon_place *d;
-	const struct moving *m;
+	struct moving *m;
 	struct store *to;
 	struct remote_counts counts;
 };
@@ -407,8 +407,8 @@ static int fetch_list(struct download *dl, const struct id_list *l, struct err *
 }
 
 /* What a folder that has come leads to. */
-static int look_into(struct download *dl, const struct hash *id, struct hash_set *seen, struct id_list *trees, struct id_list *chunks,
-	struct err *err)
+static int look_into(struct download *dl, const struct hash *id, struct hash_set *seen, struct id_list *trees,
+	struct id_list *chunks, struct err *err)
 {
 	struct tree_node t;
 	if (tree_load(dl->to, id, &t, err))
@@ -443,7 +443,8 @@ static int drop_whole(struct remote_haver *haver, struct id_list *l, struct err 
 	return 0;
 }
 
-static int take_level(struct download *dl, struct remote_haver *haver, struct hash_set *seen, struct id_list *level, struct err *err)
+static int take_level(
+	struct download *dl, struct remote_haver *haver, struct hash_set *seen, struct id_list *level, struct err *err)
 {
 	struct id_list trees = { 0 }, chunks = { 0 };
 	int rc = drop_whole(haver, level, err) || fetch_list(dl, level, err) ? -1 : 0;
@@ -457,8 +458,7 @@ static int take_level(struct download *dl, struct remote_haver *haver, struct ha
 	return rc;
 }
 
-static int take(struct place *p, struct store *to, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+static int take(struct place *p, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
 	struct download dl = { .d = as_daemon(p), .m = m, .to = to };
 	struct hash_set *seen = hash_set_new();
@@ -476,7 +476,7 @@ static int take(struct place *p, struct store *to, const struct hash *trees, siz
 	free(level.v);
 	remote_haver_free(haver);
 	hash_set_free(seen);
-	*out = dl.counts;
+	m->counts = dl.counts;
 	return rc;
 }
 
@@ -517,7 +517,9 @@ static int gc(struct place *p, bool dry, struct store_swept *out, struct err *er
 	c->timeout_ms = timeout;
 	if (!v)
 		return -1;
-	*out = (struct store_swept){ .kept = number_at(v, "kept"), .removed = number_at(v, "removed"), .freed = number_at(v, "freedBytes") };
+	*out = (struct store_swept){
+		.kept = number_at(v, "kept"), .removed = number_at(v, "removed"), .freed = number_at(v, "freedBytes")
+	};
 	return 0;
 }
 

@@ -15,10 +15,8 @@ struct place_ops {
 	int (*remove)(struct place *p, const char *name, const struct hash *expected, struct err *err);
 	int (*rename)(struct place *p, const char *from, const char *to, struct err *err);
 	int (*resolve)(struct place *p, const char *text, struct ref *out, struct err *err);
-	int (*give)(struct place *p, struct store *from, const struct hash *trees, size_t n, const struct moving *m,
-		struct remote_counts *out, struct err *err);
-	int (*take)(struct place *p, struct store *to, const struct hash *trees, size_t n, const struct moving *m,
-		struct remote_counts *out, struct err *err);
+	int (*give)(struct place *p, struct store *from, const struct hash *trees, size_t n, struct moving *m, struct err *err);
+	int (*take)(struct place *p, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err);
 	int (*stats)(struct place *p, struct place_totals *out, struct err *err);
 	int (*gc)(struct place *p, bool dry, struct store_swept *out, struct err *err);
 };
@@ -39,6 +37,6 @@ struct place *place_open_daemon(struct endpoint *ep, struct buf *secret, const c
 /* What came whole is made durable and counted; err keeps what stopped it. */
 int moving_finish(struct remote_receiver *r, int rc, struct remote_counts *out, struct err *err);
 /* Between two pieces. */
-int moving_step(const struct moving *m, const char *noun, const struct remote_counts *c, struct err *err);
+int moving_step(struct moving *m, const char *noun, const struct remote_counts *c, struct err *err);
 
 #endif

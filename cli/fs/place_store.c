@@ -72,7 +72,7 @@ struct copy {
 	struct store *from, *to;
 	struct remote_haver *haver;
 	struct remote_receiver *receiver;
-	const struct moving *m;
+	struct moving *m;
 };
 
 static int ask(void *arg, const struct hash *ids, size_t n, bool *have, struct err *err)
@@ -89,8 +89,7 @@ static int pass_on(void *arg, const void *data, size_t n, struct err *err)
 	return remote_receiver_add(c->receiver, data, n, err) || moving_step(c->m, "objects", &counts, err) ? -1 : 0;
 }
 
-static int copy_trees(struct store *from, struct store *to, const struct hash *trees, size_t n, const struct moving *m,
-	struct remote_counts *out, struct err *err)
+static int copy_trees(struct store *from, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
 	if (from == to)
 		return 0;
@@ -100,21 +99,19 @@ static int copy_trees(struct store *from, struct store *to, const struct hash *t
 	if (!c.receiver)
 		return -1;
 	c.haver = remote_haver_new(to);
-	int rc = remote_send(from, trees, n, ask, pass_on, &c, &sent, err);
+	int rc = remote_send(from, trees, n, &(struct remote_peer){ ask, pass_on, &c }, &sent, err);
 	remote_haver_free(c.haver);
-	return moving_finish(c.receiver, rc, out, err);
+	return moving_finish(c.receiver, rc, &m->counts, err);
 }
 
-static int give(struct place *p, struct store *from, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+static int give(struct place *p, struct store *from, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
-	return copy_trees(from, p->store, trees, n, m, out, err);
+	return copy_trees(from, p->store, trees, n, m, err);
 }
 
-static int take(struct place *p, struct store *to, const struct hash *trees, size_t n, const struct moving *m, struct remote_counts *out,
-	struct err *err)
+static int take(struct place *p, struct store *to, const struct hash *trees, size_t n, struct moving *m, struct err *err)
 {
-	return copy_trees(p->store, to, trees, n, m, out, err);
+	return copy_trees(p->store, to, trees, n, m, err);
 }
 
 static int stats(struct place *p, struct place_totals *out, struct err *err)

@@ -120,7 +120,8 @@ void print_mode(struct buf *out, const char *type, uint32_t mode)
 	static const struct {
 		const char *type;
 		char letter;
-	} letters[] = { { "folder", 'd' }, { "symlink", 'l' }, { "fifo", 'p' }, { "socket", 's' }, { "block", 'b' }, { "char", 'c' } };
+	} letters[] = { { "folder", 'd' }, { "symlink", 'l' }, { "fifo", 'p' }, { "socket", 's' }, { "block", 'b' },
+		{ "char", 'c' } };
 	char text[11] = "-";
 	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
 		if (strcmp(type, letters[i].type) == 0)

@@ -64,12 +64,11 @@ static int fetch(struct repo *r, const struct hash *tree, struct err *err)
 {
 	struct progress progress;
 	struct cancel cancel;
-	struct remote_counts counts;
 	if (cancel_begin(&cancel, err))
 		return -1;
 	progress_init(&progress, "fetching");
 	struct moving m = { .progress = &progress, .cancel = &cancel };
-	int rc = place_take(r->place, r->s, tree, 1, &m, &counts, err);
+	int rc = place_take(r->place, r->s, tree, 1, &m, err);
 	progress_end(&progress);
 	cancel_end(&cancel);
 	return rc;

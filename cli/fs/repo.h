@@ -1,8 +1,8 @@
 /*
  * repo: what a fs command works on: the store of this home, and the place where its labels are.
  *
- * As a rule both are one: $SBX_HOME/store, and no daemon runs. When a context or host is chosen, labels are that daemon's, and what of
- * its trees is needed is fetched into the local store first.
+ * As a rule both are one: $SBX_HOME/store, and no daemon runs. When a context or host is chosen, labels are that daemon's, and what
+ * of its trees is needed is fetched into the local store first.
  */
 #ifndef SBX_CLI_FS_REPO_H
 #define SBX_CLI_FS_REPO_H

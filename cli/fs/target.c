@@ -26,7 +26,8 @@ int target_move(struct place *p, const struct label_move *m, const struct expect
 	if (place_head(p, m->name, &out->before, &out->existed, err))
 		return -1;
 	/* where it should go already: nothing to move, unless a merge or a word is to be written down */
-	if (out->existed && hash_eq(&out->before, &m->to) && !m->other && !m->message && (!e->expected || e->absent_ok || e->force)) {
+	if (out->existed && hash_eq(&out->before, &m->to) && !m->other && !m->message &&
+		(!e->expected || e->absent_ok || e->force)) {
 		out->outcome = OUTCOME_UNCHANGED;
 		return 0;
 	}

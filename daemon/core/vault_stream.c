@@ -337,15 +337,16 @@ static int run_fetch(struct vault_stream *st, struct store *s, struct err *err)
 			return err_set(err, ERR_NOT_FOUND, "no tree '%s' in the store", hash_hex(&q->want[i], hex));
 	}
 	struct remote_counts counts;
+	struct remote_peer client = { ask, put, st };
 	if (q->only)
-		return remote_send_objects(s, q->want, q->want_n, put, st, &counts, err);
+		return remote_send_objects(s, q->want, q->want_n, &client, &counts, err);
 	st->known = hash_set_new();
 	for (size_t i = 0; i < q->have_n; i++) {
 		bool here = store_has(s, &q->have[i]);
 		if (here && tree_reach(s, &q->have[i], st->known, ignore_object, NULL, ignore_missing, err) != 0)
 			return -1;
 	}
-	return remote_send(s, q->want, q->want_n, ask, put, st, &counts, err);
+	return remote_send(s, q->want, q->want_n, &client, &counts, err);
 }
 
 struct vault_stream *vault_fetch(struct vault *v, const struct vault_fetch *q, const struct vault_stream_ops *ops, void *arg)

@@ -70,9 +70,7 @@ static void chunk_at(const struct entry *e, uint32_t i, struct hash *out)
 
 struct sender {
 	struct store *s;
-	remote_ask_fn *ask;
-	remote_write_fn *write;
-	void *arg;
+	struct remote_peer to;
 	struct hash_set *want; /* what the other side has not; unused without ask */
 	struct hash_set *sent;
 	struct buf out, plain;
@@ -82,9 +80,9 @@ struct sender {
 	struct err *err;
 };
 
-static void sender_init(struct sender *sd, struct store *s, remote_write_fn *write, void *arg, struct err *err)
+static void sender_init(struct sender *sd, struct store *s, const struct remote_peer *to, struct err *err)
 {
-	*sd = (struct sender){ .s = s, .write = write, .arg = arg, .out = BUF_INIT, .plain = BUF_INIT, .err = err };
+	*sd = (struct sender){ .s = s, .to = *to, .out = BUF_INIT, .plain = BUF_INIT, .err = err };
 	sd->want = hash_set_new();
 	sd->sent = hash_set_new();
 	sd->codec = codec_take(s);
@@ -106,7 +104,7 @@ static int write_out(struct sender *sd)
 	if (buf_failed(&sd->out))
 		return err_set(sd->err, ERR_LIMIT, "no memory to send with");
 	sd->counts.bytes += sd->out.len;
-	int rc = sd->write(sd->arg, sd->out.p, sd->out.len, sd->err);
+	int rc = sd->to.write(sd->to.arg, sd->out.p, sd->out.len, sd->err);
 	buf_clear(&sd->out);
 	return rc;
 }
@@ -156,7 +154,7 @@ static int ask_level(struct sender *sd, const struct ids *level, struct ids *mis
 	for (size_t at = 0; at < level->n;) {
 		size_t n = level->n - at < REMOTE_ASK_MAX ? level->n - at : REMOTE_ASK_MAX;
 		memset(have, 0, sizeof(have));
-		if (sd->ask(sd->arg, level->v + at, n, have, sd->err))
+		if (sd->to.ask(sd->to.arg, level->v + at, n, have, sd->err))
 			return -1;
 		for (size_t i = 0; i < n; i++) {
 			if (have[i])
@@ -219,7 +217,7 @@ static int negotiate(struct sender *sd, const struct hash *roots, size_t n)
 
 static bool is_due(const struct sender *sd, const struct hash *id)
 {
-	return (!sd->ask || hash_set_has(sd->want, id)) && !hash_set_has(sd->sent, id);
+	return (!sd->to.ask || hash_set_has(sd->want, id)) && !hash_set_has(sd->sent, id);
 }
 
 static int send_file(struct sender *sd, const struct entry *e)
@@ -262,14 +260,13 @@ static int send_step(struct sender *sd, struct frames *f)
 	return begin_folder(sd, f, &c->dir);
 }
 
-int remote_send(struct store *s, const struct hash *roots, size_t n, remote_ask_fn *ask, remote_write_fn *write, void *arg,
-	struct remote_counts *out, struct err *err)
+int remote_send(struct store *s, const struct hash *roots, size_t n, const struct remote_peer *to, struct remote_counts *out,
+	struct err *err)
 {
 	struct sender sd;
 	struct frames frames = { 0 };
-	sender_init(&sd, s, write, arg, err);
-	sd.ask = ask;
-	int rc = ask ? negotiate(&sd, roots, n) : 0;
+	sender_init(&sd, s, to, err);
+	int rc = to->ask ? negotiate(&sd, roots, n) : 0;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (!is_due(&sd, &roots[i]))
 			continue;
@@ -285,11 +282,11 @@ int remote_send(struct store *s, const struct hash *roots, size_t n, remote_ask_
 	return rc;
 }
 
-int remote_send_objects(struct store *s, const struct hash *ids, size_t n, remote_write_fn *write, void *arg, struct remote_counts *out,
-	struct err *err)
+int remote_send_objects(
+	struct store *s, const struct hash *ids, size_t n, const struct remote_peer *to, struct remote_counts *out, struct err *err)
 {
 	struct sender sd;
-	sender_init(&sd, s, write, arg, err);
+	sender_init(&sd, s, to, err);
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct store_info info;

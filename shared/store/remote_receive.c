@@ -1,5 +1,5 @@
-/* remote: the receiving end. The peer may be hostile: nothing is kept that is not what its hash says, and no more memory is taken than
- * bytes have come, but for one object's plain bytes. */
+/* remote: the receiving end. The peer may be hostile: nothing is kept that is not what its hash says, and no more memory is taken
+ * than bytes have come, but for one object's plain bytes. */
 #include <stdlib.h>
 
 #include "shared/base/mem.h"
@@ -110,7 +110,9 @@ static bool have_whole(struct remote_receiver *r)
 static int keep(struct remote_receiver *r, const void *plain, struct err *err)
 {
 	const struct stream_head *h = &r->head;
-	struct record_header record = { .plain = h->plain, .stored = h->stored, .kind = h->kind, .flags = RECORD_ZSTD, .id = h->id };
+	struct record_header record = {
+		.plain = h->plain, .stored = h->stored, .kind = h->kind, .flags = RECORD_ZSTD, .id = h->id
+	};
 	if (open_write(r, err))
 		return -1;
 	if (!h->flags)

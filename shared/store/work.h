@@ -15,7 +15,8 @@
  * Checkout writes only what differs, each file to a temporary name (`.sbx-tmp-...`) and renamed, never through a symlink;
  * refuses to overwrite local changes (what differs from the tree that was last pushed or checked out here) unless force. What
  * neither tree has is nobody's business: it stays, also with force. Zero runs are written as holes. Stopped in the middle, it
- * can be run again: what has its name is whole, and what was left under temporary names, which is no part of a folder, goes. A name that is both file and folder cannot be on disk: STATE.
+ * can be run again: what has its name is whole, and what was left under temporary names, which is no part of a folder, goes. A
+ * name that is both file and folder cannot be on disk: STATE.
  */
 #ifndef SBX_STORE_WORK_H
 #define SBX_STORE_WORK_H

@@ -6,7 +6,8 @@
 
 /* Twice when the index names what the store has lost. */
 enum scan_for { FOR_PUSH, FOR_STATUS, FOR_CHECKOUT };
-static int scan(struct work *w, struct store *s, const char *folder, const struct work_options *o, enum scan_for what, struct err *err)
+static int scan(struct work *w, struct store *s, const char *folder, const struct work_options *o, enum scan_for what,
+	struct err *err)
 {
 	for (bool again = false;; again = true) {
 		if (work_init(w, s, folder, o, err))

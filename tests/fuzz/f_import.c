@@ -1,10 +1,11 @@
 /* link: cli/fs/archive_in.c cli/fs/archive_out.c shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/crc.c shared/store/object.c shared/store/chunk.c shared/store/hash*.c | -larchive -lzstd -lpthread */
-/* Arbitrary bytes as an archive: what is accepted is a tree that can be walked, has no name that leads out or is a file and a folder,
- * is not larger than was allowed, and comes back the same when it is exported and imported again. */
+/* Arbitrary bytes as an archive: what is accepted is a tree that can be walked, has no name that leads out or is a file and a
+ * folder, is not larger than was allowed, and comes back the same when it is exported and imported again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/fs/archive_in.h"
 #include "cli/fs/archive_out.h"
@@ -65,31 +66,44 @@ static int look(void *arg, const char *path, const struct child *c, bool is_dir,
 	return 0;
 }
 
+static struct store *current;
+
+static void clean_up(void)
+{
+	struct err err = ERR_INIT;
+	if (!current)
+		return;
+	auto_free char *old = mem_strdup(store_path(current));
+	store_close(current);
+	current = NULL;
+	CHECK(fs_remove_tree(old, &err) == 0);
+}
+
 /* A new store every so often keeps the packs small. */
 static struct store *store_of_now(void)
 {
-	static struct store *s;
 	static unsigned uses;
 	struct err err = ERR_INIT;
-	if (s && ++uses % 1000)
-		return s;
-	char path[] = "/dev/shm/sbx-f.XXXXXX";
-	if (s) {
-		auto_free char *old = mem_strdup(store_path(s));
-		store_close(s);
-		CHECK(fs_remove_tree(old, &err) == 0);
+	if (uses++ % 1000) {
+		return current;
 	}
+	CHECK(uses > 1 || !atexit(clean_up));
+	clean_up();
+	char path[64];
+	(void)snprintf(path, sizeof(path), "%s/sbx-f_import-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	CHECK(mkdtemp(path));
-	s = store_open(path, true, &err);
-	CHECK(s);
-	return s;
+	current = store_open(path, true, &err);
+	CHECK(current);
+	return current;
 }
 
 static int import(struct store *s, struct input *in, struct hash *tree)
 {
 	struct err err = ERR_INIT;
 	struct import_counts counts;
-	struct import_source source = { .read = next_piece, .skipped = on_skipped, .step = on_step, .arg = in, .size_max = SIZE_MAX_HERE };
+	struct import_source source = {
+		.read = next_piece, .skipped = on_skipped, .step = on_step, .arg = in, .size_max = SIZE_MAX_HERE
+	};
 	int rc = archive_import(s, &source, tree, &counts, &err);
 	CHECK(rc == 0 || (err.code != ERR_OK && err.msg[0]));
 	return rc;

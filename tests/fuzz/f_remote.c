@@ -1,10 +1,11 @@
 /* link: shared/store/remote*.c shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/crc.c shared/store/object.c shared/store/chunk.c shared/store/hash*.c | -lzstd -lpthread */
-/* A stream of objects from a hostile peer, in pieces that the first byte chooses. The first half of the inputs goes on behind a whole
- * record, so that the fuzzer needs no hash to get there. What is accepted can be sent on, and is accepted again. */
+/* A stream of objects from a hostile peer, in pieces that the first byte chooses. The first half of the inputs goes on behind a
+ * whole record, so that the fuzzer needs no hash to get there. What is accepted can be sent on, and is accepted again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -18,24 +19,35 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                                                   \
 	} while (0)
 
+static struct store *current;
+
+static void clean_up(void)
+{
+	struct err err = ERR_INIT;
+	if (!current)
+		return;
+	auto_free char *old = mem_strdup(store_path(current));
+	store_close(current);
+	current = NULL;
+	CHECK(fs_remove_tree(old, &err) == 0);
+}
+
 /* A new store every so often keeps the packs small. */
 static struct store *store_of_now(void)
 {
-	static struct store *s;
 	static unsigned uses;
 	struct err err = ERR_INIT;
-	if (s && ++uses % 2000)
-		return s;
-	char path[] = "/dev/shm/sbx-f.XXXXXX";
-	if (s) {
-		auto_free char *old = mem_strdup(store_path(s));
-		store_close(s);
-		CHECK(fs_remove_tree(old, &err) == 0);
+	if (uses++ % 1000) {
+		return current;
 	}
+	CHECK(uses > 1 || !atexit(clean_up));
+	clean_up();
+	char path[64];
+	(void)snprintf(path, sizeof(path), "%s/sbx-f_remote-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	CHECK(mkdtemp(path));
-	s = store_open(path, true, &err);
-	CHECK(s);
-	return s;
+	current = store_open(path, true, &err);
+	CHECK(current);
+	return current;
 }
 
 /* A record whose hash is right, of the bytes given. */

@@ -117,7 +117,7 @@ static struct remote_counts send(struct kit *k, struct hash root)
 	struct remote_counts c;
 	buf_clear(&k->stream);
 	k->asked = k->rounds = 0;
-	if (remote_send(k->from, &root, 1, ask, to_buf, k, &c, &err))
+	if (remote_send(k->from, &root, 1, &(struct remote_peer){ ask, to_buf, k }, &c, &err))
 		fail_msg("%s", err.msg);
 	assert_int_equal(c.bytes, k->stream.len);
 	return c;
@@ -237,7 +237,7 @@ static void test_empty_tree(void **state)
 	assert_true(has_whole(k, object_empty));
 	struct remote_counts c;
 	buf_clear(&k->stream);
-	assert_int_equal(remote_send(k->from, NULL, 0, ask, to_buf, k, &c, &err), 0);
+	assert_int_equal(remote_send(k->from, NULL, 0, &(struct remote_peer){ ask, to_buf, k }, &c, &err), 0);
 	receive(k, 7);
 }
 
@@ -284,7 +284,7 @@ static void test_missing_at_the_sender(void **state)
 	struct err err = ERR_INIT;
 	struct hash t = { { 1, 2, 3 } };
 	struct remote_counts c;
-	assert_int_equal(remote_send(k->from, &t, 1, ask, to_buf, k, &c, &err), -1);
+	assert_int_equal(remote_send(k->from, &t, 1, &(struct remote_peer){ ask, to_buf, k }, &c, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	assert_int_equal(k->stream.len, 0);
 }
@@ -329,7 +329,7 @@ static void test_bad_node(void **state)
 	assert_int_equal(store_begin(k->from, true, &err), 0);
 	assert_int_equal(store_put(k->from, OBJECT_TREE, "no node", 7, NULL, &id, &err), 0);
 	assert_int_equal(store_end(k->from, &err), 0);
-	assert_int_equal(remote_send_objects(k->from, &id, 1, to_buf, k, &c, &err), 0);
+	assert_int_equal(remote_send_objects(k->from, &id, 1, &(struct remote_peer){ .write = to_buf, .arg = k }, &c, &err), 0);
 	assert_int_equal(feed(k, k->stream.p, k->stream.len, 4096, &c, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_false(store_has(k->to, &id));
@@ -341,7 +341,7 @@ static void test_objects_alone(void **state)
 	struct err err = ERR_INIT;
 	struct remote_counts c;
 	struct hash t = example(k->from);
-	assert_int_equal(remote_send_objects(k->from, &t, 1, to_buf, k, &c, &err), 0);
+	assert_int_equal(remote_send_objects(k->from, &t, 1, &(struct remote_peer){ .write = to_buf, .arg = k }, &c, &err), 0);
 	assert_int_equal(c.objects, 1);
 	receive(k, 4096);
 	assert_true(store_has(k->to, &t));
