@@ -26,11 +26,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSI
 # The one list of Debian packages: to build and run (PACKAGES), more for tests and lint (PACKAGES_CHECK), and the peers that bench
 # measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
-	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
+	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev liblzma-dev libbz2-dev nettle-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
 	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils
-PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk
+PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk libllvm15
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
 	-Wwrite-strings -Wundef -Wdate-time -Wnull-dereference -Wcast-qual -Wpointer-arith -Wno-switch-enum
@@ -60,14 +60,18 @@ WIRE := $(call src,shared/wire)
 CONTRACT := $(call src,shared/contract)
 NET := $(call src,shared/net)
 YAML := $(call src,shared/yaml)
+STORE := $(call src,shared/store)
 SPECS := $(sort $(wildcard shared/specs/*.yaml))
 GENC := $(patsubst shared/specs/%.yaml,$(GEN)/%_contract.c,$(SPECS))
 GENH := $(GENC:.c=.h)
 GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
+# Static, with what it unpacks by, so that sbx starts fast: gzip, zstd, xz, bzip2 (nettle: its zip knows of encryption).
+ARCHIVE_LIBS := -l:libarchive.a -l:libz.a -l:libzstd.a -l:liblzma.a -l:libbz2.a -l:libnettle.a
+
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
-SBX_SRC := $(call src,cli cli/api cli/cmd cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET)
+SBX_SRC := $(call src,cli cli/api cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML) $(STORE)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -107,11 +111,11 @@ $(call obj,$(filter cli/% daemon/%,$(SBX_SRC) $(SBXMAN_SRC) $(SBXD_SRC))): | $(G
 
 $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson $(ARCHIVE_LIBS) -l:libyaml.a -lpthread -lm -o $@
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

@@ -73,6 +73,7 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 {
 	static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" };
 	static const char *const shells[] = { "bash", "zsh", "fish" };
+	static const char *const label_verbs[] = { "list", "set", "rm", "mv" };
 	switch (kind) {
 	case ARG_NONE:
 		break;
@@ -88,6 +89,17 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 		put_live(s, kind);
 		s->files = true;
 		break;
+	case ARG_LABEL:
+		for (size_t i = 0; i < ARRAY_LEN(label_verbs) && position == 0; i++)
+			put(s, label_verbs[i], "");
+		if (position > 0)
+			put_live(s, kind);
+		break;
+	case ARG_REF_FILE:
+		put_live(s, kind);
+		s->files = true;
+		break;
+	case ARG_REF:
 	case ARG_SANDBOX:
 	case ARG_IMAGE:
 	case ARG_KEY:

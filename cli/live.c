@@ -12,6 +12,7 @@
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/store/label.h"
 
 #define LIMIT_MS 300
 #define ANSWER_MAX ((size_t)1 << 20)
@@ -88,10 +89,34 @@ static void emit_list(struct ask *a, enum sbx_op op, const char *member, const c
 		emit_named(a, item, js_str(js_get(item, about), ""));
 }
 
+/* Of the local store: no daemon is asked. */
+static void emit_labels(struct ask *a)
+{
+	struct err err = ERR_INIT;
+	struct label_list labels;
+	auto_free char *home = fs_sbx_home(&err);
+	auto_free char *path = home ? fs_join(home, "store") : NULL;
+	struct store *s = path ? store_open(path, false, &err) : NULL;
+	if (!s)
+		return;
+	if (label_list(s, &labels, &err) == 0) {
+		for (size_t i = 0; i < labels.n; i++) {
+			char hex[HASH_HEX + 1];
+			emit(a->out, labels.v[i].name, hash_hex(&labels.v[i].head, hex));
+		}
+		label_list_free(&labels);
+	}
+	store_close(s);
+}
+
 static void ask(struct ask *a, enum arg_kind kind)
 {
 	static const struct list_filter all = { 0 };
 	struct err err = ERR_INIT;
+	if (kind == ARG_REF || kind == ARG_REF_FILE || kind == ARG_LABEL) {
+		emit_labels(a);
+		return;
+	}
 	if (cli_client(a->cli, &a->c, &err))
 		return;
 	a->c.no_start = true;

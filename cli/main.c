@@ -98,7 +98,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 	if (rc == 0 && cli->globals.help) {
 		help_command(&cli->out, c);
 	} else if (rc == 0) {
-		struct args args = { p.args, p.count };
+		struct args args = { p.args, p.count, p.plain };
 		rc = check_args(c, args.n, err) || cli_set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
 	}
 	opt_parse_free(&p);

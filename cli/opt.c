@@ -210,6 +210,7 @@ int opt_parse(struct opt_parse *p, int argc, char **argv, struct err *err)
 {
 	p->args = mem_array((size_t)argc + 1, sizeof(*p->args));
 	p->count = 0;
+	p->plain = SIZE_MAX;
 	bool options = true;
 	int i = 0;
 	for (; i < argc; i++) {
@@ -224,6 +225,7 @@ int opt_parse(struct opt_parse *p, int argc, char **argv, struct err *err)
 		}
 		if (strcmp(a, "--") == 0) {
 			options = false;
+			p->plain = p->count;
 			continue;
 		}
 		int left = argc - i - 1;
@@ -234,6 +236,8 @@ int opt_parse(struct opt_parse *p, int argc, char **argv, struct err *err)
 		i += used;
 	}
 	p->used = (size_t)i;
+	if (p->plain > p->count)
+		p->plain = p->count;
 	return 0;
 }
 

@@ -61,6 +61,7 @@ struct opt_parse {
 	/* out: arguments in order (allocated, opt_parse_free) and how much of argv was used */
 	char **args;
 	size_t count;
+	size_t plain; /* arguments before "--"; count when there was none */
 	size_t used;
 	bool stop_first; /* stop before the first argument, to parse the flags in front of a verb */
 };

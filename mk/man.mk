@@ -21,7 +21,7 @@ man: $(MAN)/.made ## Write the manual into build/man
 
 $(BIN)/sbxman: $(call obj,$(SBXMAN_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson -l:libarchive.a -l:libyaml.a -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -Wl,--gc-sections $^ -lcjson $(ARCHIVE_LIBS) -l:libyaml.a -lpthread -lm -o $@
 
 $(MAN)/.made: $(BIN)/sbxman $(MAN_PARTS)
 	$(call say,MAN,$(MAN))rm -rf $(MAN); $(BIN)/sbxman man $(MAN) '$(man_date)' && touch $@

@@ -67,9 +67,9 @@ def bats_jobs(suite, folder, limit, env=None):
 
 
 def conformance_jobs():
-    """The walk has a daemon in a home of its own, which is swept as that of a bats file."""
-    scripts = [("contracts", "tap"), ("commands", "tap"), ("walk", "bats")]
-    return [Job("conformance", name, [sys.executable, f"tests/conformance/{name}.py"], kind, 120) for name, kind in scripts] + \
+    """Those with a daemon have it in a home of its own, which is swept as that of a bats file."""
+    scripts = [("contracts", "tap"), ("commands", "tap"), ("walk", "bats"), ("mcp_fs", "bats"), ("native_fs", "bats")]
+    return [Job("conformance", name, [sys.executable, f"tests/conformance/{name}.py"], kind, 240) for name, kind in scripts] + \
         bats_jobs("conformance", "tests/conformance", 400)
 
 

@@ -131,7 +131,7 @@ static int run_operation(struct cli *cli, const struct contract *c, uint32_t ind
 	int rc = opt_parse(&p, argc, argv, err);
 	if (rc && !*err->hint)
 		err_hint(err, "'sbx %s %s %s --help' lists the options", c->name, ct_s(c, f.op->noun), ct_s(c, f.op->verb));
-	struct args ids = { p.args, p.count };
+	struct args ids = { p.args, p.count, p.plain };
 	if (rc == 0 && cli->globals.help)
 		describe_operation(&cli->out, &f);
 	else if (rc == 0)

@@ -5,6 +5,7 @@
 
 #include "daemon/core/internal.h"
 #include "daemon/core/recover.h"
+#include "daemon/core/vault.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -53,6 +54,8 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);
+	auto_free char *store = fs_join(core->home, "store");
+	core->vault = vault_new(config->loop, store);
 	if (open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
@@ -64,6 +67,7 @@ void core_close(struct core *core)
 {
 	core->closing = true;
 	core_release_all(core);
+	vault_close(core->vault);
 	core_free(core);
 }
 
@@ -75,6 +79,11 @@ const struct core_config *core_config(const struct core *core)
 int64_t core_started_ms(const struct core *core)
 {
 	return core->started_ms;
+}
+
+struct vault *core_vault(struct core *core)
+{
+	return core->vault;
 }
 
 struct builder *core_builder(struct core *core)

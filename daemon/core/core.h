@@ -16,6 +16,7 @@
 
 struct core;
 struct builder;
+struct vault;
 
 struct core_config {
 	uv_loop_t *loop;
@@ -31,5 +32,6 @@ void core_close(struct core *core);
 const struct core_config *core_config(const struct core *core);
 int64_t core_started_ms(const struct core *core);
 struct builder *core_builder(struct core *core);
+struct vault *core_vault(struct core *core); /* vault.h */
 
 #endif

@@ -16,6 +16,7 @@ struct core {
 	int lock_fd;
 	struct db *db;
 	struct builder *builder;
+	struct vault *vault;
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;

@@ -52,6 +52,7 @@ void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *
 void *http_app(struct http_req *r);
 int64_t http_account(struct http_req *r);		      /* 0 on the Unix socket */
 bool http_is_local(struct http_req *r);			      /* came over the Unix socket */
+bool http_is_head(struct http_req *r);			      /* a HEAD, which GET handlers get, too */
 int http_op(struct http_req *r);			      /* operation index in its contract */
 const char *http_param(struct http_req *r, const char *name); /* path parameter, decoded; never NULL for a declared one */
 const char *http_query(struct http_req *r, const char *name); /* validated; NULL when absent and without default */

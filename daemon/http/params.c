@@ -171,6 +171,11 @@ bool http_is_local(struct http_req *r)
 	return r->local;
 }
 
+bool http_is_head(struct http_req *r)
+{
+	return r->head;
+}
+
 int http_op(struct http_req *r)
 {
 	return (int)r->op_index;

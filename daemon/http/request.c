@@ -274,6 +274,12 @@ static bool pick_content(struct http_req *r)
 	return false;
 }
 
+/* Of a body that is read whole. */
+static size_t body_limit(const struct http_req *r)
+{
+	return r->op->body_limit ? r->op->body_limit : HTTP_MAX_JSON;
+}
+
 static int check_body(struct http_req *r, struct err *err)
 {
 	if (!pick_content(r)) {
@@ -282,8 +288,8 @@ static int check_body(struct http_req *r, struct err *err)
 	}
 	uint8_t kind = r->content ? r->content->kind : CT_BODY_NONE;
 	bool stream = kind == CT_BODY_STREAM || kind == CT_BODY_MULTIPART;
-	if (!stream && r->body_left != UINT64_MAX && r->body_left > HTTP_MAX_JSON)
-		return err_set(err, ERR_TOO_LARGE, "body is larger than %zu bytes", HTTP_MAX_JSON);
+	if (!stream && r->body_left != UINT64_MAX && r->body_left > body_limit(r))
+		return err_set(err, ERR_TOO_LARGE, "body is larger than %zu bytes", body_limit(r));
 	r->mode = stream ? MODE_SINK : kind == CT_BODY_JSON ? MODE_JSON : MODE_DROP;
 	return 0;
 }
@@ -360,8 +366,8 @@ static void collect(struct http_req *r, const char *data, size_t n)
 {
 	struct err e;
 	err_clear(&e);
-	if (r->in.len + n > HTTP_MAX_JSON) {
-		err_set(&e, ERR_TOO_LARGE, "body is larger than %zu bytes", HTTP_MAX_JSON);
+	if (r->in.len + n > body_limit(r)) {
+		err_set(&e, ERR_TOO_LARGE, "body is larger than %zu bytes", body_limit(r));
 	} else {
 		buf_add(&r->in, data, n);
 		if (!buf_failed(&r->in))

@@ -107,7 +107,8 @@ struct ct_content {
 	uint32_t schema; /* CT_NONE */
 };
 
-/* How a dialect words a kind of fault; the message is the fault's own unless it is given. */
+/* How a dialect words a kind of fault; the message is the fault's own unless it is given. As text it may hold that one as
+ * $message. */
 enum ct_fault_as { CT_AS_SHAPE, CT_AS_TEXT, CT_AS_EMPTY };
 struct ct_fault {
 	ct_str kind; /* name of an err code, or "syntax", "schema", "parameter", "route" */
@@ -143,6 +144,7 @@ struct ct_op {
 	ct_str noun, verb; /* x-sbx-command: "capsule create", or derived */
 	uint16_t flags;
 	uint32_t bodies, body_count;
+	uint32_t body_limit; /* x-sbx-body-limit: bytes of a JSON body; 0 = the server's own */
 	ct_str rows; /* x-sbx-rows: dotted path to the rows in the answer */
 	uint32_t params, param_count;
 	uint32_t responses, response_count;

@@ -56,6 +56,18 @@ static void write_shape(const char *shape, const struct ct_words *words, struct 
 	}
 }
 
+/* A dialect's own text, the fault's in the place of $message. */
+static void write_text(const char *text, const char *message, struct buf *out)
+{
+	static const char word[] = "$message";
+	const char *mark = strstr(text, word);
+	buf_add(out, text, mark ? (size_t)(mark - text) : strlen(text));
+	if (mark) {
+		buf_str(out, message);
+		buf_str(out, mark + sizeof(word) - 1);
+	}
+}
+
 struct ct_words ct_fault(const struct contract *c, const char *stage, const struct err *e, struct buf *out)
 {
 	const struct ct_fault *f = find_fault(c, stage);
@@ -73,7 +85,7 @@ struct ct_words ct_fault(const struct contract *c, const char *stage, const stru
 		words.media = NULL;
 	} else if (as == CT_AS_TEXT) {
 		words.media = "text/plain; charset=utf-8";
-		buf_str(out, words.message);
+		write_text(words.message, e->msg, out);
 	} else {
 		write_shape(c->fault_shape, &words, out);
 	}

@@ -283,6 +283,7 @@ static void emit_ops(const struct model *m, struct buf *out)
 		member(out, "verb", o->verb);
 		member(out, "flags", o->flags);
 		range(out, "bodies", "body_count", o->bodies, o->body_count);
+		member(out, "body_limit", o->body_limit);
 		member(out, "rows", o->rows);
 		range(out, "params", "param_count", o->params, o->param_count);
 		range(out, "responses", "response_count", o->responses, o->response_count);

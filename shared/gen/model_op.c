@@ -349,6 +349,18 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 	return 0;
 }
 
+static int read_limit(struct model *m, struct yt_node *node, struct ct_op *op)
+{
+	const struct yt_node *at = yt_get(node, "x-sbx-body-limit");
+	const char *text = yt_scalar(at);
+	int64_t limit = 0;
+
+	if (at && (!text || parse_int(text, "limit", 1, UINT32_MAX, &limit, NULL) != 0))
+		return yt_error(m->doc, at, m->err, "must be a number of bytes");
+	op->body_limit = (uint32_t)limit;
+	return 0;
+}
+
 /* Are two paths equal but for the names of their parameters? */
 static bool same_requests(const char *a, const char *b)
 {
@@ -382,7 +394,7 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
 	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
 		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
-		"x-sbx-stream", "x-sbx-local", "x-sbx-shared", "x-sbx-rows", NULL };
+		"x-sbx-stream", "x-sbx-local", "x-sbx-shared", "x-sbx-rows", "x-sbx-body-limit", NULL };
 	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
 	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */
@@ -404,7 +416,9 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 		return -1;
 	if (check_path(m, item, &op) != 0 || read_body(m, node, &op) != 0 || read_responses(m, node, &op) != 0)
 		return -1;
-	if (read_flags(m, node, &op) != 0 || read_security(m, node, &op) != 0 || read_command(m, node, &op) != 0)
+	if (read_flags(m, node, &op) != 0 || read_limit(m, node, &op) != 0 || read_security(m, node, &op) != 0)
+		return -1;
+	if (read_command(m, node, &op) != 0)
 		return -1;
 	vec_add(&m->ops, op);
 	return 0;

@@ -21,6 +21,8 @@ import stub_vm
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 import ws  # noqa: E402  (the tests' WebSocket client)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../conformance"))
+import fs_client  # noqa: E402
 
 BIN = os.path.abspath("build/bin")
 ENV = {**os.environ, "PATH": BIN + ":" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "NO_COLOR": "1"}
@@ -473,6 +475,34 @@ def get_sandbox(peers):
         sbx("rm", "get")
     ratio = statistics.median(ours) / statistics.median(theirs)
     return ours, [("nginx, static file of that size", theirs), ("ratio", f"{ratio:.2f}")]
+
+
+def sync_ms(folder):
+    """One fdatasync of a small append, in this folder: what each acknowledged push must wait for."""
+    with tempfile.TemporaryFile(dir=folder) as f:
+        times = []
+        for _ in range(100):
+            os.write(f.fileno(), b"x" * 100)
+            start = time.perf_counter()
+            os.fdatasync(f.fileno())
+            times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+@row("32 writers x 200 pushes to one label, through the daemon", 2000, "pushes/s")
+def label_race(_peers):
+    rates = []
+    for n in range(3):
+        wires = [fs_client.Wire(ENV["SBX_HOME"] + "/sbxd.sock") for _ in range(32)]
+        start = time.perf_counter()
+        heads, _ = fs_client.race(wires, f"race{n}", 200)
+        rates.append(32 * 200 / (time.perf_counter() - start))
+        log = wires[0].ask("GET", f"/api/fs/labels/race{n}/log").json["log"]
+        if [e["to"] for e in log] != heads or len(heads) != 200:
+            raise RuntimeError(f"{len(heads)} winners in 200 rounds, {len(log)} lines of history")
+        for wire in wires:
+            wire.close()
+    return rates, [("one fdatasync on this disk, in ms", sync_ms(ENV["SBX_HOME"]))]
 
 
 def url_of(address):

@@ -25,7 +25,8 @@ def sample(pattern, many):
             if kind == "LITERAL":
                 out += chr(arg)
             elif kind == "IN":
-                out += next(chr(a if str(k) == "LITERAL" else a[0]) for k, a in arg if str(k) in ("LITERAL", "RANGE"))
+                negated = str(arg[0][0]) == "NEGATE"  # "a" is in all but a few sets
+                out += "a" if negated else next(chr(a if str(k) == "LITERAL" else a[0]) for k, a in arg if str(k) in ("LITERAL", "RANGE"))
             elif kind == "MAX_REPEAT":
                 out += walk(arg[2]) * (min(arg[1], arg[0] + 3) if many else arg[0])
             elif kind == "SUBPATTERN":

@@ -72,10 +72,12 @@ static void t_words(void **state)
 	err_set(&e, ERR_INVALID, "no");
 	const char *doc = DOC_HEAD DOC_PATHS
 		"x-sbx-faults:\n  shape: {error: $code, n: $status}\n  kinds:\n    syntax: {status: 400, code: BAD_JSON}\n"
-		"    schema: {status: 422, as: text, message: wrong shape}\n    route: {as: empty}\n    conflict: {code: TAKEN}\n";
+		"    schema: {status: 422, as: text, message: wrong shape}\n    route: {as: empty}\n    conflict: {code: TAKEN}\n"
+		"    parameter: {as: text, message: 'bad: $message!'}\n";
 	expect(doc, "syntax", &e, 400, "application/json", "{\"error\":\"BAD_JSON\",\"n\":400}");
 	expect(doc, "schema", &e, 422, "text/plain; charset=utf-8", "wrong shape");
-	expect(doc, "parameter", &e, 400, "application/json", "{\"error\":\"invalid_request\",\"n\":400}");
+	expect(doc, "parameter", &e, 400, "text/plain; charset=utf-8", "bad: no!");
+	expect(doc, NULL, &e, 400, "application/json", "{\"error\":\"invalid_request\",\"n\":400}");
 	err_set(&e, ERR_NOT_FOUND, "no");
 	expect(doc, "route", &e, 404, NULL, "");
 	expect(doc, NULL, &e, 404, "application/json", "{\"error\":\"not_found\",\"n\":404}");

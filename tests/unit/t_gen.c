@@ -336,6 +336,8 @@ static void t_op_errors(void **state)
 	refused(PATHS("  /a: {get: {operationId: x, responses: {'999': {}}}}\n"), "t.yaml:4: 999: not a status");
 	refused(PATHS("  /a: {get: {operationId: x, responses: {'200': {$ref: '#/components/responses/E'}}}}\n"),
 		"t.yaml:4: $ref: '#/components/responses/E' is not defined");
+	refused(PATHS("  /a: {get: {operationId: x, x-sbx-body-limit: 0}}\n"), "t.yaml:4: x-sbx-body-limit: must be a number of bytes");
+	refused(PATHS("  /a: {get: {operationId: x, x-sbx-body-limit: 2M}}\n"), "t.yaml:4: x-sbx-body-limit: must be a number of bytes");
 	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: create}}\n"),
 		"t.yaml:4: x-sbx-command: must be a noun and a verb in lower case: 'sandbox create'");
 	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: a b}}\n  /b: {get: {operationId: y, x-sbx-command: a b}}\n"),

@@ -1,0 +1,21 @@
+#include "daemon/api/call.h"
+
+static void on_gone(struct http_req *r, bool delivered)
+{
+	(void)delivered;
+	((struct call *)http_user(r))->req = NULL;
+}
+
+void call_begin(struct call *c, struct http_req *r)
+{
+	c->req = r;
+	http_set_user(r, c);
+	http_on_done(r, on_gone);
+}
+
+struct http_req *call_end(struct call *c)
+{
+	if (c->req)
+		http_on_done(c->req, NULL);
+	return c->req;
+}
