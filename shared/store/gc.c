@@ -35,7 +35,10 @@ static int each_record(struct roots *r, const struct label_record *v, size_t mov
 	auto_free char *name = mem_strndup(v->name, v->name_len);
 	const struct hash *const ids[] = { v->to, v->from, v->other };
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-		struct root root = { .kind = (enum root_kind)i, .id = ids[i], .name = name, .move = move,
+		struct root root = { .kind = (enum root_kind)i,
+			.id = ids[i],
+			.name = name,
+			.move = move,
 			.absent = i == ROOT_TO && (v->flags & LABEL_ABSENT) };
 		if (ids[i] && r->each(r->arg, &root, r->err))
 			return -1;
@@ -225,14 +228,15 @@ static int fsck_root(void *arg, const struct root *root, struct err *err)
 	struct err why = ERR_INIT;
 	char who[LABEL_MAX + 64];
 	(void)err;
-	f->root = root;
 	if (root->absent && !store_has(f->s, root->id))
 		hash_set_add(f->absent, root->id);
 	if (!is_tree(f->s, root->id))
 		return 0;
 	root_text(root, who, sizeof(who));
+	f->root = root;
 	if (tree_reach(f->s, root->id, f->seen, visit_nothing, f, say_missing, &why))
 		say(f, "%s: %s", who, why.msg);
+	f->root = NULL;
 	return 0;
 }
 

@@ -154,8 +154,9 @@ static int read_history(struct store *s, const char *name, struct label_file *f,
 
 static struct label_entry entry_of(const struct label_record *r)
 {
-	struct label_entry e = { .at = r->at, .op = (enum label_op)r->op, .to = *r->to, .has_from = r->from != NULL,
-		.has_other = r->other != NULL };
+	struct label_entry e = {
+		.at = r->at, .op = (enum label_op)r->op, .to = *r->to, .has_from = r->from != NULL, .has_other = r->other != NULL
+	};
 	if (r->from)
 		e.from = *r->from;
 	if (r->other)

@@ -1,11 +1,20 @@
 /*
  * label: names for trees that move, each with its history (reflog). reference/mcp-v8.md 2.7 and 2.8, with the defects listed there
- * mended: head and history are one record, so they cannot disagree; the loser of a race to create a label learns the true head; names
- * have rules; labels can be removed and renamed.
+ * mended: head and history are one record, so they cannot disagree; the loser of a race to create a label learns the true head;
+ * names have rules; labels can be removed and renamed.
  *
- * On disk: one append-only file a label below `labels/`, records with checksums; the head is the `to` of the last whole record. A torn
- * record at the end is cut by the next writer. A move is durable (fdatasync) before it is acknowledged.
+ * On disk: one append-only file a label below `labels/`, records with checksums; the head is the `to` of the last whole record. A
+ * torn record at the end is cut by the next writer. A move is durable (fdatasync) before it is acknowledged.
  * Locks: moves take the store's writer lock by themselves unless it is held (store_begin). Reading takes none.
+ *
+ * Group commit: label_move within an open write is seen by this store at once and by others after store_end (or store_checkpoint),
+ * which first makes the objects durable and then writes the records: one fdatasync for all moves of a label in the write. When that
+ * fails, or after store_abort, none of them may be relied on. So a daemon answers many pushes with one begin and one end.
+ * label_list, label_log, label_knows, label_remove and label_rename within a write that has moves do a store_checkpoint first.
+ *
+ * Damage: a label whose last record is damaged is IO, not the record before it; a move with `any` mends it. Damage further back is
+ * skipped by label_log, named by gc_fsck, and makes gc refuse.
+ *
  * Threads: one at a time for a struct store.
  */
 #ifndef SBX_STORE_LABEL_H
@@ -69,8 +78,8 @@ struct label_move {
 	const char *message;		  /* NULL */
 	bool missing_ok;		  /* the target need not be in the store (mcp-v8's wire) */
 };
-/* 0 moved; 1 rejected, and *current is the true head (*exists false: there is none); -1 with err (INVALID name or message, NOT_FOUND
- * the target is not in the store). */
+/* 0 moved; 1 rejected, and *current is the true head (*exists false: there is none); -1 with err (INVALID name or message,
+ * NOT_FOUND the target is not in the store). */
 int label_move(struct store *s, const struct label_move *m, struct hash *current, bool *exists, struct err *err);
 /* NOT_FOUND; CONFLICT when `expected` is given and is not the head. */
 int label_remove(struct store *s, const char *name, const struct hash *expected, struct err *err);

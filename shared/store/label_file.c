@@ -25,7 +25,10 @@ void label_file_name(const char *name, char out[HASH_HEX + 1])
 void label_record_render(const struct label_record *r, struct buf *out)
 {
 	size_t start = out->len;
-	struct label_fixed f = { .op = r->op, .flags = r->flags, .name_len = (uint8_t)r->name_len, .message_len = (uint16_t)r->message_len,
+	struct label_fixed f = { .op = r->op,
+		.flags = r->flags,
+		.name_len = (uint8_t)r->name_len,
+		.message_len = (uint16_t)r->message_len,
 		.at = r->at };
 	f.len = (uint32_t)(FIXED + HASH_LEN * (1u + (r->from != NULL) + (r->other != NULL)) + r->name_len + r->message_len + 4);
 	f.len_check = f.len ^ LABEL_LEN_MASK;
@@ -61,7 +64,12 @@ static bool parse(const char *p, size_t n, size_t pos, struct label_record *out)
 		f.len != FIXED + hashes * HASH_LEN + f.name_len + (size_t)f.message_len + 4)
 		return false;
 	const char *at = p + pos + FIXED;
-	*out = (struct label_record){ .pos = pos, .len = f.len, .at = f.at, .op = f.op, .flags = f.flags, .name_len = f.name_len,
+	*out = (struct label_record){ .pos = pos,
+		.len = f.len,
+		.at = f.at,
+		.op = f.op,
+		.flags = f.flags,
+		.name_len = f.name_len,
 		.message_len = f.message_len };
 	if (f.flags & LABEL_FROM)
 		out->from = (const struct hash *)at;
@@ -85,9 +93,9 @@ static bool named(const struct label_record *r, const char *file)
 }
 
 /*
- * What a writer that was killed leaves is the beginning of a record; some file systems leave zeros after it when the power fails. A bit
- * that flipped never looks like that: the two lengths disagree, or the record has its length; and zeros must be many, since a record
- * ends with two of them.
+ * What a writer that was killed leaves is the beginning of a record; some file systems leave zeros after it when the power fails. A
+ * bit that flipped never looks like that: the two lengths disagree, or the record has its length; and zeros must be many, since a
+ * record ends with two of them.
  */
 static bool torn(const char *p, size_t n, size_t pos)
 {
@@ -251,6 +259,7 @@ int label_files(struct store *s, char ***names, size_t *n, struct err *err)
 
 int label_damaged(struct store *s, const char *name, const char *file, uint64_t at, struct err *err)
 {
-	err_set(err, ERR_IO, "label '%s' is damaged (file 'labels/%s' of '%s', offset %llu)", name, file, s->path, (unsigned long long)at);
+	err_set(err, ERR_IO, "label '%s' is damaged (file 'labels/%s' of '%s', offset %llu)", name, file, s->path,
+		(unsigned long long)at);
 	return err_hint(err, "set it again with --force, or remove it; 'sbx fs fsck' lists all that is damaged");
 }

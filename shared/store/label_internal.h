@@ -5,7 +5,12 @@
 #include "shared/store/label.h"
 #include "shared/store/store_internal.h"
 
-enum { LABEL_FROM = 1, LABEL_OTHER = 2, LABEL_TEXT = 4, LABEL_ABSENT = 8 /* the target was not in the store, and the caller knew */ };
+enum {
+	LABEL_FROM = 1,
+	LABEL_OTHER = 2,
+	LABEL_TEXT = 4,
+	LABEL_ABSENT = 8 /* the target was not in the store, and the caller knew */
+};
 
 /* A record where it lies. */
 struct label_record {
@@ -43,7 +48,8 @@ void label_file_name(const char *name, char out[HASH_HEX + 1]);
 int label_file_read(struct store *s, const char *file, struct label_file *out, struct err *err);
 void label_file_free(struct label_file *f);
 /* Its last whole record only. 0, 1 as above, 2 read it all instead, -1. The record lies in bytes. */
-int label_file_last(struct store *s, const char *file, struct buf *bytes, struct label_record *out, uint64_t *keep, struct err *err);
+int label_file_last(
+	struct store *s, const char *file, struct buf *bytes, struct label_record *out, uint64_t *keep, struct err *err);
 void label_record_render(const struct label_record *r, struct buf *out);
 /* The names of all files, sorted; free each and the array. */
 int label_files(struct store *s, char ***names, size_t *n, struct err *err);

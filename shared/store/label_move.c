@@ -93,8 +93,8 @@ int label_flush(struct store *s, struct err *err)
 	int rc = 0;
 	for (size_t i = 0; m && i < m->n && !rc; i++) {
 		created = created || !m->v[i].state.keep;
-		rc = buf_failed(&m->v[i].records) ? err_set(err, ERR_IO, "no memory for label '%s'", m->v[i].name) :
-						    append_records(s, &m->v[i], err);
+		rc = buf_failed(&m->v[i].records) ? err_set(err, ERR_IO, "no memory for label '%s'", m->v[i].name)
+						  : append_records(s, &m->v[i], err);
 	}
 	if (!rc && created && fsync(s->labels_fd))
 		rc = err_sys(err, errno, "cannot sync the labels of '%s'", s->path);
@@ -177,12 +177,19 @@ static void tell(const struct label_state *is, struct hash *current, bool *exist
 static void add_record(struct store *s, const struct label_move *m, struct label_state *is, bool absent)
 {
 	struct moved *v = add_moved(s, m->name, is);
-	struct label_record r = { .op = (uint8_t)m->op, .at = clock_wall_ms(), .to = &m->to, .other = m->other, .name = m->name,
-		.message = m->message, .name_len = strlen(m->name), .message_len = m->message ? strlen(m->message) : 0 };
+	struct label_record r = { .op = (uint8_t)m->op,
+		.at = clock_wall_ms(),
+		.to = &m->to,
+		.other = m->other,
+		.name = m->name,
+		.message = m->message,
+		.name_len = strlen(m->name),
+		.message_len = m->message ? strlen(m->message) : 0 };
 	if (m->op == LABEL_PUSH && !is->exists)
 		r.op = LABEL_CREATE;
 	r.from = is->exists ? &is->head : NULL;
-	r.flags = (uint8_t)((r.from ? LABEL_FROM : 0) | (r.other ? LABEL_OTHER : 0) | (r.message ? LABEL_TEXT : 0) | (absent ? LABEL_ABSENT : 0));
+	r.flags = (uint8_t)((r.from ? LABEL_FROM : 0) | (r.other ? LABEL_OTHER : 0) | (r.message ? LABEL_TEXT : 0) |
+		(absent ? LABEL_ABSENT : 0));
 	label_record_render(&r, &v->records);
 	is->exists = true;
 	is->damaged = false;
@@ -258,7 +265,12 @@ static int rename_now(struct store *s, const char *from, const char *to, struct 
 		return err_set(err, ERR_CONFLICT, "there is a label '%s' already", to);
 	struct moved m = { .name = mem_strdup(from), .records = BUF_INIT, .state = is };
 	memcpy(m.file, old_file, sizeof(old_file));
-	struct label_record r = { .op = LABEL_RENAME, .flags = LABEL_FROM, .at = clock_wall_ms(), .from = &is.head, .to = &is.head, .name = to,
+	struct label_record r = { .op = LABEL_RENAME,
+		.flags = LABEL_FROM,
+		.at = clock_wall_ms(),
+		.from = &is.head,
+		.to = &is.head,
+		.name = to,
 		.name_len = strlen(to) };
 	label_record_render(&r, &m.records);
 	int rc = append_records(s, &m, err);

@@ -6,7 +6,10 @@
 
 #include "shared/base/mem.h"
 
-/* Level 1 of zstd gives stores of at most restic's size (see the commit that added this) in half of level 3's time. */
+/*
+ * Measured on 108 MB of programs, libraries and scripts: 45.7 MB at level 1, 43.3 at 2, 41.7 at 3, for 0.60, 0.68 and 0.91 s of
+ * CPU. restic makes 45 to 46 MB of it.
+ */
 enum { LEVEL = 1, PROBE = 4 << 10, PROBES = 4, PROBE_FROM = 128 << 10 };
 
 struct codec {

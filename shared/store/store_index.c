@@ -365,7 +365,9 @@ struct pack *pack_open(struct store *s, uint32_t number, struct err *err)
 		err_sys(err, errno, "cannot open pack %u of '%s'", number, s->path);
 	} else {
 		ssize_t got = read_at(fd, &h, sizeof(h), 0);
-		rc = got == FILE_HEADER ? file_header_check(&h, PACK_MAGIC, name, err) : got < 0 ? err_sys(err, errno, "cannot read pack %u", number) : 1;
+		rc = got == FILE_HEADER ? file_header_check(&h, PACK_MAGIC, name, err)
+			: got < 0	? err_sys(err, errno, "cannot read pack %u", number)
+					: 1;
 	}
 	p->inode = st.st_ino;
 	p->nonce = rc ? 0 : h.nonce;
@@ -376,7 +378,8 @@ struct pack *pack_open(struct store *s, uint32_t number, struct err *err)
 		pack_file_name(number, "idx", idx);
 		auto_fd int ifd = openat(s->packs_fd, idx, O_RDONLY | O_CLOEXEC);
 		struct file_header ih;
-		if (ifd >= 0 && read_at(ifd, &ih, sizeof(ih), 0) == sizeof(ih) && ih.crc == crc32c(0, &ih, offsetof(struct file_header, crc)))
+		if (ifd >= 0 && read_at(ifd, &ih, sizeof(ih), 0) == sizeof(ih) &&
+			ih.crc == crc32c(0, &ih, offsetof(struct file_header, crc)))
 			p->nonce = ih.nonce;
 		rc = 0;
 	}

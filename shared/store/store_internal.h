@@ -1,8 +1,8 @@
 /*
  * Inside the store: what its files share. Format: man/sbx-store.5.
  *
- * Locks within a process, taken in this order: `put` (the write buffer and the growing pack's file), then `lists` (which packs there
- * are, and their tables). Bytes are read from packs outside of both: a pack lives as long as somebody has a reference.
+ * Locks within a process, taken in this order: `put` (the write buffer and the growing pack's file), then `lists` (which packs
+ * there are, and their tables). Bytes are read from packs outside of both: a pack lives as long as somebody has a reference.
  */
 #ifndef SBX_STORE_INTERNAL_H
 #define SBX_STORE_INTERNAL_H
@@ -37,7 +37,8 @@ struct file_header {
 };
 struct record_header {
 	uint32_t magic;
-	uint32_t header_crc; /* of what follows in the header; begins with the pack's nonce and the offset, so that no copy passes */
+	uint32_t
+		header_crc; /* of what follows in the header; begins with the pack's nonce and the offset, so that no copy passes */
 	uint32_t body_crc;
 	uint32_t plain, stored;
 	uint8_t kind, flags, zero[2];
@@ -59,7 +60,7 @@ struct sort_head {
 };
 enum { FILE_HEADER = sizeof(struct file_header), RECORD_HEADER = sizeof(struct record_header) };
 _Static_assert(sizeof(struct file_header) == 32 && sizeof(struct record_header) == 56 && sizeof(struct idx_entry) == 48 &&
-			sizeof(struct grow_entry) == 52 && sizeof(struct sort_head) == 1064,
+		sizeof(struct grow_entry) == 52 && sizeof(struct sort_head) == 1064,
 	"these are on disk");
 
 struct pack {
@@ -68,9 +69,9 @@ struct pack {
 	int fd; /* -1: opened for each read */
 	ino_t inode;
 	_Atomic uint32_t refs;
-	bool gone;   /* gc took its files away; readers go on */
-	bool sealed; /* entries are sorted, else in order of arrival with a table */
-	bool loaded; /* growing: the index was read */
+	bool gone;     /* gc took its files away; readers go on */
+	bool sealed;   /* entries are sorted, else in order of arrival with a table */
+	bool loaded;   /* growing: the index was read */
 	bool head_bad; /* the head of the pack is damaged: nothing is appended */
 	const struct idx_entry *v;
 	uint32_t n;
@@ -94,9 +95,9 @@ struct codec; /* a compressor with its memory: one for each thread at work */
 
 struct writer {
 	_Atomic bool on;
-	bool failed; /* a write went wrong: the rest of this write is refused */
-	bool dirty;  /* something in the growing pack is not durable */
-	bool new_file; /* nor its name */
+	bool failed;	   /* a write went wrong: the rest of this write is refused */
+	bool dirty;	   /* something in the growing pack is not durable */
+	bool new_file;	   /* nor its name */
 	struct pack *pack; /* the growing one, NULL before the first put */
 	int fd;		   /* its file, for writing */
 	uint8_t *buf;

@@ -199,10 +199,12 @@ bool store_find_locked(struct store *s, const struct hash *id, size_t before, st
 	return false;
 }
 
-static bool find_now(struct store *s, const struct hash *id, struct found *out)
+/* trusted: false when the entry is of an index that was never checked. */
+static bool find_now(struct store *s, const struct hash *id, struct found *out, bool *trusted)
 {
 	pthread_rwlock_rdlock(&s->lists);
 	bool hit = store_find_locked(s, id, SIZE_MAX, out, NULL);
+	*trusted = !hit || !out->pack->sealed || out->pack->checked;
 	pthread_rwlock_unlock(&s->lists);
 	return hit;
 }
@@ -235,13 +237,20 @@ static int look_closer(struct store *s, bool tails)
 
 bool store_find(struct store *s, const struct hash *id, struct found *out)
 {
-	if (find_now(s, id, out))
-		return true;
+	bool trusted;
+	if (find_now(s, id, out, &trusted)) {
+		if (trusted)
+			return true;
+		pack_unref(out->pack);
+		(void)look_closer(s, false);
+		if (find_now(s, id, out, &trusted))
+			return true;
+	}
 	if (atomic_load(&s->w.on))
-		return !all_loaded(s) && look_closer(s, false) && find_now(s, id, out);
-	if (!store_refresh(s, false, NULL) && find_now(s, id, out))
+		return !all_loaded(s) && look_closer(s, false) && find_now(s, id, out, &trusted);
+	if (!store_refresh(s, false, NULL) && find_now(s, id, out, &trusted))
 		return true;
-	return look_closer(s, true) && find_now(s, id, out);
+	return look_closer(s, true) && find_now(s, id, out, &trusted);
 }
 
 int store_damaged(struct err *err, const struct found *f)

@@ -31,8 +31,9 @@ static int holder_of(int fd)
 		int owner = 0;
 		unsigned major, minor;
 		unsigned long inode;
-		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &owner, &major, &minor, &inode) == 4 && /* NOLINT(cert-err34-c) */
-			inode == (unsigned long)st.st_ino && makedev(major, minor) == st.st_dev)
+		/* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
+		int got = sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &owner, &major, &minor, &inode);
+		if (got == 4 && inode == (unsigned long)st.st_ino && makedev(major, minor) == st.st_dev)
 			pid = owner;
 	}
 	fclose(f);

@@ -20,7 +20,8 @@ uint32_t record_crc(const struct pack *p, uint64_t offset, const struct record_h
 
 bool record_header_ok(const struct pack *p, uint64_t offset, const struct record_header *h)
 {
-	return h->magic == RECORD_MAGIC && h->header_crc == record_crc(p, offset, h) && h->plain <= OBJECT_MAX && h->stored <= OBJECT_MAX;
+	return h->magic == RECORD_MAGIC && h->header_crc == record_crc(p, offset, h) && h->plain <= OBJECT_MAX &&
+		h->stored <= OBJECT_MAX;
 }
 
 void file_header_fill(struct file_header *h, const char *magic, uint32_t number, uint64_t nonce)
@@ -204,6 +205,10 @@ int scan_next(struct scan *sc, enum scan_kind *kind, struct err *err)
 
 struct idx_entry scan_entry(const struct scan *sc)
 {
-	return (struct idx_entry){ .id = sc->h.id, .offset = (uint32_t)sc->at, .plain = sc->h.plain, .stored = sc->h.stored, .kind = sc->h.kind,
+	return (struct idx_entry){ .id = sc->h.id,
+		.offset = (uint32_t)sc->at,
+		.plain = sc->h.plain,
+		.stored = sc->h.stored,
+		.kind = sc->h.kind,
 		.flags = sc->h.flags };
 }

@@ -22,7 +22,7 @@ static int read_pins(struct store *s, struct buf *out, struct err *err)
 {
 	auto_free char *path = fs_join(s->path, "pins");
 	struct err why = ERR_INIT;
-	char head[HEAD + 1];
+	char head[HEAD + 1] = "";
 	if (fs_read(path, PINS_MAX, out, &why)) {
 		if (why.sys == ENOENT)
 			return 0;
@@ -31,7 +31,8 @@ static int read_pins(struct store *s, struct buf *out, struct err *err)
 		return -1;
 	}
 	if (out->len >= HEAD && !strncmp(out->p, "sbx pins ", 9) && strncmp(out->p, "sbx pins 1 ", 11) != 0)
-		return err_set(err, ERR_UNAVAILABLE, "the pins of '%s' have a format that this version of sbx does not know", s->path);
+		return err_set(
+			err, ERR_UNAVAILABLE, "the pins of '%s' have a format that this version of sbx does not know", s->path);
 	if (out->len >= HEAD)
 		render_head(out->p + HEAD, out->len - HEAD, head);
 	if (out->len < HEAD || memcmp(out->p, head, HEAD) != 0)

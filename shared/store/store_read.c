@@ -30,7 +30,9 @@ int store_stat(struct store *s, const struct hash *id, struct store_info *out, s
 	struct found f;
 	if (!store_find(s, id, &f))
 		return not_found(id, err);
-	*out = (struct store_info){ .kind = (enum object_kind)f.e.kind, .size = f.e.plain, .stored = RECORD_HEADER + (uint64_t)f.e.stored };
+	*out = (struct store_info){
+		.kind = (enum object_kind)f.e.kind, .size = f.e.plain, .stored = RECORD_HEADER + (uint64_t)f.e.stored
+	};
 	pack_unref(f.pack);
 	return 0;
 }
@@ -75,7 +77,8 @@ static int read_checked(struct store *s, const struct found *f, struct codec *c,
 	int rc = read_record(s, f, &h, body, err);
 	if (rc)
 		return rc;
-	if (h.magic != RECORD_MAGIC || !hash_eq(&h.id, &e->id) || h.plain != e->plain || h.stored != e->stored || h.flags != e->flags)
+	if (h.magic != RECORD_MAGIC || !hash_eq(&h.id, &e->id) || h.plain != e->plain || h.stored != e->stored ||
+		h.flags != e->flags)
 		return 1;
 	if (packed && !codec_expand(c, body, e->stored, dst, e->plain))
 		return 1;
@@ -209,7 +212,8 @@ int store_prefix(struct store *s, const char *hex, int (*each)(void *arg, const 
 	return rc;
 }
 
-int store_each(struct store *s, int (*each)(void *arg, const struct hash *id, const struct store_info *info), void *arg, struct err *err)
+int store_each(
+	struct store *s, int (*each)(void *arg, const struct hash *id, const struct store_info *info), void *arg, struct err *err)
 {
 	size_t n = 0;
 	if (look_at_all(s, err))
@@ -217,7 +221,9 @@ int store_each(struct store *s, int (*each)(void *arg, const struct hash *id, co
 	auto_free struct idx_entry *v = snapshot(s, NULL, NULL, &n);
 	int rc = 0;
 	for (size_t i = 0; i < n && !rc; i++) {
-		struct store_info info = { .kind = (enum object_kind)v[i].kind, .size = v[i].plain, .stored = RECORD_HEADER + (uint64_t)v[i].stored };
+		struct store_info info = {
+			.kind = (enum object_kind)v[i].kind, .size = v[i].plain, .stored = RECORD_HEADER + (uint64_t)v[i].stored
+		};
 		rc = each(arg, &v[i].id, &info);
 	}
 	return rc;

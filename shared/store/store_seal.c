@@ -1,4 +1,5 @@
-/* store: what a writer does to packs and indexes beyond appending: mending them after a crash, bringing an index up to date, sealing. */
+/* store: what a writer does to packs and indexes beyond appending: mending them after a crash, bringing an index up to date,
+ * sealing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -180,9 +181,10 @@ static int recover_pack(struct store *s, struct pack *p, bool last, struct err *
 		return -1;
 	if (!last || p->head_bad || size >= PACK_LIMIT || p->n >= PACK_OBJECTS)
 		return store_seal(s, p, err);
+	w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (w->fd < 0)
+		return err_sys(err, errno, "cannot open pack %u of '%s'", p->number, s->path);
 	w->pack = p;
-	w->fd = fd;
-	fd = -1;
 	w->flushed = w->pushed = w->durable = size;
 	w->durable_n = p->n;
 	w->len = 0;

@@ -1,6 +1,6 @@
 /*
- * store: sweeping. What lives in the packs that are to go is appended to the growing pack as it is, made durable, and only then the old
- * files go: a crash in between leaves copies, which the next sweep takes away.
+ * store: sweeping. What lives in the packs that are to go is appended to the growing pack as it is, made durable, and only then the
+ * old files go: a crash in between leaves copies, which the next sweep takes away.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -213,8 +213,9 @@ static int sweep(struct sweep *w, bool dry, struct err *err)
 	return rc;
 }
 
-int store_sweep(struct store *s, bool (*keep)(void *arg, const struct hash *id), void *arg, bool dry, bool wait, struct store_swept *out,
-	struct err *err)
+/* NOLINTNEXTLINE(readability-function-size): the contract in store.h has seven parameters */
+int store_sweep(struct store *s, bool (*keep)(void *arg, const struct hash *id), void *arg, bool dry, bool wait,
+	struct store_swept *out, struct err *err)
 {
 	struct sweep w = { .s = s, .keep = keep, .arg = arg, .out = out };
 	bool own_gc = !dry && !s->gc, own = false;

@@ -1,7 +1,7 @@
 /*
- * store: writing. Objects are compressed by whoever puts them; then they go, one after the other, to the buffer of the growing pack.
- * The end of a write is one fdatasync of that pack (one more, of the folder, when the pack is new), and only then what leads to the
- * objects: index entries, which may be lost, and label moves.
+ * store: writing. Objects are compressed by whoever puts them; then they go, one after the other, to the buffer of the growing
+ * pack. The end of a write is one fdatasync of that pack (one more, of the folder, when the pack is new), and only then what leads
+ * to the objects: index entries, which may be lost, and label moves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -189,7 +189,9 @@ static int append_locked(struct store *s, struct record_header *h, const void *b
 		w->len += total;
 	}
 	w->dirty = true;
-	struct idx_entry e = { .id = h->id, .offset = (uint32_t)offset, .plain = h->plain, .stored = h->stored, .kind = h->kind, .flags = h->flags };
+	struct idx_entry e = {
+		.id = h->id, .offset = (uint32_t)offset, .plain = h->plain, .stored = h->stored, .kind = h->kind, .flags = h->flags
+	};
 	pthread_rwlock_wrlock(&s->lists);
 	pack_insert(w->pack, &e);
 	w->pack->scanned = w->flushed + w->len;
@@ -213,7 +215,9 @@ static int no_write_open(struct err *err)
 	return err_set(err, ERR_STATE, "no write is open");
 }
 
-int store_put(struct store *s, enum object_kind kind, const void *data, size_t n, const struct hash *id, struct hash *out, struct err *err)
+/* NOLINTNEXTLINE(readability-function-size): the contract in store.h has seven parameters */
+int store_put(struct store *s, enum object_kind kind, const void *data, size_t n, const struct hash *id, struct hash *out,
+	struct err *err)
 {
 	struct hash own;
 	if (!atomic_load(&s->w.on))
@@ -231,7 +235,10 @@ int store_put(struct store *s, enum object_kind kind, const void *data, size_t n
 	struct codec *c = codec_take(s);
 	size_t stored = n;
 	const void *packed = codec_compress(c, data, n, &stored);
-	struct record_header h = { .plain = (uint32_t)n, .stored = (uint32_t)stored, .kind = (uint8_t)kind, .flags = packed ? RECORD_ZSTD : 0,
+	struct record_header h = { .plain = (uint32_t)n,
+		.stored = (uint32_t)stored,
+		.kind = (uint8_t)kind,
+		.flags = packed ? RECORD_ZSTD : 0,
 		.id = *id };
 	int rc = store_append(s, &h, packed ? packed : data, err);
 	codec_give(s, c);

@@ -1,7 +1,7 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/object.c shared/store/store*.c shared/store/label*.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 /*
- * Names of labels, and the bytes of a label's file: as they are, or as changes to a good one. Reading and moving on neither crash nor
- * hang, and a head is only ever one that was written.
+ * Names of labels, and the bytes of a label's file: as they are, or as changes to a good one. Reading and moving on neither crash
+ * nor hang, and a head is only ever one that was written.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -22,14 +22,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                                                   \
 	} while (0)
 
+static char dir[40];
+
+static void clean_up(void)
+{
+	fs_remove_tree(dir, NULL);
+}
+
 static struct store *make_store(void)
 {
 	static struct store *s;
-	char dir[40];
 	if (s)
 		return s;
 	snprintf(dir, sizeof(dir), "%s/sbx-f_label-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	CHECK(mkdtemp(dir));
+	CHECK(mkdtemp(dir) && !atexit(clean_up));
 	s = store_open(dir, true, NULL);
 	CHECK(s);
 	return s;
@@ -54,8 +60,15 @@ static void good_file(struct buf *out)
 	struct hash h[4] = { { { 0 } } };
 	for (int i = 1; i < 4; i++) {
 		memset(h[i].b, i, HASH_LEN);
-		struct label_record r = { .op = i == 1 ? LABEL_CREATE : LABEL_PUSH, .flags = i == 1 ? 0 : LABEL_FROM | LABEL_TEXT, .at = i,
-			.from = i == 1 ? NULL : &h[i - 1], .to = &h[i], .name = "x", .name_len = 1, .message = "m", .message_len = i > 1 };
+		struct label_record r = { .op = i == 1 ? LABEL_CREATE : LABEL_PUSH,
+			.flags = i == 1 ? 0 : LABEL_FROM | LABEL_TEXT,
+			.at = i,
+			.from = i == 1 ? NULL : &h[i - 1],
+			.to = &h[i],
+			.name = "x",
+			.name_len = 1,
+			.message = "m",
+			.message_len = i > 1 };
 		label_record_render(&r, out);
 	}
 }

@@ -1,8 +1,9 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/object.c shared/store/store*.c shared/store/label*.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 /*
- * The bytes of a pack and of its index. Byte 0 chooses: whether they are taken as they are, or as changes (XOR at places) to the files of
- * a small good store, growing or sealed, so that the checksums in front do not keep the fuzzer out. Whatever they are: opening, reading,
- * checking and writing on neither crash nor hang, what is read has the hash it was asked for, and what is written is there.
+ * The bytes of a pack and of its index. Byte 0 chooses: whether they are taken as they are, or as changes (XOR at places) to the
+ * files of a small good store, growing or sealed, so that the checksums in front do not keep the fuzzer out. Whatever they are:
+ * opening, reading, checking and writing on neither crash nor hang, what is read has the hash it was asked for, and what is written
+ * is there.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -51,13 +52,19 @@ static void read_file(const char *dir, const char *name, struct buf *out)
 	CHECK(!fs_read(path, 1 << 20, out, NULL));
 }
 
+static struct good g;
+
+static void clean_up(void)
+{
+	fs_remove_tree(g.dir, NULL);
+}
+
 static const struct good *make_good(void)
 {
-	static struct good g;
 	if (g.dir[0])
 		return &g;
 	snprintf(g.dir, sizeof(g.dir), "%s/sbx-f_pack-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	CHECK(mkdtemp(g.dir));
+	CHECK(mkdtemp(g.dir) && !atexit(clean_up));
 	struct store *s = store_open(g.dir, true, NULL);
 	CHECK(s && !store_begin(s, true, NULL));
 	for (int i = 0; i < OBJECTS; i++) {
@@ -111,17 +118,17 @@ static bool keep_all(void *arg, const struct hash *id)
 	return true;
 }
 
-static void use(const struct good *g)
+static void use(const struct good *good)
 {
 	struct err err = ERR_INIT;
 	uint64_t faults;
-	struct store *s = store_open(g->dir, false, &err);
+	struct store *s = store_open(good->dir, false, &err);
 	if (!s)
 		return;
 	for (int i = 0; i < OBJECTS; i++) {
 		struct store_info info;
-		if (!store_stat(s, &g->ids[i], &info, NULL))
-			check_each(s, &g->ids[i], &info);
+		if (!store_stat(s, &good->ids[i], &info, NULL))
+			check_each(s, &good->ids[i], &info);
 	}
 	(void)store_each(s, check_each, s, &err);
 	(void)store_check(s, NULL, NULL, &faults, &err);
@@ -138,7 +145,7 @@ static void use(const struct good *g)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct good *g = make_good();
+	const struct good *good = make_good();
 	if (size < 3)
 		return 0;
 	auto_buf pack = BUF_INIT;
@@ -150,24 +157,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		buf_add(&pack, a, an);
 		buf_add(&idx, b, bn);
 	} else {
-		const struct buf *from = &g->idx[data[0] >> 1 & 1];
-		buf_add(&pack, g->pack.p, g->pack.len);
+		const struct buf *from = &good->idx[data[0] >> 1 & 1];
+		buf_add(&pack, good->pack.p, good->pack.len);
 		buf_add(&idx, from->p, from->len);
 		apply(&pack, a, an);
 		apply(&idx, b, bn);
 	}
 	for (int i = 2; i < 4; i++) {
-		auto_free char *p = mem_printf("%s/packs/%d.pack", g->dir, i), *x = mem_printf("%s/packs/%d.idx", g->dir, i);
+		auto_free char *p = mem_printf("%s/packs/%d.pack", good->dir, i), *x = mem_printf("%s/packs/%d.idx", good->dir, i);
 		unlink(p);
 		unlink(x);
 	}
-	write_file(g->dir, "packs/1.pack", pack.p, pack.len);
+	write_file(good->dir, "packs/1.pack", pack.p, pack.len);
 	if (data[0] & 4) {
-		auto_free char *x = mem_printf("%s/packs/1.idx", g->dir);
+		auto_free char *x = mem_printf("%s/packs/1.idx", good->dir);
 		unlink(x);
 	} else {
-		write_file(g->dir, "packs/1.idx", idx.p, idx.len);
+		write_file(good->dir, "packs/1.idx", idx.p, idx.len);
 	}
-	use(g);
+	use(good);
 	return 0;
 }

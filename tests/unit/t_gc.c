@@ -1,4 +1,4 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/chunk.c shared/store/object.c shared/store/tree*.c shared/store/store*.c shared/store/label*.c shared/store/gc.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* link: shared/store/crc.c shared/store/hash*.c shared/store/object.c shared/store/store*.c shared/store/label*.c | -lzstd -lpthread */
+/* link: shared/store/[a-z]*.c | -lzstd -lpthread */
 /* What a crash, a bad disk or a person did to the files: found, named, and the rest readable. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -121,8 +121,8 @@ static void seal(struct kit *k)
 	assert_int_equal(store_end(k->s, &err), 0);
 }
 
-/* Every bit flip in a file of a small store (each byte, one bit): nothing wrong is ever read, at most one object is lost (all only for
- * the head of the pack without an index), and the check says so. */
+/* Every bit flip in a file of a small store (each byte, one bit): nothing wrong is ever read, at most one object is lost (all only
+ * for the head of the pack without an index), and the check says so. */
 static void flip_all(struct kit *k, const char *name, int objects, bool is_pack)
 {
 	auto_free char *path = kit_file(k, name), *saved = fs_join(k->dir, "saved");
@@ -164,8 +164,9 @@ static void flip_all(struct kit *k, const char *name, int objects, bool is_pack)
 		/* back to what it was */
 		store_close(k->s);
 		k->s = NULL;
-		auto_free char *pack = kit_file(k, "packs/1.pack"), *idx = kit_file(k, "packs/1.idx"), *pack2 = kit_file(k, "packs/2.pack"),
-			       *idx2 = kit_file(k, "packs/2.idx"), *p = fs_join(k->dir, "p"), *x = fs_join(k->dir, "x");
+		auto_free char *pack = kit_file(k, "packs/1.pack"), *idx = kit_file(k, "packs/1.idx"),
+			       *pack2 = kit_file(k, "packs/2.pack"), *idx2 = kit_file(k, "packs/2.idx"), *p = fs_join(k->dir, "p"),
+			       *x = fs_join(k->dir, "x");
 		copy_file(p, pack);
 		copy_file(x, idx);
 		unlink(pack2);
@@ -424,7 +425,8 @@ static void full_disk(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
-	const struct CMUnitTest tests[] = { T(torn_tails), T(torn_index), T(zero_tail), T(flips_growing), T(flips_sealed), T(lost_index),
-		T(flip_without_index), T(truncated_pack), T(empty_pack), T(sweep_damaged), T(read_only), T(full_disk) };
+	const struct CMUnitTest tests[] = { T(torn_tails), T(torn_index), T(zero_tail), T(flips_growing), T(flips_sealed),
+		T(lost_index), T(flip_without_index), T(truncated_pack), T(empty_pack), T(sweep_damaged), T(read_only),
+		T(full_disk) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
