@@ -401,7 +401,8 @@ static void t_upload(void **state)
 	make_big(&from, &file);
 	struct store *s = store_open(from.path, false, &err);
 	assert_non_null(s);
-	assert_int_equal(remote_send(s, &file.tree, 1, NULL, add_bytes, &stream, &sent, &err), 0);
+	struct remote_peer peer = { .write = add_bytes, .arg = &stream };
+	assert_int_equal(remote_send(s, &file.tree, 1, &peer, &sent, &err), 0);
 	store_close(s);
 	for (size_t cut = 0; cut < 2; cut++) { /* first left in the middle, then to its end */
 		struct uploader u = { 0 };
