@@ -12,6 +12,11 @@ int diff_no_memory(struct err *err)
 	return err_set(err, ERR_TOO_LARGE, "no memory to compare the texts");
 }
 
+void *diff_zeros(size_t n, size_t size)
+{
+	return calloc(n, size);
+}
+
 bool text_is(const void *data, size_t n)
 {
 	const char *p = data, *end = p + n;
@@ -48,7 +53,8 @@ int lines_split(struct text t, struct lines *out, struct err *err)
 		p = nl ? nl + 1 : end;
 	}
 	if (n > DIFF_LINES_MAX)
-		return err_set(err, ERR_TOO_LARGE, "a text of %zu lines is too long to compare (the most is %zu)", n, DIFF_LINES_MAX);
+		return err_set(
+			err, ERR_TOO_LARGE, "a text of %zu lines is too long to compare (the most is %zu)", n, DIFF_LINES_MAX);
 	out->v = mem_try((n ? n : 1) * sizeof(*out->v));
 	if (!out->v)
 		return diff_no_memory(err);
@@ -89,9 +95,9 @@ static uint64_t line_hash(struct text t, uint64_t key)
 struct numbers {
 	struct slot {
 		uint32_t hash, id; /* id + 1; 0 is free */
-	} *slots;
+	} * slots;
 	size_t mask;
-	const struct text **first; /* of each number: a line that has it */
+	struct text *first; /* of each number: a line that has it */
 	uint32_t count;
 	uint64_t key;
 };
@@ -105,12 +111,12 @@ static void numbers_give(struct numbers *m, const struct lines *l, uint32_t *ids
 		for (; m->slots[at].id; at = (at + 1) & m->mask) {
 			if (m->slots[at].hash != (uint32_t)(h >> 32))
 				continue;
-			const struct text *f = m->first[m->slots[at].id - 1];
+			const struct text *f = &m->first[m->slots[at].id - 1];
 			if (f->n == t->n && memcmp(f->p, t->p, t->n) == 0)
 				break;
 		}
 		if (!m->slots[at].id) {
-			m->first[m->count] = t;
+			m->first[m->count] = *t;
 			m->slots[at] = (struct slot){ (uint32_t)(h >> 32), ++m->count };
 		}
 		ids[i] = m->slots[at].id - 1;
@@ -126,7 +132,7 @@ static uint32_t *number_lines(const struct lines *a, const struct lines *b, size
 
 	while (size < n * 2)
 		size *= 2;
-	m.slots = calloc(size, sizeof(*m.slots));
+	m.slots = diff_zeros(size, sizeof(*m.slots));
 	m.first = mem_try((n ? n : 1) * sizeof(*m.first));
 	m.mask = size - 1;
 	rand_bytes(&m.key, sizeof(m.key));
@@ -194,7 +200,8 @@ static void compared_free(struct compared *c)
 static int compare(struct text old, struct text new, enum diff_style style, struct compared *c, struct err *err)
 {
 	*c = (struct compared){ 0 };
-	if (lines_split(old, &c->a, err) != 0 || lines_split(new, &c->b, err) != 0 || diff_lines(&c->a, &c->b, style, &c->runs, err) != 0) {
+	if (lines_split(old, &c->a, err) != 0 || lines_split(new, &c->b, err) != 0 ||
+		diff_lines(&c->a, &c->b, style, &c->runs, err) != 0) {
 		compared_free(c);
 		return -1;
 	}

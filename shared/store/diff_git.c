@@ -1,9 +1,9 @@
 /*
- * The edit script that git's diff (without options) makes, step by step the same, so that merges come out the same: equal ends are put
- * aside, lines that cannot match are taken out, Myers' search in linear space from both corners with git's two ways to give up early,
- * then changes slide down, or to where the other side changed, too. Unlike git it gives up sooner once it has done WORK_MAX steps in all
- * (texts of a million lines with few different ones would take it minutes). Source: E. Myers, "An O(ND) Difference Algorithm" (1986), and
- * the behaviour of git 2.39, which tests/unit/t_merge.c compares with.
+ * The edit script that git's diff (without options) makes, step by step the same, so that merges come out the same: equal ends are
+ * put aside, lines that cannot match are taken out, Myers' search in linear space from both corners with git's two ways to give up
+ * early, then changes slide down, or to where the other side changed, too. Unlike git it gives up sooner once it has done WORK_MAX
+ * steps in all (texts of a million lines with few different ones would take it minutes). Source: E. Myers, "An O(ND) Difference
+ * Algorithm" (1986), and the behaviour of git 2.39, which tests/unit/t_merge.c compares with.
  */
 #include "shared/store/diff_internal.h"
 
@@ -13,11 +13,11 @@
 #include "shared/base/mem.h"
 
 enum {
-	SNAKE_LONG = 20,     /* equal lines in a row that count as a good sign */
-	COST_MIN = 256,	     /* edits before the search may give up */
-	GOOD_FACTOR = 4,     /* progress per edit that makes a diagonal worth taking */
-	COMMON_MAX = 1024,   /* a line that is there so often on the other side says little */
-	LOOK_AROUND = 100,   /* lines looked at on either side of such a line */
+	SNAKE_LONG = 20,   /* equal lines in a row that count as a good sign */
+	COST_MIN = 256,	   /* edits before the search may give up */
+	GOOD_FACTOR = 4,   /* progress per edit that makes a diagonal worth taking */
+	COMMON_MAX = 1024, /* a line that is there so often on the other side says little */
+	LOOK_AROUND = 100, /* lines looked at on either side of such a line */
 	POOR_SHARE = 4,
 	COST_TIRED = 16, /* edits per search after WORK_MAX */
 };
@@ -25,9 +25,9 @@ enum {
 
 struct side {
 	struct seq all;
-	bool *changed;	   /* [-1] and [n] may be read: false */
-	int32_t *at;	   /* kept lines: where they are in `all` */
-	uint32_t *id;	   /* and their numbers */
+	bool *changed; /* [-1] and [n] may be read: false */
+	int32_t *at;   /* kept lines: where they are in `all` */
+	uint32_t *id;  /* and their numbers */
 	int32_t kept;
 };
 
@@ -107,7 +107,7 @@ static void keep_useful(struct side *s, const uint32_t *count_other, uint8_t *ho
 static int select_lines(struct side *a, struct side *b, size_t classes, struct err *err)
 {
 	size_t n = a->all.n > b->all.n ? a->all.n : b->all.n;
-	auto_free uint32_t *count = calloc(classes * 2 + 1, sizeof(*count));
+	auto_free uint32_t *count = diff_zeros(classes * 2 + 1, sizeof(*count));
 	auto_free uint8_t *how = mem_try(n + 1);
 	int32_t an = (int32_t)a->all.n, bn = (int32_t)b->all.n, first = 0, same = 0;
 
@@ -137,6 +137,12 @@ struct split {
 struct front {
 	int32_t mid, min, max;
 };
+/* That from the top left and that from the bottom right. */
+struct fronts {
+	struct front f, g;
+	bool odd;   /* an odd number of edits: they meet in a step forward */
+	bool snake; /* a long run of equal lines was met in this round */
+};
 
 static void widen(struct front *f, int32_t *far, int32_t lowest, int32_t highest, int32_t none)
 {
@@ -152,9 +158,9 @@ static void widen(struct front *f, int32_t *far, int32_t lowest, int32_t highest
 }
 
 /* One more edit from the top left. True when a path met one from the other corner. */
-static bool step_forward(const struct search *s, const struct box *x, const struct front *f, const struct front *g, bool odd, bool *snake,
-	struct split *out)
+static bool step_forward(const struct search *s, const struct box *x, struct fronts *w, struct split *out)
 {
+	const struct front *f = &w->f, *g = &w->g;
 	const uint32_t *a = s->a->id, *b = s->b->id;
 
 	for (int32_t d = f->max; d >= f->min; d -= 2) {
@@ -164,9 +170,9 @@ static bool step_forward(const struct search *s, const struct box *x, const stru
 			i++;
 			j++;
 		}
-		*snake |= i - from > SNAKE_LONG;
+		w->snake |= i - from > SNAKE_LONG;
 		s->fwd[d] = i;
-		if (odd && g->min <= d && d <= g->max && s->bwd[d] <= i) {
+		if (w->odd && g->min <= d && d <= g->max && s->bwd[d] <= i) {
 			*out = (struct split){ i, j, true, true };
 			return true;
 		}
@@ -174,9 +180,9 @@ static bool step_forward(const struct search *s, const struct box *x, const stru
 	return false;
 }
 
-static bool step_backward(const struct search *s, const struct box *x, const struct front *f, const struct front *g, bool odd, bool *snake,
-	struct split *out)
+static bool step_backward(const struct search *s, const struct box *x, struct fronts *w, struct split *out)
 {
+	const struct front *f = &w->f, *g = &w->g;
 	const uint32_t *a = s->a->id, *b = s->b->id;
 
 	for (int32_t d = g->max; d >= g->min; d -= 2) {
@@ -186,9 +192,9 @@ static bool step_backward(const struct search *s, const struct box *x, const str
 			i--;
 			j--;
 		}
-		*snake |= from - i > SNAKE_LONG;
+		w->snake |= from - i > SNAKE_LONG;
 		s->bwd[d] = i;
-		if (!odd && f->min <= d && d <= f->max && i <= s->fwd[d]) {
+		if (!w->odd && f->min <= d && d <= f->max && i <= s->fwd[d]) {
 			*out = (struct split){ i, j, true, true };
 			return true;
 		}
@@ -213,8 +219,8 @@ static bool snake_after(const struct search *s, int32_t i, int32_t j)
 }
 
 /* Give up for a diagonal that came far for its cost and has just passed many equal lines. */
-static bool take_promising(const struct search *s, const struct box *x, const struct front *f, const struct front *g, int32_t cost,
-	struct split *out)
+static bool take_promising(
+	const struct search *s, const struct box *x, const struct front *f, const struct front *g, int32_t cost, struct split *out)
 {
 	int64_t best = 0, enough = (int64_t)GOOD_FACTOR * cost;
 
@@ -242,7 +248,8 @@ static bool take_promising(const struct search *s, const struct box *x, const st
 }
 
 /* It cost too much: take the path that came furthest. */
-static void take_furthest(const struct search *s, const struct box *x, const struct front *f, const struct front *g, struct split *out)
+static void take_furthest(
+	const struct search *s, const struct box *x, const struct front *f, const struct front *g, struct split *out)
 {
 	int64_t far = -1, near = INT64_MAX;
 	int32_t far_i = -1, near_i = 0;
@@ -278,28 +285,29 @@ static void take_furthest(const struct search *s, const struct box *x, const str
 static void find_split(struct search *s, const struct box *x, struct split *out)
 {
 	int32_t lowest = x->a0 - x->b1, highest = x->a1 - x->b0;
-	struct front f = { .mid = x->a0 - x->b0 }, g = { .mid = x->a1 - x->b1 };
-	bool odd = (f.mid - g.mid) & 1;
+	struct fronts w = { .f.mid = x->a0 - x->b0, .g.mid = x->a1 - x->b1 };
 
-	f.min = f.max = f.mid;
-	g.min = g.max = g.mid;
-	s->fwd[f.mid] = x->a0;
-	s->bwd[g.mid] = x->a1;
+	w.odd = (w.f.mid - w.g.mid) & 1;
+	w.f.min = w.f.max = w.f.mid;
+	w.g.min = w.g.max = w.g.mid;
+	s->fwd[w.f.mid] = x->a0;
+	s->bwd[w.g.mid] = x->a1;
 	for (int32_t cost = 1;; cost++) {
-		bool snake = false, tired = s->work > WORK_MAX;
-		s->work += f.max - f.min + 4;
-		widen(&f, s->fwd, lowest, highest, -1);
-		if (step_forward(s, x, &f, &g, odd, &snake, out))
+		bool tired = s->work > WORK_MAX;
+		w.snake = false;
+		s->work += w.f.max - w.f.min + 4;
+		widen(&w.f, s->fwd, lowest, highest, -1);
+		if (step_forward(s, x, &w, out))
 			return;
-		widen(&g, s->bwd, lowest, highest, INT32_MAX);
-		if (step_backward(s, x, &f, &g, odd, &snake, out))
+		widen(&w.g, s->bwd, lowest, highest, INT32_MAX);
+		if (step_backward(s, x, &w, out))
 			return;
 		if (x->exact && !tired)
 			continue;
-		if (snake && cost > COST_MIN && take_promising(s, x, &f, &g, cost, out))
+		if (w.snake && cost > COST_MIN && take_promising(s, x, &w.f, &w.g, cost, out))
 			return;
 		if (cost >= (tired ? COST_TIRED : s->cost_max)) {
-			take_furthest(s, x, &f, &g, out);
+			take_furthest(s, x, &w.f, &w.g, out);
 			return;
 		}
 	}
@@ -324,15 +332,15 @@ static bool boxes_push(struct boxes *w, struct box x)
 	return true;
 }
 
-/* Divide until one side of a box is empty; the other is changed then. The boxes do not depend on each other: a stack of our own, since
- * a hostile text can make the division deep. */
+/* Divide until one side of a box is empty; the other is changed then. The boxes do not depend on each other: a stack of our own,
+ * since a hostile text can make the division deep. */
 static bool search_all(struct search *s, const struct side *a, const struct side *b)
 {
-	struct boxes todo = { 0 };
-	bool ok = boxes_push(&todo, (struct box){ 0, a->kept, 0, b->kept, false });
+	struct boxes left = { 0 };
+	bool ok = boxes_push(&left, (struct box){ 0, a->kept, 0, b->kept, false });
 
-	while (ok && todo.n) {
-		struct box x = todo.v[--todo.n];
+	while (ok && left.n) {
+		struct box x = left.v[--left.n];
 		struct split at;
 		while (x.a0 < x.a1 && x.b0 < x.b1 && a->id[x.a0] == b->id[x.b0]) {
 			x.a0++;
@@ -350,11 +358,11 @@ static bool search_all(struct search *s, const struct side *a, const struct side
 				a->changed[a->at[i]] = true;
 		} else {
 			find_split(s, &x, &at);
-			ok = boxes_push(&todo, (struct box){ at.a, x.a1, at.b, x.b1, at.high_exact }) &&
-			     boxes_push(&todo, (struct box){ x.a0, at.a, x.b0, at.b, at.low_exact });
+			ok = boxes_push(&left, (struct box){ at.a, x.a1, at.b, x.b1, at.high_exact }) &&
+				boxes_push(&left, (struct box){ x.a0, at.a, x.b0, at.b, at.low_exact });
 		}
 	}
-	free(todo.v);
+	free(left.v);
 	return ok;
 }
 
@@ -365,7 +373,9 @@ static int search_run(struct side *a, struct side *b, struct err *err)
 
 	if (!far)
 		return diff_no_memory(err);
-	struct search s = { .a = a, .b = b, .fwd = far + b->kept + 1, .bwd = far + diagonals + b->kept + 1, .cost_max = rough_root(diagonals) };
+	struct search s = {
+		.a = a, .b = b, .fwd = far + b->kept + 1, .bwd = far + diagonals + b->kept + 1, .cost_max = rough_root(diagonals)
+	};
 	if (s.cost_max < COST_MIN)
 		s.cost_max = COST_MIN;
 	return search_all(&s, a, b) ? 0 : diff_no_memory(err);
@@ -484,7 +494,7 @@ static int collect(const struct side *a, const struct side *b, struct diff_runs 
 
 int script_git(struct seq a, struct seq b, size_t classes, struct diff_runs *out, struct err *err)
 {
-	auto_free bool *changed = calloc(a.n + b.n + 6, sizeof(*changed));
+	auto_free bool *changed = diff_zeros(a.n + b.n + 6, sizeof(*changed));
 	auto_free int32_t *at = mem_try((a.n + b.n + 1) * sizeof(*at));
 	auto_free uint32_t *id = mem_try((a.n + b.n + 1) * sizeof(*id));
 

@@ -18,5 +18,7 @@ int script_mcp(struct seq a, struct seq b, size_t classes, struct diff_runs *out
 /* Append a run; false without memory. */
 bool runs_add(struct diff_runs *r, size_t *cap, struct diff_run run);
 int diff_no_memory(struct err *err);
+/* NULL without memory. */
+void *diff_zeros(size_t n, size_t size);
 
 #endif

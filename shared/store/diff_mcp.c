@@ -1,8 +1,9 @@
 /*
- * The edit script that mcp-v8 makes (reference/mcp-v8.md 2.10): Myers' middle snake in linear space, the search from diagonal d down to
- * -d on both sides, the box split at the snake's beginning; then every deletion and after that every insertion slides up and down again,
- * merging with its like, and deletions come before insertions. The original searches without limit; here work beyond WORK_MAX steps
- * goes to script_git for the boxes that are left, so that only texts with tens of thousands of changed lines can differ.
+ * The edit script that mcp-v8 makes (reference/mcp-v8.md 2.10): Myers' middle snake in linear space, the search from diagonal d
+ * down to -d on both sides, the box split at the snake's beginning; then every deletion and after that every insertion slides up
+ * and down again, merging with its like, and deletions come before insertions. The original searches without limit; here work
+ * beyond WORK_MAX steps goes to script_git for the boxes that are left, so that only texts with tens of thousands of changed lines
+ * can differ.
  */
 #include "shared/store/diff_internal.h"
 
@@ -14,7 +15,8 @@
 
 enum op_kind { OP_EQUAL, OP_DELETE, OP_INSERT };
 
-/* n lines from a of the old and from b of the new text (an OP_DELETE has no b, an OP_INSERT no a). In a list, by index; 0 is its end. */
+/* n lines from a of the old and from b of the new text (an OP_DELETE has no b, an OP_INSERT no a). In a list, by index; 0 is its
+ * end. */
 struct op {
 	enum op_kind kind;
 	uint32_t a, b, n, prev, next;
@@ -61,7 +63,8 @@ static void op_remove(struct script *s, uint32_t i)
 static void op_append(struct script *s, enum op_kind kind, size_t a, size_t b, size_t n)
 {
 	if (n)
-		(void)op_insert(s, s->ops[0].prev, (struct op){ .kind = kind, .a = (uint32_t)a, .b = (uint32_t)b, .n = (uint32_t)n });
+		(void)op_insert(
+			s, s->ops[0].prev, (struct op){ .kind = kind, .a = (uint32_t)a, .b = (uint32_t)b, .n = (uint32_t)n });
 }
 
 /* ---- the search ---- */
@@ -334,7 +337,7 @@ static bool collect(const struct script *s, struct diff_runs *out)
 int script_mcp(struct seq a, struct seq b, size_t classes, struct diff_runs *out, struct err *err)
 {
 	size_t most = (a.n + b.n + 1) / 2 + 2;
-	auto_free int32_t *far = calloc(4 * most + 4, sizeof(*far));
+	auto_free int32_t *far = diff_zeros(4 * most + 4, sizeof(*far));
 	struct script s = { .a = a, .b = b, .classes = classes, .cap = 64, .n = 1 };
 
 	s.ops = mem_try(s.cap * sizeof(*s.ops));

@@ -74,7 +74,8 @@ static void compare_children(struct items *l, const struct child *a, const struc
 
 	if (entries_differ(file_of(a), file_of(b)))
 		add_item(l, PART_FILE, a, b);
-	if (entries_differ(mode_of(a), mode_of(b)) || (!da && db && hash_eq(db, &object_empty)) || (da && !db && hash_eq(da, &object_empty)))
+	if (entries_differ(mode_of(a), mode_of(b)) || (!da && db && hash_eq(db, &object_empty)) ||
+		(da && !db && hash_eq(da, &object_empty)))
 		add_item(l, PART_SELF, a, b);
 	if (da && db ? !hash_eq(da, db) : da != db)
 		add_item(l, PART_INSIDE, a, b);
@@ -213,10 +214,14 @@ static void pair_all(struct walk *w)
 	sort_movers(c, by_path);
 }
 
-static const char *pair_of(const struct movers *m, char *path)
+static int path_of(const void *path, const void *mover)
 {
-	struct mover key = { .path = path };
-	const struct mover *v = m->n ? bsearch(&key, m->v, m->n, sizeof(*m->v), by_path) : NULL;
+	return strcmp(path, ((const struct mover *)mover)->path);
+}
+
+static const char *pair_of(const struct movers *m, const char *path)
+{
+	const struct mover *v = m->n ? bsearch(path, m->v, m->n, sizeof(*m->v), path_of) : NULL;
 
 	return v ? v->pair : NULL;
 }
@@ -264,7 +269,7 @@ static int tell_file(struct walk *w, const struct entry *old, const struct entry
 			movers_add(&w->gone, w->path.p, old);
 		return 0;
 	}
-	if (!new && pair_of(&w->gone, w->path.p))
+	if (!new &&pair_of(&w->gone, w->path.p))
 		return 0;
 	pair = old ? NULL : pair_of(&w->came, w->path.p);
 	if (pair)
@@ -336,6 +341,7 @@ static int walk_dirs(struct walk *w, const struct hash *a, const struct hash *b,
 	return rc;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two trees, and whom to tell */
 int diff_trees(struct store *s, const struct hash *a, const struct hash *b, bool renames, diff_fn *each, void *arg, struct err *err)
 {
 	struct walk w = { .s = s, .root_a = a, .each = each, .arg = arg, .path = BUF_INIT };

@@ -188,7 +188,8 @@ int ignore_add(struct ignore *g, const char *folder, const char *pattern, struct
 
 	if (!rule_read(pattern, strlen(pattern), &r)) {
 		(void)err_set(err, ERR_INVALID, "the pattern '%.200s' can match nothing", pattern);
-		return err_hint(err, "patterns are as in gitignore(5): brackets must be closed, and a backslash quotes what follows it");
+		return err_hint(
+			err, "patterns are as in gitignore(5): brackets must be closed, and a backslash quotes what follows it");
 	}
 	group_add(group_for(&g->given, folder), r);
 	return 0;

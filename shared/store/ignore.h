@@ -1,6 +1,6 @@
 /*
- * ignore: .sbxignore and --exclude, with the rules of gitignore(5): '*', '?', '[a-z]', '**', a slash anchors, a slash at the end means
- * folders only, '!' takes back, '#' comments, backslash quotes. Files in folders below add to those above them.
+ * ignore: .sbxignore and --exclude, with the rules of gitignore(5): '*', '?', '[a-z]', '**', a slash anchors, a slash at the end
+ * means folders only, '!' takes back, '#' comments, backslash quotes. Files in folders below add to those above them.
  */
 #ifndef SBX_STORE_IGNORE_H
 #define SBX_STORE_IGNORE_H

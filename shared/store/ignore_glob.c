@@ -54,8 +54,18 @@ static bool set_class(uint8_t *set, const char *name, size_t n)
 		const char *name;
 		int (*is)(int c);
 	} classes[] = {
-		{ "alnum", isalnum }, { "alpha", isalpha }, { "blank", isblank }, { "cntrl", iscntrl }, { "digit", isdigit }, { "graph", isgraph },
-		{ "lower", islower }, { "print", isprint }, { "punct", ispunct }, { "space", isspace }, { "upper", isupper }, { "xdigit", isxdigit },
+		{ "alnum", isalnum },
+		{ "alpha", isalpha },
+		{ "blank", isblank },
+		{ "cntrl", iscntrl },
+		{ "digit", isdigit },
+		{ "graph", isgraph },
+		{ "lower", islower },
+		{ "print", isprint },
+		{ "punct", ispunct },
+		{ "space", isspace },
+		{ "upper", isupper },
+		{ "xdigit", isxdigit },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
@@ -158,19 +168,16 @@ static void read_stars(struct reading *r)
 
 	while (r->p < r->end && *r->p == '*')
 		r->p++;
-	if (!r->g->paths) {
-		add_step(r->g, STEP_STARS, 0);
-	} else if (!two || !leads) {
-		add_step(r->g, STEP_STAR, 0);
-	} else if (r->p < r->end && *r->p == '/') {
+	bool slash = r->p < r->end && *r->p == '/';
+	bool quoted_slash = r->end - r->p > 1 && r->p[0] == '\\' && r->p[1] == '/';
+	bool whole = two && leads && (slash || quoted_slash || r->p == r->end);
+	if (whole && slash && r->g->paths) {
 		add_step(r->g, STEP_DIRS, 0);
 		add_step(r->g, STEP_STARS, 0);
 		add_step(r->g, STEP_CHAR, '/');
 		r->p++;
-	} else if (r->p == r->end || (r->end - r->p > 1 && r->p[0] == '\\' && r->p[1] == '/')) {
-		add_step(r->g, STEP_STARS, 0);
 	} else {
-		add_step(r->g, STEP_STAR, 0);
+		add_step(r->g, whole || !r->g->paths ? STEP_STARS : STEP_STAR, 0);
 	}
 }
 
@@ -252,7 +259,7 @@ static bool advance(const struct glob *g, const uint8_t *at, uint8_t *next, uint
 			continue;
 		bool stay = s->kind == STEP_STARS || (s->kind == STEP_STAR && ch != '/');
 		bool go = (s->kind == STEP_CHAR && s->ch == ch) || (s->kind == STEP_ANY && (ch != '/' || !g->paths)) ||
-			  (s->kind == STEP_SET && (g->sets[s->set][ch / 8] >> ch % 8 & 1));
+			(s->kind == STEP_SET && (g->sets[s->set][ch / 8] >> ch % 8 & 1));
 		if (stay)
 			next[i] = 1;
 		if (go)

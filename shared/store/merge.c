@@ -153,10 +153,9 @@ static void put_region(struct three *t, const struct region *r)
 /* Take the next run of a side into the region when it begins at or before its end. */
 static bool region_grow(const struct diff_runs *runs, size_t *next, size_t *count, size_t *end)
 {
-	const struct diff_run *r = &runs->v[*next];
-
-	if (*next == runs->n || r->a > *end)
+	if (*next == runs->n || runs->v[*next].a > *end)
 		return false;
+	const struct diff_run *r = &runs->v[*next];
 	if (r->a + r->a_n > *end)
 		*end = r->a + r->a_n;
 	++*count;

@@ -1,10 +1,11 @@
 /*
  * merge: three-way merges of texts and of trees. reference/mcp-v8.md 2.9 and 2.10.
  *
- * Two ways of each. MERGE_MCP gives mcp-v8's own answers, quirks included (prefer takes whole files; a marker is glued to a line without
- * a newline; edits of adjacent lines conflict; file and folder of one name live side by side). MERGE_NATIVE is what people expect: `prefer` decides only what is left after
- * the line merge, markers begin a line, adjacent edits are as git merge-file --diff3 has them, a name that is a file on one side and a
- * folder on the other is a conflict, modes are merged, a modify/delete of a file that was moved follows it when renames are on.
+ * Two ways of each. MERGE_MCP gives mcp-v8's own answers, quirks included (prefer takes whole files; a marker is glued to a line
+ * without a newline; edits of adjacent lines conflict; file and folder of one name live side by side). MERGE_NATIVE is what people
+ * expect: `prefer` decides only what is left after the line merge, markers begin a line, adjacent edits are as git merge-file
+ * --diff3 has them, a name that is a file on one side and a folder on the other is a conflict, modes are merged, a modify/delete of
+ * a file that was moved follows it when renames are on.
  */
 #ifndef SBX_STORE_MERGE_H
 #define SBX_STORE_MERGE_H
@@ -14,11 +15,12 @@
 enum merge_style { MERGE_MCP, MERGE_NATIVE };
 enum merge_prefer { PREFER_NONE, PREFER_OURS, PREFER_THEIRS };
 
-/* Merge texts. Markers: "<<<<<<< ours", "||||||| original" (native: "base"), "=======", ">>>>>>> theirs". *conflicts counts the regions that are left. */
+/* Merge texts. Markers: "<<<<<<< ours", "||||||| original" (native: "base"), "=======", ">>>>>>> theirs". *conflicts counts the
+ * regions that are left. */
 struct text_merge {
 	struct text base, ours, theirs;
 	enum merge_style style;
-	enum merge_prefer prefer; /* native only: how regions are decided */
+	enum merge_prefer prefer;			 /* native only: how regions are decided */
 	const char *ours_name, *base_name, *theirs_name; /* NULL = the above */
 };
 int merge_text(const struct text_merge *m, struct buf *out, unsigned *conflicts, struct err *err);
@@ -30,7 +32,7 @@ struct conflict {
 	char *path;
 	enum conflict_kind kind;
 	bool has_base, has_ours, has_theirs;
-	struct hash base, ours, theirs; /* entry ids */
+	struct hash base, ours, theirs;		 /* entry ids */
 	char *markers, *diff_ours, *diff_theirs; /* CONFLICT_TEXT; NULL else */
 	size_t markers_len, diff_ours_len, diff_theirs_len;
 };

@@ -147,46 +147,47 @@ static int give_text(struct buf *b, char **out, size_t *len, struct err *err)
 	return *out ? 0 : err_set(err, ERR_TOO_LARGE, "a conflict is too large to be told");
 }
 
-static int add_diff(struct text base, const struct buf *side, const char *name, enum merge_style style, char **out, size_t *len, struct err *err)
+static int add_diff(
+	enum merge_style style, struct text base, const struct buf *side, const char *name, struct buf *out, struct err *err)
 {
 	struct diff_options native = { .old_name = "base", .new_name = name, .context = 3 };
-	auto_buf b = BUF_INIT;
 
-	if (diff_text(base, text_of(side), style == MERGE_MCP ? NULL : &native, &b, err) != 0)
-		return -1;
-	return give_text(&b, out, len, err);
+	return diff_text(base, text_of(side), style == MERGE_MCP ? NULL : &native, out, err);
 }
 
 struct contents {
 	struct buf base, ours, theirs;
 };
 
-static int text_conflict(struct merging *g, const struct three_entries *e, const struct contents *t, const struct buf *merged, struct err *err)
+static int text_conflict(
+	struct merging *g, const struct three_entries *e, const struct contents *t, const struct buf *merged, struct err *err)
 {
 	struct conflict *c = clash(g, e, CONFLICT_TEXT);
 	enum merge_style style = g->m->style;
-	auto_buf markers = BUF_INIT;
+	auto_buf markers = BUF_INIT, ours = BUF_INIT, theirs = BUF_INIT;
 
 	buf_add(&markers, merged->p, merged->len);
-	if (give_text(&markers, &c->markers, &c->markers_len, err) != 0)
+	if (add_diff(style, text_of(&t->base), &t->ours, "ours", &ours, err) != 0 ||
+		add_diff(style, text_of(&t->base), &t->theirs, "theirs", &theirs, err) != 0 ||
+		give_text(&markers, &c->markers, &c->markers_len, err) != 0 ||
+		give_text(&ours, &c->diff_ours, &c->diff_ours_len, err) != 0)
 		return -1;
-	return add_diff(text_of(&t->base), &t->ours, "ours", style, &c->diff_ours, &c->diff_ours_len, err) == 0 ?
-		       add_diff(text_of(&t->base), &t->theirs, "theirs", style, &c->diff_theirs, &c->diff_theirs_len, err) :
-		       -1;
+	return give_text(&theirs, &c->diff_theirs, &c->diff_theirs_len, err);
 }
 
 /* Both sides are texts: merge lines. The result has markers where they could not be merged (then a conflict is noted). */
-static int merge_lines(struct merging *g, const struct three_entries *e, const struct contents *t, uint32_t mode, struct entry *out, bool *has,
+static int merge_lines(struct merging *g, const struct three_entries *e, const struct contents *t, uint32_t mode, struct entry *out,
 	struct err *err)
 {
-	struct text_merge m = { .base = text_of(&t->base), .ours = text_of(&t->ours), .theirs = text_of(&t->theirs), .style = g->m->style };
+	struct text_merge m = {
+		.base = text_of(&t->base), .ours = text_of(&t->ours), .theirs = text_of(&t->theirs), .style = g->m->style
+	};
 	auto_buf merged = BUF_INIT;
 	unsigned left = 0;
 
 	m.prefer = g->m->style == MERGE_NATIVE ? g->m->prefer : PREFER_NONE;
 	if (merge_text(&m, &merged, &left, err) != 0 || (left && text_conflict(g, e, t, &merged, err) != 0))
 		return -1;
-	*has = true;
 	return make_file(g, &merged, mode, out, err);
 }
 
@@ -215,7 +216,8 @@ static int take_side(struct merging *g, const struct three_entries *e, enum conf
 	return 0;
 }
 
-static int merge_contents(struct merging *g, const struct three_entries *e, uint32_t mode, struct entry *out, bool *has, struct err *err)
+static int merge_contents(
+	struct merging *g, const struct three_entries *e, uint32_t mode, struct entry *out, bool *has, struct err *err)
 {
 	struct contents t = { BUF_INIT, BUF_INIT, BUF_INIT };
 	enum content_kind ours = CONTENT_BINARY, theirs = CONTENT_BINARY;
@@ -226,8 +228,10 @@ static int merge_contents(struct merging *g, const struct three_entries *e, uint
 			rc = take_side(g, e, CONFLICT_BINARY, out, has);
 		else if (ours == CONTENT_SQLITE)
 			rc = take_side(g, e, CONFLICT_SQLITE, out, has);
-		else if (read_base(g->s, e->base, &t.base, err) == 0)
-			rc = merge_lines(g, e, &t, mode, out, has, err);
+		else if (read_base(g->s, e->base, &t.base, err) == 0) {
+			rc = merge_lines(g, e, &t, mode, out, err);
+			*has = rc == 0;
+		}
 		if (*has && g->m->style == MERGE_NATIVE)
 			out->mode = mode;
 	}

@@ -1,6 +1,6 @@
 /*
- * merge_internal: what the parts of a merge of trees share: the walk (merge_tree.c), one name's file (merge_entry.c), files that were moved
- * (merge_moves.c).
+ * merge_internal: what the parts of a merge of trees share: the walk (merge_tree.c), one name's file (merge_entry.c), files that
+ * were moved (merge_moves.c).
  */
 #ifndef SBX_STORE_MERGE_INTERNAL_H
 #define SBX_STORE_MERGE_INTERNAL_H
@@ -25,7 +25,7 @@ struct merging {
 	struct buf path;
 	unsigned depth;
 	struct made *made;
-	bool alone; /* this is a job: begin no further threads */
+	bool alone;		 /* this is a job: begin no further threads */
 	struct merge_jobs *jobs; /* of the node at hand; NULL: none */
 };
 
@@ -46,7 +46,8 @@ void merge_jobs_add(struct merge_jobs *j, const struct merging *g, const char *n
 /* Do them all, when there are enough of them to be worth it. */
 void merge_jobs_run(struct merge_jobs *j);
 /* The result of the next one, in the order they were added; conflicts are added to those of g. */
-int merge_jobs_take(struct merge_jobs *j, struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err);
+int merge_jobs_take(
+	struct merge_jobs *j, struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err);
 void merge_jobs_free(struct merge_jobs *j);
 
 /* One thing in the three trees; NULL: not there. */
@@ -56,7 +57,8 @@ struct three_entries {
 
 /* The file part of the name that g->path says. *has: there is one; it points into the arguments or g->made. */
 int merge_entry(struct merging *g, const struct three_entries *e, struct entry *out, bool *has, struct err *err);
-/* Permission bits, three ways: execute bits one by one, the rest as one. base < 0: none. *clash when both sides differ (ours then). */
+/* Permission bits, three ways: execute bits one by one, the rest as one. base < 0: none. *clash when both sides differ (ours then).
+ */
 uint32_t merge_mode(int64_t base, uint32_t ours, uint32_t theirs, bool *clash);
 /* A new conflict at g->path, before conflict `at` of the result (count = last). Valid until the next one. */
 struct conflict *merge_conflict(struct merging *g, size_t at, enum conflict_kind kind);

@@ -103,7 +103,8 @@ static void adopt(struct merging *g, struct merge_result *r)
 	*r = (struct merge_result){ 0 };
 }
 
-int merge_jobs_take(struct merge_jobs *j, struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err)
+int merge_jobs_take(
+	struct merge_jobs *j, struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err)
 {
 	struct job *job = &j->v[j->taken++];
 

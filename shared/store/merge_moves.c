@@ -1,6 +1,6 @@
 /*
- * Files that one side moved (without changing them) and the other changed where they were: the change follows the file. Done by moving the
- * file in the base and in the other tree as well; after that the plain merge has nothing special to see.
+ * Files that one side moved (without changing them) and the other changed where they were: the change follows the file. Done by
+ * moving the file in the base and in the other tree as well; after that the plain merge has nothing special to see.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -122,18 +122,27 @@ static int is_there(struct store *s, const struct hash *root, const char *path, 
 	return -1;
 }
 
+/* The merge, and what must be moved in its base. */
+struct following {
+	struct store *s;
+	struct hash *base;
+	struct edits of_base;
+};
+
 /* The moves of one side that the other must follow. */
-static int follow(struct store *s, const struct side_diff *mover, const struct side_diff *other, const struct hash *base,
-	const struct hash *other_root, struct edits *of_base, struct edits *of_other, struct err *err)
+static int follow(struct following *w, const struct side_diff *mover, const struct side_diff *other, const struct hash *other_root,
+	struct edits *of_other, struct err *err)
 {
 	for (size_t i = 0; i < mover->n; i++) {
 		const struct move *m = &mover->moves[i];
 		if (!was_changed(other, m->from))
 			continue;
-		int there = is_there(s, other_root, m->to, err);
+		int there = is_there(w->s, other_root, m->to, err);
 		if (there < 0)
 			return -1;
-		if (!there && (edits_move(of_base, s, base, m, err) != 0 || edits_move(of_other, s, other_root, m, err) != 0))
+		if (!there &&
+			(edits_move(&w->of_base, w->s, w->base, m, err) != 0 ||
+				edits_move(of_other, w->s, other_root, m, err) != 0))
 			return -1;
 	}
 	return 0;
@@ -141,18 +150,20 @@ static int follow(struct store *s, const struct side_diff *mover, const struct s
 
 int merge_follow_moves(struct store *s, struct tree_merge *m, struct hash *base, struct err *err)
 {
+	struct following w = { .s = s, .base = base };
 	struct side_diff ours = { 0 }, theirs = { 0 };
-	struct edits of_base = { 0 }, of_ours = { 0 }, of_theirs = { 0 };
+	struct edits of_ours = { 0 }, of_theirs = { 0 };
 	int rc = -1;
 
 	*base = *m->base;
-	if (diff_trees(s, base, &m->ours, true, note, &ours, err) == 0 && diff_trees(s, base, &m->theirs, true, note, &theirs, err) == 0 &&
-		follow(s, &ours, &theirs, base, &m->theirs, &of_base, &of_theirs, err) == 0 &&
-		follow(s, &theirs, &ours, base, &m->ours, &of_base, &of_ours, err) == 0 && edits_apply(&of_base, s, base, err) == 0 &&
+	if (diff_trees(s, base, &m->ours, true, note, &ours, err) == 0 &&
+		diff_trees(s, base, &m->theirs, true, note, &theirs, err) == 0 &&
+		follow(&w, &ours, &theirs, &m->theirs, &of_theirs, err) == 0 &&
+		follow(&w, &theirs, &ours, &m->ours, &of_ours, err) == 0 && edits_apply(&w.of_base, s, base, err) == 0 &&
 		edits_apply(&of_ours, s, &m->ours, err) == 0)
 		rc = edits_apply(&of_theirs, s, &m->theirs, err);
 	m->base = base;
-	edits_free(&of_base);
+	edits_free(&w.of_base);
 	edits_free(&of_ours);
 	edits_free(&of_theirs);
 	side_free(&ours);

@@ -44,6 +44,7 @@ struct three_children {
 
 /* A node that is being put together. */
 struct building {
+	struct tree_node base, ours, theirs; /* what it is made of */
 	struct child *v;
 	uint32_t n, room;
 };
@@ -211,9 +212,9 @@ struct cursors {
 	struct cursor base, ours, theirs;
 };
 
-static struct cursors cursors_of(struct tree_node *const nodes[3])
+static struct cursors cursors_of(const struct building *b)
 {
-	return (struct cursors){ { &nodes[0]->node, 0 }, { &nodes[1]->node, 0 }, { &nodes[2]->node, 0 } };
+	return (struct cursors){ { &b->base.node, 0 }, { &b->ours.node, 0 }, { &b->theirs.node, 0 } };
 }
 
 static const struct child *next_name(struct cursors *n, struct three_children *c)
@@ -226,9 +227,9 @@ static const struct child *next_name(struct cursors *n, struct three_children *c
 }
 
 /* The folders below that must be read: together, when they are several. */
-static void begin_jobs(struct merging *g, struct tree_node *const nodes[3])
+static void begin_jobs(struct merging *g, const struct building *b)
 {
-	struct cursors n = cursors_of(nodes);
+	struct cursors n = cursors_of(b);
 	struct three_children c;
 	const struct hash *take;
 
@@ -242,9 +243,9 @@ static void begin_jobs(struct merging *g, struct tree_node *const nodes[3])
 		merge_jobs_run(g->jobs);
 }
 
-static int merge_names(struct merging *g, struct tree_node *const nodes[3], struct building *b, struct err *err)
+static int merge_names(struct merging *g, struct building *b, struct err *err)
 {
-	struct cursors n = cursors_of(nodes);
+	struct cursors n = cursors_of(b);
 	struct three_children c;
 	size_t len = g->path.len;
 	int rc = 0;
@@ -258,7 +259,8 @@ static int merge_names(struct merging *g, struct tree_node *const nodes[3], stru
 			continue;
 		}
 		buf_add(&g->path, name->name, name->name_len);
-		rc = buf_failed(&g->path) ? err_set(err, ERR_TOO_LARGE, "a path in the tree is too long") : merge_name(g, &c, out, err);
+		rc = buf_failed(&g->path) ? err_set(err, ERR_TOO_LARGE, "a path in the tree is too long")
+					  : merge_name(g, &c, out, err);
 		g->path.len = len;
 		g->path.p[len] = '\0';
 		b->n += out->has_file || out->has_dir;
@@ -283,11 +285,11 @@ static bool stays_empty(const struct merging *g, const struct three_dirs *d)
 	bool kept = d->ours && d->theirs ? true : d->ours ? !d->base : d->theirs ? !d->base : false;
 
 	return g->m->style == MERGE_NATIVE && kept &&
-	       ((d->ours && hash_eq(d->ours, &object_empty)) || (d->theirs && hash_eq(d->theirs, &object_empty)));
+		((d->ours && hash_eq(d->ours, &object_empty)) || (d->theirs && hash_eq(d->theirs, &object_empty)));
 }
 
-static int write_node(struct merging *g, const struct three_dirs *d, struct tree_node *const nodes[3], const struct building *b,
-	struct hash *out, bool *has, struct err *err)
+static int write_node(
+	struct merging *g, const struct three_dirs *d, const struct building *b, struct hash *out, bool *has, struct err *err)
 {
 	auto_buf bytes = BUF_INIT;
 
@@ -295,11 +297,11 @@ static int write_node(struct merging *g, const struct three_dirs *d, struct tree
 	*out = object_empty;
 	if (b->n == 0)
 		return 0;
-	if (d->ours && is_node(b, &nodes[1]->node)) {
+	if (d->ours && is_node(b, &b->ours.node)) {
 		*out = *d->ours;
 		return 0;
 	}
-	if (d->theirs && is_node(b, &nodes[2]->node)) {
+	if (d->theirs && is_node(b, &b->theirs.node)) {
 		*out = *d->theirs;
 		return 0;
 	}
@@ -317,32 +319,40 @@ static int load(struct store *s, const struct hash *id, struct tree_node *out, s
 	return id ? tree_load(s, id, out, err) : 0;
 }
 
+static int load_all(struct merging *g, const struct three_dirs *d, struct building *b, struct err *err)
+{
+	if (load(g->s, d->base, &b->base, err) == 0) {
+		if (load(g->s, d->ours, &b->ours, err) == 0) {
+			if (load(g->s, d->theirs, &b->theirs, err) == 0)
+				return 0;
+			tree_unload(&b->ours);
+		}
+		tree_unload(&b->base);
+	}
+	return -1;
+}
+
 static int merge_loaded(struct merging *g, const struct three_dirs *d, struct hash *out, bool *has, struct err *err)
 {
-	struct tree_node base, ours, theirs, *nodes[3] = { &base, &ours, &theirs };
 	struct building b = { 0 };
 	struct made *outer = g->made;
 	struct merge_jobs *outer_jobs = g->jobs;
-	int rc = -1;
+	int rc;
 
-	if (load(g->s, d->base, &base, err) != 0)
+	if (load_all(g, d, &b, err) != 0)
 		return -1;
-	if (load(g->s, d->ours, &ours, err) == 0) {
-		if (load(g->s, d->theirs, &theirs, err) == 0) {
-			g->made = NULL;
-			begin_jobs(g, nodes);
-			rc = merge_names(g, nodes, &b, err);
-			merge_jobs_free(g->jobs);
-			g->jobs = outer_jobs;
-			if (rc == 0)
-				rc = write_node(g, d, nodes, &b, out, has, err);
-			made_free(g->made);
-			g->made = outer;
-			tree_unload(&theirs);
-		}
-		tree_unload(&ours);
-	}
-	tree_unload(&base);
+	g->made = NULL;
+	begin_jobs(g, &b);
+	rc = merge_names(g, &b, err);
+	merge_jobs_free(g->jobs);
+	g->jobs = outer_jobs;
+	if (rc == 0)
+		rc = write_node(g, d, &b, out, has, err);
+	made_free(g->made);
+	g->made = outer;
+	tree_unload(&b.base);
+	tree_unload(&b.ours);
+	tree_unload(&b.theirs);
 	free(b.v);
 	return rc;
 }

@@ -87,8 +87,10 @@ static int no_label(struct store *s, const char *name, struct err *err)
 	(void)err_set(err, ERR_NOT_FOUND, "there is no label '%s'", name);
 	if (near)
 		return err_hint(err, "did you mean '%s'?", near);
-	return err_hint(err, n ? "see `sbx fs label list`; for an id write at least %u of its digits" :
-				 "there are no labels yet; for an id write at least %u of its digits", PREFIX_MIN);
+	return err_hint(err,
+		n ? "see `sbx fs label list`; for an id write at least %u of its digits"
+		  : "there are no labels yet; for an id write at least %u of its digits",
+		PREFIX_MIN);
 }
 
 static int nth_move(const struct label_log *log, const struct ref_spec *spec, struct hash *out, struct err *err)

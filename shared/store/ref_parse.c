@@ -67,8 +67,8 @@ static bool parse_time(const char *p, int64_t *out)
 	int64_t ms = 0, offset = 0;
 	int year = digits(&p, 4), month, day;
 
-	if (year < 0 || !skip(&p, '-') || (month = digits(&p, 2)) < 1 || month > 12 || !skip(&p, '-') || (day = digits(&p, 2)) < 1 ||
-		day > 31)
+	if (year < 0 || !skip(&p, '-') || (month = digits(&p, 2)) < 1 || month > 12 || !skip(&p, '-') ||
+		(day = digits(&p, 2)) < 1 || day > 31)
 		return false;
 	tm.tm_year = year - 1900;
 	tm.tm_mon = month - 1;
@@ -118,7 +118,8 @@ int ref_parse(const char *text, int64_t now, struct ref_spec *out, struct err *e
 	if (at && at < text + n) {
 		const char *end = strchr(at, '}');
 		if (!end || (end[1] && end[1] != ':'))
-			return err_set(err, ERR_INVALID, "in '%.200s' there must be a '}' after '@{', and then the end or ':'", text);
+			return err_set(
+				err, ERR_INVALID, "in '%.200s' there must be a '}' after '@{', and then the end or ':'", text);
 		auto_free char *when = mem_strndup(at + 2, (size_t)(end - at - 2));
 		if (parse_when(when, now, out, err) != 0)
 			return -1;

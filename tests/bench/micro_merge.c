@@ -1,7 +1,8 @@
 /* link: shared/store/[c-s]*.c shared/store/tree*.c | -lzstd -lpthread */
 /* Merge two trees of 10,000 files with 100 changed files on each side (some of them on both, in different lines), ours beside
- * `git merge-tree --write-tree`, in folders of 100 files and all in folders of 10. Ours is all that a process does: open the store, merge,
- * make it durable, close. Rounds alternate and each begins with fresh copies, so that both really write. A line each: NAME ms (median). */
+ * `git merge-tree --write-tree`, in folders of 100 files and all in folders of 10. Ours is all that a process does: open the store,
+ * merge, make it durable, close. Rounds alternate and each begins with fresh copies, so that both really write. A line each: NAME
+ * ms (median). */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,8 @@ static void content(unsigned side, unsigned i, unsigned lines, struct buf *out)
 	buf_clear(out);
 	for (unsigned l = 0; l < lines; l++) {
 		bool changed = mine && l == (side == 1 ? 1 : lines - 2);
-		buf_fmt(out, "%s line %u of file %u: %08x\n", changed ? side == 1 ? "our" : "their" : "a", l, i, (l * 2654435761u) ^ (i * 40503u));
+		buf_fmt(out, "%s line %u of file %u: %08x\n", changed ? side == 1 ? "our" : "their" : "a", l, i,
+			(l * 2654435761u) ^ (i * 40503u));
 	}
 }
 
@@ -83,7 +85,9 @@ static void make_ours(const struct shape *shape, const char *dir, struct hash ro
 				edits[i].path = paths[i] = path_of(shape, i);
 			}
 			content(side, i, shape->lines, &texts[i]);
-			entries[i] = (struct entry){ .mode = OBJECT_FILE_MODE, .size = texts[i].len, .data = (const uint8_t *)texts[i].p };
+			entries[i] = (struct entry){
+				.mode = OBJECT_FILE_MODE, .size = texts[i].len, .data = (const uint8_t *)texts[i].p
+			};
 			edits[i].file = &entries[i];
 		}
 		if (store_begin(s, true, &err) != 0 || tree_apply(s, &object_empty, edits, FILES, &roots[side], &err) != 0 ||
@@ -105,12 +109,14 @@ static void make_git(const struct shape *shape, const char *dir)
 {
 	static const char *const branch[] = { "base", "ours", "theirs" };
 	auto_free char *script = mem_printf("%s.import", dir);
-	auto_free char *command = mem_printf("git init -q --bare %s && git -C %s fast-import --quiet <%s && git -C %s repack -qad", dir, dir, script, dir);
+	auto_free char *command = mem_printf(
+		"git init -q --bare %s && git -C %s fast-import --quiet <%s && git -C %s repack -qad", dir, dir, script, dir);
 	auto_buf text = BUF_INIT, all = BUF_INIT;
 	struct err err = ERR_INIT;
 
 	for (unsigned side = 0; side < 3; side++) {
-		buf_fmt(&all, "commit refs/heads/%s\nmark :%u\ncommitter a <a@b> 1 +0000\ndata 0\n%s", branch[side], side + 1, side ? "from :1\n" : "");
+		buf_fmt(&all, "commit refs/heads/%s\nmark :%u\ncommitter a <a@b> 1 +0000\ndata 0\n%s", branch[side], side + 1,
+			side ? "from :1\n" : "");
 		for (unsigned i = 0; i < FILES; i++) {
 			auto_free char *path = path_of(shape, i);
 			content(side, i, shape->lines, &text);
@@ -173,7 +179,8 @@ static void measure(const struct shape *shape, const char *tmp)
 
 int main(void)
 {
-	static const struct shape shapes[] = { { "100-a-folder", 100, 25 }, { "10-a-folder", 10, 25 }, { "100-a-folder-large-files", 100, 250 } };
+	static const struct shape shapes[] = { { "100-a-folder", 100, 25 }, { "10-a-folder", 10, 25 },
+		{ "100-a-folder-large-files", 100, 250 } };
 	const char *base = getenv("TMPDIR");
 	auto_free char *tmp = mem_printf("%s/micro_merge.XXXXXX", base ? base : "/tmp");
 	struct err err = ERR_INIT;

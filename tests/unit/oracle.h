@@ -1,4 +1,5 @@
-/* oracle: another program's answer to compare with; and texts by rule, so that a test and whoever made its constants see the same. */
+/* oracle: another program's answer to compare with; and texts by rule, so that a test and whoever made its constants see the same.
+ */
 #ifndef SBX_TESTS_ORACLE_H
 #define SBX_TESTS_ORACLE_H
 

@@ -40,7 +40,8 @@ static void t_text_is(void **state)
 static void t_unified(void **state)
 {
 	(void)state;
-	struct diff_options native = { .context = 3 }, bare = { .context = 0 }, names = { "a/x y", "b/q\"\n\x01", 1, false, DIFF_NATIVE };
+	struct diff_options native = { .context = 3 }, bare = { .context = 0 },
+			    names = { "a/x y", "b/q\"\n\x01", 1, false, DIFF_NATIVE };
 
 	check_diff("same\n", "same\n", NULL, "");
 	check_diff("", "", NULL, "");
@@ -48,7 +49,8 @@ static void t_unified(void **state)
 		"--- original\n+++ modified\n@@ -1,3 +1,3 @@\n alpha\n-beta\n+OURS\n gamma\n");
 	check_diff("", "x\n", NULL, "--- original\n+++ modified\n@@ -0,0 +1 @@\n+x\n");
 	check_diff("x\n", "", NULL, "--- original\n+++ modified\n@@ -1 +0,0 @@\n-x\n");
-	check_diff("a", "b", NULL, "--- original\n+++ modified\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\\ No newline at end of file\n");
+	check_diff("a", "b", NULL,
+		"--- original\n+++ modified\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\\ No newline at end of file\n");
 	check_diff("a\n\nb\n", "a\n\nc\n", NULL, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n a\n\n-b\n+c\n");
 	check_diff("a\n\nb\n", "a\n\nc\n", &native, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n a\n \n-b\n+c\n");
 	check_diff("1\n2\n3\n", "1\nx\n2\n3\n", &bare, "--- original\n+++ modified\n@@ -1,0 +2 @@\n+x\n");
@@ -72,8 +74,8 @@ static void t_count(void **state)
 	assert_int_equal(added + removed, 0);
 }
 
-/* git apply makes the new text of the old one by our diffs, with any number of lines of context (but none: then it is wrong about its
- * own diffs, too, where a last line without end goes). */
+/* git apply makes the new text of the old one by our diffs, with any number of lines of context (but none: then it is wrong about
+ * its own diffs, too, where a last line without end goes). */
 static void t_git_applies(void **state)
 {
 	const char *dir = *state;
@@ -88,7 +90,9 @@ static void t_git_applies(void **state)
 		oracle_write(dir, name, t.base.p, t.base.len);
 		/* (An empty file that comes or goes needs git's own headers.) */
 		if (t.base.len && t.ours.len)
-			assert_int_equal(diff_text((struct text){ t.base.p, t.base.len }, (struct text){ t.ours.p, t.ours.len }, &o, &patch, NULL), 0);
+			assert_int_equal(diff_text((struct text){ t.base.p, t.base.len }, (struct text){ t.ours.p, t.ours.len }, &o,
+						 &patch, NULL),
+				0);
 	}
 	oracle_write(dir, "patch", patch.p, patch.len);
 	assert_int_equal(oracle_run(dir, "git apply --whitespace=nowarn patch", NULL, NULL), 0);

@@ -12,11 +12,15 @@ static struct text text(const struct buf *b)
 	return (struct text){ b->p, b->len };
 }
 
-static unsigned merge(const char *base, const char *ours, const char *theirs, enum merge_style style, enum merge_prefer prefer, struct buf *out)
+static unsigned merge(
+	const char *base, const char *ours, const char *theirs, enum merge_style style, enum merge_prefer prefer, struct buf *out)
 {
 	struct err err = ERR_INIT;
 	unsigned conflicts = 0;
-	struct text_merge m = { .base = { base, strlen(base) }, .ours = { ours, strlen(ours) }, .theirs = { theirs, strlen(theirs) }, .style = style,
+	struct text_merge m = { .base = { base, strlen(base) },
+		.ours = { ours, strlen(ours) },
+		.theirs = { theirs, strlen(theirs) },
+		.style = style,
 		.prefer = prefer };
 
 	buf_clear(out);
@@ -42,16 +46,19 @@ static void t_mcp_vectors(void **state)
 		{ "a0", "a1", "a2", 1, "<<<<<<< ours\na1||||||| original\na0=======\na2>>>>>>> theirs\n" },
 		{ "", "h\na\n", "h\nb\n", 1, "<<<<<<< ours\nh\na\n||||||| original\n=======\nh\nb\n>>>>>>> theirs\n" },
 		{ "", "", "x\n", 0, "x\n" },
-		{ "1\n2\n3\n4\n", "1\n4\n", "1\n3\n4\n", 1, "1\n<<<<<<< ours\n||||||| original\n2\n3\n=======\n3\n>>>>>>> theirs\n4\n" },
+		{ "1\n2\n3\n4\n", "1\n4\n", "1\n3\n4\n", 1,
+			"1\n<<<<<<< ours\n||||||| original\n2\n3\n=======\n3\n>>>>>>> theirs\n4\n" },
 		{ "1\n2\n3\n", "1\n3\n", "1\nX\n3\n", 1, "1\n<<<<<<< ours\n||||||| original\n2\n=======\nX\n>>>>>>> theirs\n3\n" },
-		{ "{\na\n}\n", "{\n}\n", "{\na\nb\n}\n", 1, "{\n<<<<<<< ours\n||||||| original\na\n=======\na\nb\n>>>>>>> theirs\n}\n" },
+		{ "{\na\n}\n", "{\n}\n", "{\na\nb\n}\n", 1,
+			"{\n<<<<<<< ours\n||||||| original\na\n=======\na\nb\n>>>>>>> theirs\n}\n" },
 		{ "", "", "", 0, "" },
 		{ "a\n", "b\n", "b\n", 0, "b\n" },
 	};
 	auto_buf out = BUF_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(merge(rows[i].base, rows[i].ours, rows[i].theirs, MERGE_MCP, PREFER_NONE, &out), rows[i].conflicts);
+		assert_int_equal(
+			merge(rows[i].base, rows[i].ours, rows[i].theirs, MERGE_MCP, PREFER_NONE, &out), rows[i].conflicts);
 		assert_string_equal(out.p, rows[i].want);
 	}
 }
@@ -97,7 +104,8 @@ static void check_git(const char *dir, const char *base, const char *ours, const
 	int rc = oracle_run(dir, words, NULL, "out");
 	oracle_read(dir, "out", &want);
 	if (got.len != want.len || memcmp(got.p, want.p, got.len) != 0 || rc != (int)(conflicts < 127 ? conflicts : 127))
-		fail_msg("base\n%s\nours\n%s\ntheirs\n%s\ngit (%d)\n%s\nsbx (%u)\n%s", base, ours, theirs, rc, want.p, conflicts, got.p);
+		fail_msg("base\n%s\nours\n%s\ntheirs\n%s\ngit (%d)\n%s\nsbx (%u)\n%s", base, ours, theirs, rc, want.p, conflicts,
+			got.p);
 }
 
 static void t_git_edges(void **state)
@@ -136,7 +144,10 @@ static void t_git_random(void **state)
 
 	for (uint64_t seed = 1; seed <= 400; seed++) {
 		rule_triple(seed + 10000, seed % 10 ? "\n" : "\r\n", &t);
-		check_git(*state, t.base.p, t.ours.p, t.theirs.p, seed % 5 < 3 ? PREFER_NONE : seed % 5 == 3 ? PREFER_OURS : PREFER_THEIRS);
+		check_git(*state, t.base.p, t.ours.p, t.theirs.p,
+			seed % 5 < 3		? PREFER_NONE
+				: seed % 5 == 3 ? PREFER_OURS
+						: PREFER_THEIRS);
 	}
 	rule_triple_free(&t);
 }
@@ -169,8 +180,13 @@ static void t_native_names(void **state)
 	(void)state;
 	unsigned conflicts;
 	auto_buf out = BUF_INIT;
-	struct text_merge m = { .base = { "a", 1 }, .ours = { "b", 1 }, .theirs = { "c", 1 }, .style = MERGE_NATIVE, .ours_name = "mine",
-		.base_name = "v1", .theirs_name = "yours" };
+	struct text_merge m = { .base = { "a", 1 },
+		.ours = { "b", 1 },
+		.theirs = { "c", 1 },
+		.style = MERGE_NATIVE,
+		.ours_name = "mine",
+		.base_name = "v1",
+		.theirs_name = "yours" };
 
 	assert_int_equal(merge_text(&m, &out, &conflicts, NULL), 0);
 	assert_int_equal(conflicts, 1);

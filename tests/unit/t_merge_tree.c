@@ -49,12 +49,16 @@ static void check(struct store *s, const struct row *rows, size_t n, enum merge_
 
 	for (size_t i = 0; i < n; i++) {
 		struct hash base = rows[i].base ? kit_tree(s, rows[i].base) : object_empty;
-		struct tree_merge m = { .ours = kit_tree(s, rows[i].ours), .theirs = kit_tree(s, rows[i].theirs), .style = style,
-			.base = rows[i].base ? &base : NULL, .prefer = rows[i].prefer, .renames = renames };
+		struct tree_merge m = { .ours = kit_tree(s, rows[i].ours),
+			.theirs = kit_tree(s, rows[i].theirs),
+			.style = style,
+			.base = rows[i].base ? &base : NULL,
+			.prefer = rows[i].prefer,
+			.renames = renames };
 		merge_say(s, &m, &got);
 		if (strcmp(got.p, rows[i].want) != 0)
-			fail_msg("row %zu: %s | %s | %s\nwant %s\ngot  %s", i, rows[i].base ? rows[i].base : "(none)", rows[i].ours, rows[i].theirs,
-				rows[i].want, got.p);
+			fail_msg("row %zu: %s | %s | %s\nwant %s\ngot  %s", i, rows[i].base ? rows[i].base : "(none)", rows[i].ours,
+				rows[i].theirs, rows[i].want, got.p);
 	}
 }
 
@@ -76,7 +80,8 @@ static void t_mcp(void **state)
 		/* A file and a folder of one name live side by side. */
 		{ NO_BASE, "a=1", "a/b=2", "a=1 a/b=2", 0 },
 		/* Conflicts: depth first, names in byte order, a file before the folder of its name. */
-		{ "z=1 a=1 d/x=1 d=1 d.x=1", "z=2 a=2 d/x=2 d=2 d.x=2", "z=3 a=3 d/x=3 d=3 d.x=3", "- # a:text d:text d/x:text d.x:text z:text", 0 },
+		{ "z=1 a=1 d/x=1 d=1 d.x=1", "z=2 a=2 d/x=2 d=2 d.x=2", "z=3 a=3 d/x=3 d=3 d.x=3",
+			"- # a:text d:text d/x:text d.x:text z:text", 0 },
 		/* prefer takes whole files, before the lines are looked at, and may choose a deletion. */
 		{ "a=1~2~3~", "a=A~2~3~", "a=1~2~C~", "a=A~2~3~", PREFER_OURS },
 		{ "a=1~2~3~", "a=A~2~3~", "a=1~2~C~", "a=1~2~C~", PREFER_THEIRS },
@@ -148,7 +153,8 @@ static void t_moves(void **state)
 		{ "a=1", "b=1", "c=1", "b=1 c=1", 0 },
 		{ "a=1~", "b=2~", "a=3~", "b=2~ # a:modify/delete", 0 },
 		/* Where it went there is something else already. */
-		{ "a=1~", "b=1~", "a=2~ b=3~", "b=<<<<<<<_ours~1~|||||||_base~=======~3~>>>>>>>_theirs~ # a:modify/delete b:text", 0 },
+		{ "a=1~", "b=1~", "a=2~ b=3~", "b=<<<<<<<_ours~1~|||||||_base~=======~3~>>>>>>>_theirs~ # a:modify/delete b:text",
+			0 },
 	};
 	check(*state, rows, ARRAY_LEN(rows), MERGE_NATIVE, true);
 }
@@ -211,8 +217,10 @@ static void t_told(void **state)
 {
 	struct store *s = *state;
 	struct hash base = kit_tree(s, "data/out.txt=alpha~beta~gamma~ m=base");
-	struct tree_merge m = { .base = &base, .ours = kit_tree(s, "data/out.txt=alpha~OURS~gamma~"),
-		.theirs = kit_tree(s, "data/out.txt=alpha~THEIRS~gamma~ m=x"), .style = MERGE_MCP };
+	struct tree_merge m = { .base = &base,
+		.ours = kit_tree(s, "data/out.txt=alpha~OURS~gamma~"),
+		.theirs = kit_tree(s, "data/out.txt=alpha~THEIRS~gamma~ m=x"),
+		.style = MERGE_MCP };
 	struct merge_result r;
 	char hex[HASH_HEX + 1];
 
@@ -221,8 +229,10 @@ static void t_told(void **state)
 	assert_string_equal(r.conflicts[0].path, "data/out.txt");
 	assert_string_equal(r.conflicts[0].markers,
 		"alpha\n<<<<<<< ours\nOURS\n||||||| original\nbeta\n=======\nTHEIRS\n>>>>>>> theirs\ngamma\n");
-	assert_string_equal(r.conflicts[0].diff_ours, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n alpha\n-beta\n+OURS\n gamma\n");
-	assert_string_equal(r.conflicts[0].diff_theirs, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n alpha\n-beta\n+THEIRS\n gamma\n");
+	assert_string_equal(
+		r.conflicts[0].diff_ours, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n alpha\n-beta\n+OURS\n gamma\n");
+	assert_string_equal(
+		r.conflicts[0].diff_theirs, "--- original\n+++ modified\n@@ -1,3 +1,3 @@\n alpha\n-beta\n+THEIRS\n gamma\n");
 	assert_int_equal(r.conflicts[0].diff_ours_len, strlen(r.conflicts[0].diff_ours));
 	assert_true(r.conflicts[1].has_base && !r.conflicts[1].has_ours && r.conflicts[1].has_theirs);
 	assert_string_equal(hash_hex(&r.conflicts[1].base, hex), ENTRY_BASE);
@@ -282,7 +292,8 @@ static void t_many_folders(void **state)
 		buf_fmt(&b, "d%u/x/f=1~2~3~ ", i);
 		buf_fmt(&o, "d%u/x/f=A~2~3~ ", i);
 		buf_fmt(&t, i % 4 ? "d%u/x/f=1~2~C~ " : "d%u/x/f=B~2~3~ ", i);
-		buf_fmt(&want, i % 4 ? "%sd%u/x/f=A~2~C~" : "%sd%u/x/f=<<<<<<<_ours~A~|||||||_base~1~=======~B~>>>>>>>_theirs~2~3~", i > 10 ? " " : "", i);
+		buf_fmt(&want, i % 4 ? "%sd%u/x/f=A~2~C~" : "%sd%u/x/f=<<<<<<<_ours~A~|||||||_base~1~=======~B~>>>>>>>_theirs~2~3~",
+			i > 10 ? " " : "", i);
 		if (i % 4 == 0)
 			buf_fmt(&conflicts, " d%u/x/f:text", i);
 	}

@@ -1,5 +1,6 @@
-/* tree_kit: trees in one line of text, for tests. "a=one b/c=two! d/ e->target f|0600=x": blanks between, '=' content, '!' behind it for
- * 0755, '|MODE' before '=', '/' an empty folder ('|MODE' behind it: its mode), '->' a link. '~' stands for a newline, '_' for a blank. */
+/* tree_kit: trees in one line of text, for tests. "a=one b/c=two! d/ e->target f|0600=x": blanks between, '=' content, '!' behind
+ * it for 0755, '|MODE' before '=', '/' an empty folder ('|MODE' behind it: its mode), '->' a link. '~' stands for a newline, '_'
+ * for a blank. */
 #ifndef SBX_TESTS_TREE_KIT_H
 #define SBX_TESTS_TREE_KIT_H
 
