@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -5,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "shared/base/fs.h"
 #include "shared/base/mem.h"
 
 #define END_MS 60000
@@ -78,6 +80,19 @@ static int stop(struct cli *cli, struct client *c, const struct options *o, cons
 	return pid_fd >= 0 ? wait_end(pid_fd, (int)pid, err) : 0;
 }
 
+/* Are there VMs that no daemon looks after? */
+static bool left_behind(const char *home)
+{
+	auto_free char *path = fs_join(home, "vms");
+	DIR *d = opendir(path);
+	const struct dirent *e = NULL;
+	while (d && (e = readdir(d)) && e->d_name[0] == '.')
+		;
+	if (d)
+		closedir(d);
+	return e != NULL;
+}
+
 static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	const struct options *o = opts;
@@ -91,6 +106,10 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	struct call call = { .op = SBX_OP_GET_SYSTEM };
 	auto_js *system = client_json(&c, &call, err);
 	bool none = !system && cli->endpoint.managed && (err->sys == ENOENT || err->sys == ECONNREFUSED);
+	if (none && !o->keep && left_behind(cli->endpoint.home)) { /* by a daemon that was killed: only a daemon can end them */
+		c.no_start = none = false;
+		system = client_json(&c, &call, err);
+	}
 	if (none)
 		cli_warn(cli, "the daemon does not run");
 	int rc = none ? 0 : system ? stop(cli, &c, o, system, err) : -1;

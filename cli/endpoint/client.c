@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/base/mem.h"
@@ -13,10 +14,14 @@
 
 #define RX_SIZE ((size_t)HTTP1_HEAD_MAX)
 #define JSON_MAX ((size_t)64 << 20)
+#define RETRIES 40
+#define RETRY_NS 50000000
 
 void client_init(struct client *c, const struct endpoint *ep)
 {
-	*c = (struct client){ .ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS, .who = "the daemon" };
+	*c = (struct client){
+		.ep = ep, .fd = -1, .cancel_fd = -1, .timeout_ms = CLIENT_TIMEOUT_MS, .who = "the daemon", .again = BUF_INIT
+	};
 }
 
 static void drop_connection(struct client *c)
@@ -32,6 +37,7 @@ void client_close(struct client *c)
 	drop_connection(c);
 	free(c->rx);
 	c->rx = NULL;
+	buf_free(&c->again);
 }
 
 static int lost(struct client *c, int sys, struct err *err)
@@ -198,7 +204,25 @@ int client_request(struct client *c, const struct request *rq, struct err *err)
 	if (!c->rx)
 		c->rx = mem_array(1, RX_SIZE);
 	c->rx_off = c->rx_len = 0;
+	/* reading twice does no harm; a WebSocket has done nothing before its first message */
+	buf_clear(&c->again);
+	c->tries = 0;
+	if (c->ep->managed && strcmp(rq->method, "GET") == 0)
+		buf_add(&c->again, text.p, text.len);
 	return send_all(c, text.p, text.len, false, err) ? -1 : 0;
+}
+
+/* Our own daemon that was killed still takes connections until its last thread is gone, and then breaks them without a word. Such a
+ * request goes to the next daemon. */
+static bool sent_again(struct client *c, const struct err *why, struct err *err)
+{
+	static const struct timespec pause = { .tv_nsec = RETRY_NS };
+	if (c->again.len == 0 || c->rx_len > 0 || why->sys == EINTR || why->code == ERR_TIMEOUT || c->tries++ >= RETRIES)
+		return false;
+	drop_connection(c);
+	(void)nanosleep(&pause, NULL); /* shorter is as good */
+	c->fd = c->no_start ? endpoint_connect(c->ep, err) : endpoint_connect_or_start(c->ep, err);
+	return c->fd >= 0 && send_all(c, c->again.p, c->again.len, false, err) == 0;
 }
 
 int client_begin(struct client *c, const struct call *call, struct err *err)
@@ -312,9 +336,15 @@ int client_head(struct client *c, struct err *err)
 		if (size < 0)
 			return -1;
 		if (size == 0) {
-			int rc = fill(c, err);
-			if (rc <= 0)
-				return rc < 0 ? -1 : lost(c, 0, err);
+			struct err why = ERR_INIT;
+			int rc = fill(c, &why);
+			if (rc == 0)
+				(void)lost(c, 0, &why);
+			if (rc <= 0 && !sent_again(c, &why, &why)) {
+				if (err)
+					*err = why;
+				return -1;
+			}
 			continue;
 		}
 		c->rx_off += (size_t)size;

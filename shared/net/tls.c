@@ -130,10 +130,14 @@ static int refused(const struct tls *t, const char *host, int kind, int sys, str
 	int reason = ERR_GET_REASON(code);
 	const char *text = code ? t->ERR_reason_error_string_(code) : NULL;
 	static const char closed[] = "'%s' closed the connection during the TLS handshake";
-	if (kind == SSL_ERROR_SYSCALL && sys)
-		return err_sys(err, sys, closed, host);
-	if (kind == SSL_ERROR_SYSCALL || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return err_set(err, ERR_UNAVAILABLE, closed, host);
+	if (kind == SSL_ERROR_SYSCALL && sys) {
+		err_sys(err, sys, closed, host);
+		return err_hint(err, "perhaps it does not speak TLS: does the address begin with http:// instead?");
+	}
+	if (kind == SSL_ERROR_SYSCALL || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		err_set(err, ERR_UNAVAILABLE, closed, host);
+		return err_hint(err, "perhaps it does not speak TLS: does the address begin with http:// instead?");
+	}
 	err_set(err, ERR_UNAVAILABLE, "TLS handshake with '%s' failed: %s", host, text ? text : "unknown reason");
 	if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST)
 		return err_hint(err, "it does not speak TLS: does the address begin with http:// instead?");

@@ -52,6 +52,22 @@ kill_daemon() {
 	expect_consistent
 }
 
+@test "a command in the moment after kill -9 reaches the next daemon" {
+	local i
+	for i in $(seq 15); do
+		kill -9 "$(daemon_pid)"
+		expect ok "$(sbx exec demo -- echo ok)"
+	done
+}
+
+@test "down ends what a daemon that was killed left running" {
+	local home=$WORK/left
+	SBX_HOME=$home sbx create --name left >/dev/null
+	kill -9 "$(SBX_HOME=$home sbx api GET /sbx/v1/system | jq .pid)"
+	SBX_HOME=$home sbx down --yes
+	expect '' "$(ls -A "$home/vms")"
+}
+
 @test "a restarted daemon removes adopted VMs as its own" {
 	sbx create --name adopted >/dev/null
 	local pid
