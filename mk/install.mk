@@ -42,6 +42,6 @@ install: all ## Install below PREFIX (/usr/local), under DESTDIR; the manual int
 # Pages by pattern, so that those of an older version go, too: their names are ours.
 uninstall: ## Remove what install put there
 	rm -f $(addprefix $(LIBDIR)/,$(notdir $(PROGRAMS))) $(BINDIR)/sbx $(BINDIR)/sbxd
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/sbx.1 man1/sbx-*.1 man5/sbx.yaml.5 man8/sbxd.8)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,man1/sbx.1 man1/sbx-*.1 man5/sbx.yaml.5 man5/sbx-store.5 man8/sbxd.8)
 	rm -f $(COMPLETION_BASH) $(COMPLETION_ZSH) $(COMPLETION_FISH)
 	-rmdir $(LIBDIR) 2>/dev/null

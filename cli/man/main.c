@@ -70,7 +70,7 @@ static int save_contract(const struct man *m, const char *out, const struct cont
 static int save_all(const struct man *m, const char *out, struct err *err)
 {
 	if (save_part(m, out, "sbx", '1', err) || save_part(m, out, "sbxd", '8', err) || save_part(m, out, "sbx.yaml", '5', err) ||
-		save_commands(m, out, err))
+		save_part(m, out, "sbx-store", '5', err) || save_commands(m, out, err))
 		return -1;
 	for (size_t i = 0; api_at(i); i++) {
 		if (save_contract(m, out, api_at(i), err))

@@ -70,7 +70,8 @@ void page_command(struct buf *out, const struct man *m, size_t i)
 {
 	const struct command *c = commands[i];
 	auto_free char *name = page_command_name(i), *part = mem_printf("%s.mdoc", name);
-	auto_free char *group = mem_printf("commands for %ss", c->group ? c->group : "");
+	bool files = c->group && strcmp(c->group, "fs") == 0;
+	auto_free char *group = files ? mem_strdup("version files") : mem_printf("commands for %ss", c->group ? c->group : "");
 	mdoc_head(out, m->date, name, "1", c->group ? group : c->summary);
 	buf_str(out, ".Sh SYNOPSIS\n");
 	for (size_t k = i; k < command_count; k++) {

@@ -45,15 +45,16 @@ static void put_see(struct buf *out)
 	char *own[PAGES_MAX];
 	const char *names[PAGES_MAX];
 	size_t n = 0;
-	for (size_t i = 0; i < command_count && n < PAGES_MAX - 2; i++) {
+	for (size_t i = 0; i < command_count && n < PAGES_MAX - 3; i++) {
 		if (!command_is_first(i))
 			continue;
 		auto_free char *name = page_command_name(i);
 		own[n++] = mem_printf("%s(1)", name);
 	}
-	for (size_t i = 0; api_at(i) && n < PAGES_MAX - 2; i++)
+	for (size_t i = 0; api_at(i) && n < PAGES_MAX - 3; i++)
 		own[n++] = mem_printf("sbx-%s(1)", api_at(i)->name);
 	own[n++] = mem_strdup("sbx.yaml(5)");
+	own[n++] = mem_strdup("sbx-store(5)");
 	own[n++] = mem_strdup("sbxd(8)");
 	for (size_t i = 0; i < n; i++)
 		names[i] = own[i];

@@ -301,6 +301,16 @@ listing() { (cd "$1" && find . -mindepth 1 -printf '%p %y %m %l\n' | sed '/ l /s
 	expect array "$(sbx fs diff main main -o json | jq -r type)"
 }
 
+@test "completion knows labels and the verbs of label" {
+	mkdir in
+	sbx fs push in main >/dev/null
+	sbx fs push in other/one >/dev/null
+	expect 'main other/one' "$(sbx __complete fs checkout '' | sed -n 's/\t.*//p' | xargs)"
+	expect 'other/one' "$(sbx __complete fs log o | sed -n 's/\t.*//p' | xargs)"
+	expect 'list set rm mv' "$(sbx __complete fs label '' | sed -n 's/\t.*//p' | xargs)"
+	expect 'main' "$(sbx __complete fs label rm m | sed -n 's/\t.*//p' | xargs)"
+}
+
 @test "without a store: a word that says how to make one; no labels is no error" {
 	for c in 'ls main' 'log main' 'diff a b' 'fsck' 'gc' 'stats' 'checkout main x' 'export main -'; do
 		# shellcheck disable=SC2086 # a command of several words
