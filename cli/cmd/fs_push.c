@@ -208,7 +208,8 @@ static int expectation(struct push *p, struct expectation *e, struct err *err)
 {
 	*e = (struct expectation){ .force = p->o->force };
 	if (p->o->expected) {
-		if (repo_tree(&p->r, p->o->expected, &p->expected, NULL, err))
+		/* a whole id need not be in the store: if the label is not there, the push is rejected in the usual words */
+		if (!hash_parse(p->o->expected, &p->expected) && repo_tree(&p->r, p->o->expected, &p->expected, NULL, err))
 			return -1;
 		e->expected = &p->expected;
 	} else if (p->has_origin) {
