@@ -64,8 +64,9 @@ static int fsck(struct cli *cli, const void *opts, const struct args *args, stru
 	if (rc || faults == 0)
 		return rc;
 	err_set(err, ERR_IO, "%llu fault%s", (unsigned long long)faults, faults == 1 ? "" : "s");
-	return err_hint(
-		err, "all else can be read; 'sbx fs fetch' from another store, or a push of the folder, brings lost objects back");
+	return err_hint(err,
+		"all else can be read; what is missing comes back with a push of the folder or 'sbx fs fetch', what is "
+		"damaged stays so: clone what is whole into a new store");
 }
 
 const struct command cmd_fs_fsck = {

@@ -123,7 +123,7 @@ flip() {
 	END
 }
 
-@test "flipped bits in a pack are found and named; the rest can be read; a push mends it" {
+@test "flipped bits in a pack are found and named; the rest can be read" {
 	mkdir in
 	for i in 1 2 3 4; do head -c 300000 /dev/urandom >"in/f$i"; done
 	sbx fs push in main >/dev/null
