@@ -378,17 +378,13 @@ int merge_dirs(struct merging *g, const struct three_dirs *d, struct hash *out, 
 	return 0;
 }
 
-int merge_trees(struct store *s, const struct tree_merge *m, struct merge_result *out, struct err *err)
+static int merge_once(struct store *s, const struct tree_merge *m, struct merge_result *out, struct err *err)
 {
-	struct tree_merge moved = *m;
-	struct merging g = { .s = s, .m = &moved, .out = out, .path = BUF_INIT };
-	struct hash base;
+	struct merging g = { .s = s, .m = m, .out = out, .path = BUF_INIT };
+	struct three_dirs roots = { m->base, &m->ours, &m->theirs };
 	bool has = false;
 
 	*out = (struct merge_result){ .tree = object_empty };
-	if (m->renames && m->style == MERGE_NATIVE && m->base && merge_follow_moves(s, &moved, &base, err) != 0)
-		return -1;
-	struct three_dirs roots = { moved.base, &moved.ours, &moved.theirs };
 	int rc = merge_dirs(&g, &roots, &out->tree, &has, err);
 	buf_free(&g.path);
 	if (rc != 0) {
@@ -397,4 +393,23 @@ int merge_trees(struct store *s, const struct tree_merge *m, struct merge_result
 	}
 	out->clean = out->count == 0;
 	return 0;
+}
+
+/* Finding moves reads both sides once more, twice what the merge itself does. A move matters only where one side moved a file that
+ * the other changed, which is a conflict as long as nobody follows: so they are looked for when there is one (or when `prefer`
+ * hides it). */
+int merge_trees(struct store *s, const struct tree_merge *m, struct merge_result *out, struct err *err)
+{
+	bool renames = m->renames && m->style == MERGE_NATIVE && m->base;
+	struct tree_merge moved = *m;
+	struct hash base;
+
+	if (!renames || m->prefer == PREFER_NONE) {
+		if (merge_once(s, m, out, err) != 0)
+			return -1;
+		if (out->clean || !renames)
+			return 0;
+		merge_result_free(out);
+	}
+	return merge_follow_moves(s, &moved, &base, err) != 0 ? -1 : merge_once(s, &moved, out, err);
 }
