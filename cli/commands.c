@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 
 const struct command *const commands[] = {
 	&cmd_create,
@@ -62,20 +63,15 @@ const struct opt front_options[] = {
 	{ .kind = OPT_END },
 };
 
-static bool same(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 bool command_in_group(const struct command *c, const char *group)
 {
-	return same(c->group, group);
+	return str_same(c->group, group);
 }
 
 bool command_is_group(const char *word)
 {
 	for (size_t i = 0; i < command_count; i++) {
-		if (same(commands[i]->group, word))
+		if (str_same(commands[i]->group, word))
 			return true;
 	}
 	return false;
@@ -85,8 +81,8 @@ const struct command *command_find(const char *group, const char *name)
 {
 	for (size_t i = 0; i < command_count; i++) {
 		const struct command *c = commands[i];
-		bool in_group = group ? same(c->group, group) : !c->group;
-		if (in_group && (same(c->name, name) || same(c->alias, name)))
+		bool in_group = group ? str_same(c->group, group) : !c->group;
+		if (in_group && (str_same(c->name, name) || str_same(c->alias, name)))
 			return c;
 	}
 	return NULL;
@@ -95,7 +91,7 @@ const struct command *command_find(const char *group, const char *name)
 bool command_is_first(size_t i)
 {
 	for (size_t k = 0; commands[i]->group && k < i; k++) {
-		if (same(commands[k]->group, commands[i]->group))
+		if (str_same(commands[k]->group, commands[i]->group))
 			return false;
 	}
 	return !commands[i]->hidden;

@@ -16,13 +16,9 @@
 #include "cli/help.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 
 enum { EXIT_USAGE = 2, NAMES = 256 };
-
-static bool same(const char *a, const char *b)
-{
-	return a && strcmp(a, b) == 0;
-}
 
 static int unknown_command(const char *group, const char *word, struct err *err)
 {
@@ -32,7 +28,7 @@ static int unknown_command(const char *group, const char *word, struct err *err)
 		names[n] = api_at(n)->name;
 	for (size_t i = 0; i < command_count && n + 2 <= NAMES; i++) {
 		const struct command *c = commands[i];
-		if (c->hidden || (group && !same(c->group, group)))
+		if (c->hidden || (group && !str_same(c->group, group)))
 			continue;
 		names[n++] = !group && c->group ? c->group : c->name;
 		if (c->alias && (group || !c->group))
@@ -116,15 +112,15 @@ static int no_command(void)
 
 static bool is_help(const char *word)
 {
-	return same(word, "--help") || same(word, "-h");
+	return str_same(word, "--help") || str_same(word, "-h");
 }
 
 /* The words after the global flags: [GROUP] VERB ... */
 static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 {
-	if (same(argv[0], "__complete"))
+	if (str_same(argv[0], "__complete"))
 		return complete_run(cli, argc - 1, argv + 1);
-	if (same(argv[0], "help"))
+	if (str_same(argv[0], "help"))
 		return show_help(cli, argc - 1, argv + 1, err);
 	const struct contract *contract = api_find(argv[0]);
 	if (contract)
@@ -132,7 +128,7 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct err *err)
 	const char *group = command_is_group(argv[0]) ? argv[0] : NULL;
 	if (group && argc == 1)
 		return show_help(cli, 1, argv, err);
-	if (group && (is_help(argv[1]) || same(argv[1], "help")))
+	if (group && (is_help(argv[1]) || str_same(argv[1], "help")))
 		return show_help(cli, 1, argv, err);
 	const char *word = group ? argv[1] : argv[0];
 	cli->command = command_find(group, word);

@@ -113,11 +113,6 @@ const char *place_prefix(const struct place *p)
 	return p->prefix;
 }
 
-struct store *place_store(const struct place *p)
-{
-	return p->store;
-}
-
 int place_list(struct place *p, struct label_list *out, struct err *err)
 {
 	return p->ops->list(p, out, err);

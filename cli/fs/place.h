@@ -29,7 +29,6 @@ void place_close(struct place *p);
 const char *place_name(const struct place *p); /* "lab", "/srv/store": for messages */
 /* A good beginning for names of labels that follow this place's: the context's name, or "origin". */
 const char *place_prefix(const struct place *p);
-struct store *place_store(const struct place *p); /* NULL when it is none of this machine */
 
 /* ---- labels ---- */
 int place_list(struct place *p, struct label_list *out, struct err *err);

@@ -79,6 +79,11 @@ bool name_valid(const char *s)
 	return n >= 1 && n <= 63 && s[n] == '\0' && s[0] != '-' && s[n - 1] != '-';
 }
 
+bool str_same(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
 bool str_starts(const char *s, const char *prefix)
 {
 	return !strncmp(s, prefix, strlen(prefix));

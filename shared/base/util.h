@@ -26,6 +26,8 @@ void rand_id(char *out, size_t n);
 bool name_valid(const char *s);
 
 bool str_starts(const char *s, const char *prefix);
+/* Both there and equal. */
+bool str_same(const char *a, const char *b);
 bool str_ends(const char *s, const char *suffix);
 /* Decimal digits only, whole string, min..max. 0 or -1 with err INVALID naming `what`. */
 int parse_int(const char *s, const char *what, int64_t min, int64_t max, int64_t *out, struct err *err);

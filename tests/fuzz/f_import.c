@@ -11,16 +11,11 @@
 #include "cli/fs/archive_out.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
+#include "tests/fuzz/store_kit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define SIZE_MAX_HERE ((uint64_t)4 << 20)
-#define CHECK(x)                                                                                                                   \
-	do {                                                                                                                       \
-		if (!(x))                                                                                                          \
-			abort();                                                                                                   \
-	} while (0)
-
 struct input {
 	const char *p;
 	size_t n, at, piece;
@@ -66,37 +61,6 @@ static int look(void *arg, const char *path, const struct child *c, bool is_dir,
 	return 0;
 }
 
-static struct store *current;
-
-static void clean_up(void)
-{
-	struct err err = ERR_INIT;
-	if (!current)
-		return;
-	auto_free char *old = mem_strdup(store_path(current));
-	store_close(current);
-	current = NULL;
-	CHECK(fs_remove_tree(old, &err) == 0);
-}
-
-/* A new store every so often keeps the packs small. */
-static struct store *store_of_now(void)
-{
-	static unsigned uses;
-	struct err err = ERR_INIT;
-	if (uses++ % 1000) {
-		return current;
-	}
-	CHECK(uses > 1 || !atexit(clean_up));
-	clean_up();
-	char path[64];
-	(void)snprintf(path, sizeof(path), "%s/sbx-f_import-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	CHECK(mkdtemp(path));
-	current = store_open(path, true, &err);
-	CHECK(current);
-	return current;
-}
-
 static int import(struct store *s, struct input *in, struct hash *tree)
 {
 	struct err err = ERR_INIT;
@@ -113,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
 		return 0;
-	struct store *s = store_of_now();
+	struct store *s = store_of_now("f_import");
 	struct err err = ERR_INIT;
 	struct hash tree, again;
 	struct input in = { .p = (const char *)data + 1, .n = size - 1, .piece = 1 + (size_t)data[0] * 16 };

@@ -10,45 +10,9 @@
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/store/remote_internal.h"
+#include "tests/fuzz/store_kit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                                                                                                                   \
-	do {                                                                                                                       \
-		if (!(x))                                                                                                          \
-			abort();                                                                                                   \
-	} while (0)
-
-static struct store *current;
-
-static void clean_up(void)
-{
-	struct err err = ERR_INIT;
-	if (!current)
-		return;
-	auto_free char *old = mem_strdup(store_path(current));
-	store_close(current);
-	current = NULL;
-	CHECK(fs_remove_tree(old, &err) == 0);
-}
-
-/* A new store every so often keeps the packs small. */
-static struct store *store_of_now(void)
-{
-	static unsigned uses;
-	struct err err = ERR_INIT;
-	if (uses++ % 1000) {
-		return current;
-	}
-	CHECK(uses > 1 || !atexit(clean_up));
-	clean_up();
-	char path[64];
-	(void)snprintf(path, sizeof(path), "%s/sbx-f_remote-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	CHECK(mkdtemp(path));
-	current = store_open(path, true, &err);
-	CHECK(current);
-	return current;
-}
 
 /* A record whose hash is right, of the bytes given. */
 static void whole_record(const uint8_t *data, size_t size, struct hasher *order, struct buf *out)
@@ -82,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 2)
 		return 0;
-	struct store *s = store_of_now();
+	struct store *s = store_of_now("f_remote");
 	size_t piece = 1 + data[0];
 	auto_buf in = BUF_INIT;
 	struct hasher order;
