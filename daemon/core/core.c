@@ -10,6 +10,8 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
+enum { TICK_MS = 1000, SWEEP_MS = 60000 };
+
 static int open_state(struct core *core, struct err *err)
 {
 	if (fs_mkdirs(core->home, 0700, err) || fs_mkdirs(core->vms_dir, 0700, err))
@@ -28,6 +30,20 @@ static int open_state(struct core *core, struct err *err)
 	return core->db ? 0 : -1;
 }
 
+/* Once a second. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct core *core = timer->data;
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < core->count; i++)
+		sandbox_tick(core->boxes[i], now);
+	if (now - core->swept_ms < SWEEP_MS)
+		return;
+	core->swept_ms = now;
+	bases_sweep(core->bases);
+}
+
 static void core_free(struct core *core)
 {
 	builder_free(core->builder);
@@ -40,6 +56,11 @@ static void core_free(struct core *core)
 	free(core->program);
 	free(core->vms_dir);
 	free(core);
+}
+
+static void on_tick_closed(uv_handle_t *handle)
+{
+	core_free(handle->data);
 }
 
 struct core *core_new(const struct core_config *config, struct err *err)
@@ -56,10 +77,14 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->builder = builder_new(&core->config);
 	auto_free char *store = fs_join(core->home, "store");
 	core->vault = vault_new(config->loop, store);
+	core->bases = bases_new(core);
+	uv_timer_init(config->loop, &core->tick);
+	core->tick.data = core;
 	if (open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
 	}
+	uv_timer_start(&core->tick, on_tick, TICK_MS, TICK_MS);
 	return core;
 }
 
@@ -68,7 +93,8 @@ void core_close(struct core *core)
 	core->closing = true;
 	core_release_all(core);
 	vault_close(core->vault);
-	core_free(core);
+	bases_close(core->bases);
+	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }
 
 const struct core_config *core_config(const struct core *core)

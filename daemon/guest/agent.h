@@ -78,7 +78,7 @@ struct proc {
 	TAILQ_ENTRY(proc) link; /* agent.procs, or agent.dead */
 	enum proc_kind kind;
 	pid_t pid;
-	bool tty, started, reaped, dead, timed_out;
+	bool tty, started, reaped, dead, timed_out, orphan;
 	struct watch in;       /* stdin; on a pty the same descriptor as out[0] (then owned by out[0]) */
 	struct output out[2];  /* stdout or pty, stderr */
 	struct watch status;   /* what the child says about its start and its result */
@@ -151,7 +151,9 @@ void stream_pull(struct agent *a, struct stream *s, size_t room);
 void stream_feed(struct agent *a, struct stream *s);
 /* End as by CLOSE, no EXIT. */
 void stream_close(struct agent *a, struct stream *s);
-void stream_close_all(struct agent *a);
+/* The host has gone, or is another: it may be a copy of this machine that goes on from here. Files being written are given up;
+ * commands go on, and what they print is dropped. */
+void stream_lose_all(struct agent *a);
 /* EXIT with an errno and a message ("no such file or directory: '/x'"), then free the stream. */
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* STARTED for s; session may be NULL. */
@@ -169,6 +171,10 @@ void proc_attach(struct proc *p, struct stream *s);
 int proc_watch(struct agent *a, struct proc *p, const int fds[3], int status);
 /* The last stream has left a process that is not a session: kill it and forget it when it is reaped. */
 void proc_abandon(struct agent *a, struct proc *p);
+/* The last stream has left a command that is to go on. */
+void proc_orphan(struct agent *a, struct proc *p);
+/* Drop what orphans print; true when some could be read more now. */
+bool proc_drain(struct agent *a);
 void proc_signal(struct proc *p, int sig);
 /* The child started, or failed to (then every stream of it ends). */
 void proc_on_status(struct agent *a, void *owner, uint32_t events);
@@ -213,6 +219,8 @@ void configure_open(struct agent *a, struct stream *s, struct rec r);
 /* Step the clock when it is off by more than 100 ms (guest only). */
 void configure_clock(const struct agent *a, uint64_t wall_ms);
 void info_open(struct agent *a, struct stream *s, struct rec r);
+/* ---- shutdown.c ---- */
+void shutdown_open(struct agent *a, struct stream *s, struct rec r);
 
 /* ---- setup.c: PID 1 ---- */
 /* In the initramfs: load modules, mount the disk, switch to it. Returns only on failure (after saying so). */
