@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/core/pool.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -18,18 +19,20 @@ const char daemon_usage[] =
 	"  --home DIR          state (env: SBX_HOME)\n"
 	"  --cache DIR         images and templates (env: SBX_CACHE)\n"
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
+	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
-enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION, OPT_OPERATIONS };
+enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION, OPT_OPERATIONS, OPT_POOL };
 
 static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "build", required_argument, NULL, OPT_BUILD },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
@@ -39,6 +42,15 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int take_pool(struct daemon_args *args, const char *value, struct err *err)
+{
+	int64_t n = 0;
+	if (parse_int(value, "--pool", 0, POOL_SIZE_MAX, &n, err))
+		return -1;
+	args->pool_size = (unsigned)n;
+	return 0;
+}
 
 static int take(struct daemon_args *args, int id, const char *value, struct err *err)
 {
@@ -61,6 +73,8 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 			return -1;
 		args->ready_fd = (int)n;
 		return 0;
+	case OPT_POOL:
+		return take_pool(args, value, err);
 	case OPT_BUILD:
 		args->image = value;
 		return 0;
@@ -109,7 +123,12 @@ static int fill_in(struct daemon_args *args, struct err *err)
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256 };
+	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256, .pool_size = POOL_SIZE_DEFAULT };
+	if (pool && *pool && take_pool(args, pool, err)) {
+		err_prefix(err, "SBX_POOL");
+		return DAEMON_USAGE;
+	}
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */

@@ -16,7 +16,7 @@ struct daemon_args {
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb, pool_size;
 };
 
 extern const char daemon_usage[];

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
 #include "daemon/core/vault.h"
 #include "shared/base/fs.h"
@@ -38,6 +39,7 @@ static void on_tick(uv_timer_t *timer)
 
 	for (size_t i = 0; i < core->count; i++)
 		sandbox_tick(core->boxes[i], now);
+	pool_tick(core->pool, now);
 	if (now - core->swept_ms < SWEEP_MS)
 		return;
 	core->swept_ms = now;
@@ -71,13 +73,14 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->program = mem_strdup(config->program);
 	core->vms_dir = fs_join(config->home, "vms");
 	core->config =
-		(struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program };
+		(struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program, .pool_size = config->pool_size };
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);
 	auto_free char *store = fs_join(core->home, "store");
 	core->vault = vault_new(config->loop, store);
 	core->bases = bases_new(core);
+	core->pool = pool_new(core, config->pool_size);
 	uv_timer_init(config->loop, &core->tick);
 	core->tick.data = core;
 	if (open_state(core, err) || core_recover(core, err)) {
@@ -94,6 +97,7 @@ void core_close(struct core *core)
 	core_release_all(core);
 	vault_close(core->vault);
 	bases_close(core->bases);
+	pool_close(core->pool);
 	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }
 

@@ -14,6 +14,7 @@
 
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/pool.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -23,7 +24,7 @@ enum { ID_LENGTH = 12 };
 
 void create_fail(struct sandbox *sb, const struct err *err)
 {
-	if (sb->state != SANDBOX_CREATING)
+	if (sb->state != SANDBOX_CREATING && sb->state != SANDBOX_POOLED)
 		return; /* already on its way out */
 	sb->failure = *err;
 	sandbox_delete(sb, NULL, NULL);
@@ -36,6 +37,60 @@ void create_undone(struct sandbox *sb)
 	cb(sb->created_arg, NULL, &sb->failure);
 }
 
+static void tell_created(struct sandbox *sb)
+{
+	sandbox_created_cb *cb = sb->created_cb;
+	sb->created_cb = NULL;
+	cb(sb->created_arg, sb, NULL);
+}
+
+/* ---- into the pool, and out of it ---- */
+
+static void hold_work(struct op *op)
+{
+	op->failed = freeze_hold(op->dir, &op->err) != 0;
+}
+
+static void held(struct sandbox *sb, struct op *op)
+{
+	struct err err = op->err;
+	bool failed = op->failed;
+	op_end(sb, failed ? &err : NULL);
+	if (failed) {
+		create_fail(sb, &err);
+		return;
+	}
+	sb->pool_ready = true;
+	tell_created(sb);
+}
+
+/* It has run its first command. */
+static void hold(struct sandbox *sb)
+{
+	struct err err = ERR_INIT;
+	struct op *op = op_begin(sb, OP_HOLD, NULL, NULL, &err);
+	if (op)
+		op_work(op, hold_work, held);
+	else
+		create_fail(sb, &err);
+}
+
+static void on_launched(struct sandbox *sb, const struct err *launch_err);
+
+static void release_work(struct op *op)
+{
+	op->failed = freeze_release(op->dir, &op->err) != 0;
+}
+
+static void released(struct sandbox *sb, struct op *op)
+{
+	struct err err = op->err;
+	bool failed = op->failed;
+	op_end(sb, failed ? &err : NULL);
+	if (failed || launch_configure(sb, on_launched, &err))
+		create_fail(sb, &err);
+}
+
 static void on_launched(struct sandbox *sb, const struct err *launch_err)
 {
 	struct err err = ERR_INIT;
@@ -44,15 +99,18 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 		return;
 	}
 	sb->row.create_us = clock_mono_us() - sb->asked_us;
+	if (sb->state == SANDBOX_POOLED) {
+		hold(sb);
+		return;
+	}
 	if (sandbox_set_state(sb, SANDBOX_RUNNING, NULL, &err)) {
 		create_fail(sb, &err);
 		return;
 	}
+	pool_busy(sb->core->pool);
 	eventlog_add(sb->log, "created", "from image %s in %lld ms", sb->row.image, (long long)sb->row.create_us / 1000);
 	sandbox_arm_expiry(sb);
-	sandbox_created_cb *cb = sb->created_cb;
-	sb->created_cb = NULL;
-	cb(sb->created_arg, sb, NULL);
+	tell_created(sb);
 }
 
 /* ---- the VM ---- */
@@ -67,7 +125,8 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.ram_fd = base->ram_fd,
 		.vcpus = base->vcpus,
 		.memory_mb = base->memory_mb,
-		.fresh = true };
+		.fresh = true,
+		.warm = sb->state == SANDBOX_POOLED };
 
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
@@ -102,15 +161,21 @@ static int use_template(struct sandbox *sb, struct err *err)
 }
 
 /* 1 the template stands, 0 it must be built, -1 err. */
-static int find_template(struct sandbox *sb, struct err *err)
+static int find_current(const struct sandbox *sb, struct template *out, struct err *err)
 {
 	struct image image;
 	int found = image_find(sb->core->cache, sb->row.image, &image, err);
 	if (found != 1)
 		return found;
-	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, &sb->tmpl, err);
+	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, out, err);
 	image_free(&image);
 	return found;
+}
+
+static int find_template(struct sandbox *sb, struct err *err)
+{
+	template_free(&sb->tmpl);
+	return find_current(sb, &sb->tmpl, err);
 }
 
 static void on_built(void *arg, const struct err *build_err)
@@ -169,25 +234,102 @@ int create_check_name(struct core *core, const char *name, struct err *err)
 	return err_hint(err, "choose another name, or remove it with: sbx rm %s", name);
 }
 
-struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err)
+/* Unique and growing, so that lists have one order and cursors hold. */
+static int64_t next_ms(const struct core *core)
+{
+	int64_t now = clock_wall_ms(), last = core->count ? core->boxes[core->count - 1]->row.created_ms : 0;
+	return now > last ? now : last + 1;
+}
+
+static struct sandbox *new_record(struct core *core, struct db_sandbox *row, enum sandbox_state state, struct err *err)
 {
 	char id[ID_LENGTH + 1];
 	rand_id(id, ID_LENGTH);
-	/* Unique and growing, so that lists have one order and cursors hold. */
-	int64_t now = clock_wall_ms();
-	if (core->count > 0 && now <= core->boxes[core->count - 1]->row.created_ms)
-		now = core->boxes[core->count - 1]->row.created_ms + 1;
 	row->id = mem_strdup(id);
-	row->state = mem_strdup(sandbox_state_name(SANDBOX_CREATING));
+	row->state = mem_strdup(sandbox_state_name(state));
 	row->mac = launch_mac();
-	row->created_ms = now;
-	row->expires_ms = row->timeout_s ? now + row->timeout_s * 1000 : 0;
+	row->created_ms = next_ms(core);
+	row->expires_ms = row->timeout_s ? row->created_ms + row->timeout_s * 1000 : 0;
 	if (db_sandbox_insert(core->db, row, err)) {
 		db_sandbox_release(row);
 		return NULL;
 	}
-	struct sandbox *sb = sandbox_load(core, row, SANDBOX_CREATING);
+	struct sandbox *sb = sandbox_load(core, row, state);
 	sb->asked_us = clock_mono_us();
+	return sb;
+}
+
+struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err)
+{
+	return new_record(core, row, SANDBOX_CREATING, err);
+}
+
+int create_pooled(struct core *core, const char *image, unsigned vcpus, unsigned memory_mb, sandbox_created_cb *cb, void *arg,
+	struct err *err)
+{
+	struct db_sandbox row = { .image = mem_strdup(image),
+		.env = copy_list(NULL),
+		.labels = copy_list(NULL),
+		.layers = copy_list(NULL),
+		.vcpus = vcpus,
+		.memory_mb = memory_mb };
+	struct sandbox *sb = new_record(core, &row, SANDBOX_POOLED, err);
+	if (!sb)
+		return -1;
+	sb->created_cb = cb;
+	sb->created_arg = arg;
+	uv_timer_start(&sb->deadline, on_begin, 0, 0);
+	return 0;
+}
+
+bool create_is_current(const struct sandbox *sb)
+{
+	struct template tmpl = { 0 };
+	bool current = find_current(sb, &tmpl, NULL) == 1 && sb->row.template_key && !strcmp(tmpl.key, sb->row.template_key);
+	template_free(&tmpl);
+	return current;
+}
+
+/* The record of a pooled one becomes that of the sandbox that was asked for: what tells it from others is set, the rest it has. */
+static int rename_record(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+	struct db_sandbox row = sb->row;
+	row.name = spec->name ? mem_strdup(spec->name) : NULL;
+	row.env = copy_list(spec->env);
+	row.labels = copy_list(spec->labels);
+	row.timeout_s = spec->timeout_s;
+	row.idle_s = spec->idle_s;
+	row.account = spec->account;
+	row.created_ms = next_ms(sb->core);
+	row.expires_ms = spec->timeout_s ? row.created_ms + spec->timeout_s * 1000 : 0;
+	struct db_sandbox drop = { 0 };
+	int rc = db_sandbox_update(sb->core->db, &row, err);
+	if (!rc) {
+		drop = (struct db_sandbox){ .name = sb->row.name, .env = sb->row.env, .labels = sb->row.labels };
+		sb->row = row;
+	} else {
+		drop = (struct db_sandbox){ .name = row.name, .env = row.env, .labels = row.labels };
+	}
+	db_sandbox_release(&drop);
+	return rc;
+}
+
+static struct sandbox *take_pooled(
+	struct sandbox *sb, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+{
+	if (rename_record(sb, spec, err))
+		return NULL;
+	struct op *op = op_begin(sb, OP_TAKE, NULL, NULL, err);
+	if (!op) { /* a pooled one that has a name: it is of no use any more */
+		sandbox_delete(sb, NULL, NULL);
+		return NULL;
+	}
+	sandbox_to_end(sb);
+	sb->pool_ready = false;
+	sb->asked_us = clock_mono_us();
+	sb->created_cb = cb;
+	sb->created_arg = arg;
+	op_work(op, release_work, released);
 	return sb;
 }
 
@@ -196,11 +338,15 @@ struct sandbox *sandbox_create(
 {
 	if (catalog_check(spec->image, err) || create_check_name(core, spec->name, err))
 		return NULL;
+	struct sandbox *ready = pool_take(core->pool, spec);
+	if (ready)
+		return take_pooled(ready, spec, cb, arg, err);
 	struct db_sandbox row = {
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = mem_strdup(spec->image),
 		.env = copy_list(spec->env),
 		.labels = copy_list(spec->labels),
+		.layers = copy_list(NULL),
 		.vcpus = spec->vcpus,
 		.memory_mb = spec->memory_mb,
 		.timeout_s = spec->timeout_s,

@@ -20,6 +20,7 @@ struct core {
 	struct builder *builder;
 	struct vault *vault;
 	struct bases *bases;
+	struct pool *pool;
 	uv_timer_t tick; /* once a second: idleness, sweeping */
 	int64_t swept_ms;
 	struct sandbox **boxes; /* oldest first */
@@ -34,7 +35,7 @@ struct deletion {
 	void *arg;
 };
 
-enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_KINDS };
+enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_KINDS };
 
 struct fork;
 
@@ -76,6 +77,7 @@ struct sandbox {
 	/* while being launched */
 	launch_cb *launched;
 	struct link_stream *configure;
+	bool pool_ready; /* in state pooled: its processors are held */
 	bool warm; /* run a command instead of telling the guest who it is */
 	int64_t launch_ms;
 	struct err failure; /* why a create is being undone, or a launch has failed */
@@ -135,6 +137,11 @@ void sandbox_deletion_due(struct sandbox *sb);
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
 /* Nobody has that name? */
+/* A VM for the pool: cb when it is ready. */
+int create_pooled(struct core *core, const char *image, unsigned vcpus, unsigned memory_mb, sandbox_created_cb *cb, void *arg,
+	struct err *err);
+/* Is it made from what a create would use now? */
+bool create_is_current(const struct sandbox *sb);
 int create_check_name(struct core *core, const char *name, struct err *err);
 char **copy_list(char *const *list);
 void fork_child_gone(struct sandbox *child);
@@ -144,6 +151,8 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err);
 
 /* An object for a record (which moves into it), listed in core; its folder and log are opened, nothing is started. */
 struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum sandbox_state state);
+/* It counts as the newest. */
+void sandbox_to_end(struct sandbox *sb);
 /* Take it off the list and free it; handles close by the loop. Its VM, if any, lives on. */
 void sandbox_unload(struct sandbox *sb);
 /* Record a new state durably. */

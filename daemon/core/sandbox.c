@@ -127,6 +127,16 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 	return sb;
 }
 
+void sandbox_to_end(struct sandbox *sb)
+{
+	struct core *core = sb->core;
+	size_t i = 0;
+	while (core->boxes[i] != sb)
+		i++;
+	memmove(&core->boxes[i], &core->boxes[i + 1], (core->count - i - 1) * sizeof(struct sandbox *));
+	core->boxes[core->count - 1] = sb;
+}
+
 static void on_handle_closed(uv_handle_t *h)
 {
 	struct sandbox *sb = h->data;
