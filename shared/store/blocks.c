@@ -102,7 +102,7 @@ int layout_fits(const struct layout *from, const struct layout *to, struct err *
 
 int blocks_shape(struct store *s, const struct hash *id, struct blocks_shape *out, struct err *err)
 {
-	struct layout l;
+	struct layout l = { .shape.block = 0 };
 	if (layout_load(s, id, &l, err))
 		return -1;
 	*out = l.shape;
