@@ -124,7 +124,7 @@ static int fill_in(struct daemon_args *args, struct err *err)
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
 	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
-	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256, .pool_size = POOL_SIZE_DEFAULT };
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
 	if (pool && *pool && take_pool(args, pool, err)) {
 		err_prefix(err, "SBX_POOL");
 		return DAEMON_USAGE;

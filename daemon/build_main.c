@@ -58,7 +58,8 @@ int build_main(const struct daemon_args *args)
 		return fail(&err);
 	if (!found && image_build(args->cache, args->image, on_progress, NULL, &image, &err))
 		return fail(&err);
-	int rc = template_build(args->cache, &image, args->vcpus, args->memory_mb, on_progress, NULL, &tmpl, &err);
+	unsigned memory_mb = args->memory_mb ? args->memory_mb : image.memory_mb;
+	int rc = template_build(args->cache, &image, args->vcpus, memory_mb, on_progress, NULL, &tmpl, &err);
 	if (rc == 0)
 		template_free(&tmpl);
 	image_free(&image);

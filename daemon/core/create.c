@@ -336,9 +336,12 @@ static struct sandbox *take_pooled(
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
+	struct sandbox_spec whole = *spec;
 	if (catalog_check(spec->image, err) || create_check_name(core, spec->name, err))
 		return NULL;
-	struct sandbox *ready = pool_take(core->pool, spec);
+	if (!whole.memory_mb)
+		whole.memory_mb = catalog_memory_mb(spec->image);
+	struct sandbox *ready = pool_take(core->pool, &whole);
 	if (ready)
 		return take_pooled(ready, spec, cb, arg, err);
 	struct db_sandbox row = {
@@ -348,7 +351,7 @@ struct sandbox *sandbox_create(
 		.labels = copy_list(spec->labels),
 		.layers = copy_list(NULL),
 		.vcpus = spec->vcpus,
-		.memory_mb = spec->memory_mb,
+		.memory_mb = whole.memory_mb,
 		.timeout_s = spec->timeout_s,
 		.idle_s = spec->idle_s,
 		.net = spec->net,

@@ -66,7 +66,7 @@ struct sandbox_spec {
 	const char *name; /* or NULL */
 	const char *image;
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
 	int64_t timeout_s; /* 0 = never */
 	int64_t idle_s;	   /* pause it after so long without use; 0 = never */
 	enum net_mode net;
