@@ -14,6 +14,7 @@
 
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/port.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -91,7 +92,7 @@ void create_link_up(struct sandbox *sb)
 	wire_rec_bytes(&r, WT_SEED, seed, sizeof(seed));
 	wire_rec_u64(&r, WT_WALL_MS, (uint64_t)clock_wall_ms());
 	wire_rec_str(&r, WT_MAC, mac_text);
-	if (sb->row.net == NET_FULL) {
+	if (sb->row.net != NET_NONE) {
 		/* The addresses of libslirp's virtual network, see daemon/netd. */
 		wire_rec_str(&r, WT_IP, "10.0.2.15/24");
 		wire_rec_str(&r, WT_GATEWAY, "10.0.2.2");
@@ -120,7 +121,7 @@ static void on_deadline(uv_timer_t *timer)
 static int start_vm(struct sandbox *sb, struct err *err)
 {
 	struct core *core = sb->core;
-	struct vm_config config = { .id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net == NET_FULL };
+	struct vm_config config = { .id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net != NET_NONE, .net_rules = sb->row.net_rules };
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -201,6 +202,22 @@ static char **copy_list(char *const *list)
 	return copy;
 }
 
+/* All of them, or the sandbox goes again. */
+static int add_ports(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+	struct port_info added;
+	size_t i = 0;
+	while (i < spec->port_count && port_add(sb, &spec->ports[i], &added, err) == 0)
+		i++;
+	if (i == spec->port_count)
+		return 0;
+	struct err undo = ERR_INIT;
+	if (db_sandbox_delete(sb->core->db, sb->row.id, &undo)) /* its state says creating: the next start removes it */
+		log_error("core", "%s: %s", sb->row.id, undo.msg);
+	sandbox_unload(sb);
+	return -1;
+}
+
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
@@ -229,6 +246,7 @@ struct sandbox *sandbox_create(
 		.memory_mb = spec->memory_mb,
 		.timeout_s = spec->timeout_s,
 		.net = spec->net,
+		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
 		.account = spec->account,
 		.created_ms = now,
 		.expires_ms = spec->timeout_s ? now + spec->timeout_s * 1000 : 0,
@@ -238,6 +256,8 @@ struct sandbox *sandbox_create(
 		return NULL;
 	}
 	struct sandbox *sb = sandbox_load(core, &row, SANDBOX_CREATING);
+	if (add_ports(sb, spec, err))
+		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;
 	sb->asked_us = clock_mono_us();

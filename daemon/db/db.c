@@ -17,6 +17,9 @@ static const char *const migrations[] = {
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE api_key (id TEXT PRIMARY KEY, name TEXT UNIQUE, prefix TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,"
 	" account INT NOT NULL, created_ms INT NOT NULL, used_ms INT NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
+	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
+	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
 };
 
 enum stmt {
@@ -29,16 +32,19 @@ enum stmt {
 	KEY_ALL,
 	KEY_FIND,
 	KEY_TOUCH,
+	PORT_INSERT,
+	PORT_DELETE,
+	PORT_ALL,
 	STMT_COUNT
 };
 
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
-	" expires_ms, pid, start_time, create_us"
+	" expires_ms, pid, start_time, create_us, net_rules"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
-	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[SANDBOX_UPDATE] = "UPDATE sandbox SET state = ?2, reason = ?3, accel = ?4, template_key = ?5, pid = ?6, start_time = ?7,"
 			   " expires_ms = ?8, create_us = ?9 WHERE id = ?1",
 	[SANDBOX_DELETE] = "DELETE FROM sandbox WHERE id = ?",
@@ -48,6 +54,9 @@ static const char *const sql[STMT_COUNT] = {
 	[KEY_ALL] = "SELECT " KEY_COLUMNS " FROM api_key ORDER BY created_ms, id",
 	[KEY_FIND] = "SELECT " KEY_COLUMNS " FROM api_key WHERE hash = ?",
 	[KEY_TOUCH] = "UPDATE api_key SET used_ms = ?2 WHERE id = ?1",
+	[PORT_INSERT] = "INSERT INTO port (sandbox, host_port, guest_port, bind) VALUES (?,?,?,?)",
+	[PORT_DELETE] = "DELETE FROM port WHERE sandbox = ? AND host_port = ?",
+	[PORT_ALL] = "SELECT sandbox, host_port, guest_port, bind FROM port ORDER BY sandbox, host_port",
 };
 
 struct db {
@@ -210,6 +219,7 @@ int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *e
 	bind_list(st, at++, row->labels);
 	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
 		sqlite3_bind_int64(st, at++, ints[i]);
+	bind_text(st, at, row->net_rules);
 	return finish(db, st, "sandbox", err);
 }
 
@@ -246,6 +256,7 @@ static void read_sandbox(sqlite3_stmt *st, struct db_sandbox *row)
 	row->labels = column_list(st, at++);
 	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
 		*ints[i] = sqlite3_column_int64(st, at++);
+	row->net_rules = column_text(st, at);
 }
 
 int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row), void *arg, struct err *err)
@@ -268,6 +279,7 @@ void db_sandbox_release(struct db_sandbox *row)
 	char *const texts[] = { row->id, row->name, row->image, row->template_key, row->state, row->reason, row->accel };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
+	free(row->net_rules);
 	free_list(row->env);
 	free_list(row->labels);
 	*row = (struct db_sandbox){ 0 };
@@ -369,4 +381,41 @@ void db_key_release(struct db_key *key)
 	free(key->id);
 	free(key->name);
 	*key = (struct db_key){ 0 };
+}
+
+/* ---- ports ---- */
+
+int db_port_insert(struct db *db, const struct db_port *port, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_INSERT];
+	bind_text(st, 1, port->sandbox);
+	sqlite3_bind_int64(st, 2, port->host_port);
+	sqlite3_bind_int64(st, 3, port->guest_port);
+	bind_text(st, 4, port->bind);
+	return finish(db, st, "port", err);
+}
+
+int db_port_delete(struct db *db, const char *sandbox, int64_t host_port, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_DELETE];
+	bind_text(st, 1, sandbox);
+	sqlite3_bind_int64(st, 2, host_port);
+	return finish(db, st, "port", err);
+}
+
+int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port), void *arg, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_ALL];
+	int rc, stop = 0;
+	while (!stop && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct db_port port = { .sandbox = (const char *)sqlite3_column_text(st, 0),
+			.host_port = sqlite3_column_int64(st, 1),
+			.guest_port = sqlite3_column_int64(st, 2),
+			.bind = (const char *)sqlite3_column_text(st, 3) };
+		if (port.sandbox && port.bind) /* NULL without memory */
+			stop = cb(arg, &port);
+	}
+	int result = stop || rc == SQLITE_DONE ? 0 : db_err(db, err, "cannot list ports");
+	sqlite3_reset(st);
+	return result;
 }

@@ -32,6 +32,10 @@ static inline struct api *api_of(struct http_req *r)
 struct sandbox *api_sandbox(struct http_req *r);
 
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
+/* "ports": [...] of an object. */
+void api_write_ports(struct jw *w, const struct sandbox *sb);
+/* Those of a request body, none for NULL: allocated; strings point into the body. */
+struct port_spec *api_ports(struct http_req *r, const js *list, size_t *n);
 void api_write_image(struct jw *w, struct api *api, const char *name);
 /* {"code","message","hint"} */
 void api_write_error(struct jw *w, const struct err *e);
