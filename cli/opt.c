@@ -114,6 +114,7 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 {
 	switch (hit->opt->kind) {
 	case OPT_STR:
+	case OPT_MAYBE:
 		*(const char **)(void *)hit->slot = text;
 		return 0;
 	case OPT_INT:
@@ -133,6 +134,21 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 		break;
 	}
 	return err_set(err, ERR_INTERNAL, "option '%s' has no kind", hit->shown);
+}
+
+/* Returns how many further arguments were used. */
+static int take_maybe(const struct hit *hit, char *inline_value, int left, char **next)
+{
+	const char **slot = (const char **)(void *)hit->slot;
+	*slot = inline_value ? inline_value : hit->opt->choices[0];
+	for (const char *const *c = hit->opt->choices; !inline_value && left > 0 && *c; c++) {
+		size_t n = strlen(*c);
+		if (strcmp(*c, *next) != 0 && !((*c)[n - 1] == ':' && str_starts(*next, *c)))
+			continue;
+		*slot = *next;
+		return 1;
+	}
+	return 0;
 }
 
 /* The value is the rest of this argument (inline_value) or the next argument. */
@@ -178,6 +194,8 @@ static int long_option(struct opt_parse *p, char *text, int left, char **next, s
 	hit.shown[shown + 2] = '\0';
 	if (hit.opt->kind == OPT_SWITCH)
 		return parse_switch(&hit, eq ? eq + 1 : NULL, err);
+	if (hit.opt->kind == OPT_MAYBE)
+		return take_maybe(&hit, eq ? eq + 1 : NULL, left, next);
 	if (hit.opt->kind != OPT_BOOL)
 		return take_value(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (eq)

@@ -4,6 +4,7 @@
 #ifndef SBX_ARGS_H
 #define SBX_ARGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "shared/base/err.h"
@@ -12,7 +13,10 @@ enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEM
 
 struct daemon_args {
 	char *home, *cache, *program; /* absolute */
-	const char **listen;
+	struct listen_arg {
+		const char *address;
+		bool proxy; /* by host name, into sandboxes; else the API */
+	} *listen;
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */

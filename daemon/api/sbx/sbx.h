@@ -11,14 +11,19 @@
 #include "daemon/http/http.h"
 #include "shared/base/json.h"
 
+/* A TCP address of the daemon: of its API, or, with the suffix of its host names, of a proxy into sandboxes. */
+struct api_listener {
+	const char *address, *suffix;
+};
+
 /* What the handlers of one daemon share. */
 struct api {
 	struct core *core;
 	struct http_server *server;
 	/* The daemon's own affairs, which main.c looks after. */
-	int (*listen)(void *arg, const char *address, int *port, struct err *err);
-	/* i-th TCP address that is listened on, NULL past the end. */
-	const char *(*listener)(void *arg, size_t i);
+	int (*listen)(void *arg, const struct api_listener *wanted, int *port, struct err *err);
+	/* i-th TCP address that is listened on, false past the end. */
+	bool (*listener)(void *arg, size_t i, struct api_listener *out);
 	void (*shutdown)(void *arg);
 	void *arg;
 };
