@@ -136,19 +136,24 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 	return err_set(err, ERR_INTERNAL, "option '%s' has no kind", hit->shown);
 }
 
-/* Returns how many further arguments were used. */
-static int take_maybe(const struct hit *hit, char *inline_value, int left, char **next)
+/* One of the choices, or something after one that ends in ':'. */
+static bool is_choice(const struct opt *o, const char *text)
+{
+	for (const char *const *c = o->choices; *c; c++)
+		if (strcmp(*c, text) == 0 || (str_ends(*c, ":") && str_starts(text, *c)))
+			return true;
+	return false;
+}
+
+/* Returns how many further arguments were used, or -1. */
+static int take_maybe(const struct hit *hit, char *inline_value, int left, char **next, struct err *err)
 {
 	const char **slot = (const char **)(void *)hit->slot;
-	*slot = inline_value ? inline_value : hit->opt->choices[0];
-	for (const char *const *c = hit->opt->choices; !inline_value && left > 0 && *c; c++) {
-		size_t n = strlen(*c);
-		if (strcmp(*c, *next) != 0 && !((*c)[n - 1] == ':' && str_starts(*next, *c)))
-			continue;
-		*slot = *next;
-		return 1;
-	}
-	return 0;
+	if (inline_value && !is_choice(hit->opt, inline_value))
+		return parse_choice(hit, inline_value, err);
+	bool takes = !inline_value && left > 0 && is_choice(hit->opt, *next);
+	*slot = inline_value ? inline_value : takes ? *next : hit->opt->choices[0];
+	return takes;
 }
 
 /* The value is the rest of this argument (inline_value) or the next argument. */
@@ -195,7 +200,7 @@ static int long_option(struct opt_parse *p, char *text, int left, char **next, s
 	if (hit.opt->kind == OPT_SWITCH)
 		return parse_switch(&hit, eq ? eq + 1 : NULL, err);
 	if (hit.opt->kind == OPT_MAYBE)
-		return take_maybe(&hit, eq ? eq + 1 : NULL, left, next);
+		return take_maybe(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (hit.opt->kind != OPT_BOOL)
 		return take_value(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (eq)
@@ -217,6 +222,8 @@ static int short_options(struct opt_parse *p, char *text, int left, char **next,
 			(void)parse_switch(&hit, NULL, err);
 			continue;
 		}
+		if (hit.opt->kind == OPT_MAYBE)
+			return take_maybe(&hit, c[1] ? c + 1 + (c[1] == '=') : NULL, left, next, err);
 		if (hit.opt->kind != OPT_BOOL)
 			return take_value(&hit, c[1] ? c + 1 + (c[1] == '=') : NULL, left, next, err);
 		*(bool *)hit.slot = true;
