@@ -41,7 +41,8 @@ int create_port(struct jw *w, const char *text, const char *bind, struct err *er
 		parse_int(colon ? colon + 1 : host, "port in the sandbox", 1, 65535, &guest_port, err)) {
 		if (err)
 			err->code = ERR_USAGE;
-		return err_hint(err, "write it as 8080:3000 (here:inside), 8080 for the same inside, or 0:3000 for any free one here");
+		return err_hint(
+			err, "write it as 8080:3000 (here:inside), 8080 for the same inside, or 0:3000 for any free one here");
 	}
 	jw_obj(w);
 	jw_kint(w, "hostPort", host_port);

@@ -25,7 +25,18 @@ const char daemon_usage[] =
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
-enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_PROXY, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION, OPT_OPERATIONS };
+enum option_id {
+	OPT_HOME = 256,
+	OPT_CACHE,
+	OPT_LISTEN,
+	OPT_PROXY,
+	OPT_READY,
+	OPT_BUILD,
+	OPT_VCPUS,
+	OPT_MEMORY,
+	OPT_VERSION,
+	OPT_OPERATIONS
+};
 
 static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },

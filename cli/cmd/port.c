@@ -172,8 +172,8 @@ static int put_url(struct cli *cli, const js *proxy, const js *sandbox, int64_t 
 {
 	const char *address = js_str(js_get(proxy, "address"), ""), *colon = strrchr(address, ':');
 	const char *name = js_str(js_get(sandbox, "name"), js_str(js_get(sandbox, "id"), ""));
-	auto_free char *url = mem_printf("http://%lld-%s.%s%s/", (long long)port, name, js_str(js_get(proxy, "suffix"), "localhost"),
-		colon ? colon : "");
+	auto_free char *url = mem_printf(
+		"http://%lld-%s.%s%s/", (long long)port, name, js_str(js_get(proxy, "suffix"), "localhost"), colon ? colon : "");
 	auto_buf text = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &text);

@@ -46,7 +46,8 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	(void)args;
 	struct client c;
 	if ((o->listen && o->proxy) || (o->suffix && !o->proxy))
-		return err_set(err, ERR_USAGE, o->suffix && !o->proxy ? "--suffix belongs to --proxy" : "--listen and --proxy exclude each other");
+		return err_set(err, ERR_USAGE,
+			o->suffix && !o->proxy ? "--suffix belongs to --proxy" : "--listen and --proxy exclude each other");
 	bool add = o->listen || o->proxy;
 	if (cli_client(cli, &c, err))
 		return -1;
@@ -69,7 +70,8 @@ const struct command cmd_up = {
 	.name = "up",
 	.summary = "Start the daemon, or let it listen on one more address",
 	.usage = "[--listen HOST:PORT | --proxy HOST:PORT [--suffix NAME]]",
-	.about = "Commands start the daemon by themselves when they need it. With --listen or --proxy the bound address is printed.",
+	.about =
+		"Commands start the daemon by themselves when they need it. With --listen or --proxy the bound address is printed.",
 	.example = "  sbx up\n  sbx up --listen 127.0.0.1:0\n  sbx up --proxy 127.0.0.1:7280",
 	.options = options,
 	.options_size = sizeof(struct options),

@@ -121,7 +121,9 @@ static void on_deadline(uv_timer_t *timer)
 static int start_vm(struct sandbox *sb, struct err *err)
 {
 	struct core *core = sb->core;
-	struct vm_config config = { .id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net != NET_NONE, .net_rules = sb->row.net_rules };
+	struct vm_config config = {
+		.id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net != NET_NONE, .net_rules = sb->row.net_rules
+	};
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	auto_free char *log = fs_join(sb->dir, "events.log");

@@ -47,7 +47,7 @@ struct sandbox {
 	void *created_arg;
 	struct err failure; /* why a create is being undone */
 	int64_t asked_us;
-	struct port *ports; /* port.c */
+	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
 	/* while deleting */
 	struct deletion *deletions;

@@ -53,7 +53,8 @@ static void on_accept(void *arg, int fd)
 	if (c->next)
 		c->next->prev = &c->next;
 	p->connections = c;
-	c->relay = relay_start(p->sb, p->guest_port, fd, "", 0, &relay_ops, c, &err);
+	const struct relay_client client = { .fd = fd, .first = "" };
+	c->relay = relay_start(p->sb, p->guest_port, &client, &relay_ops, c, &err);
 	if (c->relay)
 		return;
 	log_debug("core", "%s: port %u: %s", p->sb->row.id, (unsigned)p->host_port, err.msg);
@@ -64,11 +65,12 @@ static void on_accept(void *arg, int fd)
 
 static void close_port(struct port *p)
 {
-	while (p->connections) {
-		struct connection *c = p->connections;
+	for (struct connection *c = p->connections, *next; c; c = next) {
+		next = c->next;
 		relay_cut(c->relay);
-		forget(c);
+		free(c);
 	}
+	p->connections = NULL;
 	acceptor_free(p->acceptor);
 	p->acceptor = NULL;
 	free(mem_steal(&p->failed));
@@ -92,12 +94,13 @@ static int open_port(struct port *p, bool anywhere, struct err *err)
 
 void ports_update(struct sandbox *sb)
 {
+	/* that a port may be off loopback was decided when it was added */
 	bool want = sb->state == SANDBOX_CREATING || sb->state == SANDBOX_RUNNING;
 	for (struct port *p = sb->ports; p; p = p->next) {
 		struct err err = ERR_INIT;
 		if (!want) {
 			close_port(p);
-		} else if (!p->acceptor && open_port(p, true, &err)) { /* that it may be off loopback was decided when it was added */
+		} else if (!p->acceptor && open_port(p, true, &err)) {
 			log_warn("core", "%s: port %u: %s", sb->row.id, (unsigned)p->host_port, err.msg);
 			if (sb->log)
 				eventlog_add(sb->log, "port-failed", "%s", err.msg);
@@ -111,9 +114,10 @@ void ports_update(struct sandbox *sb)
 static struct port *new_port(struct sandbox *sb, const struct db_port *row)
 {
 	struct port *p = mem_zalloc(sizeof(*p));
-	*p = (struct port){
-		.sb = sb, .bind = mem_strdup(row->bind), .host_port = (uint16_t)row->host_port, .guest_port = (uint16_t)row->guest_port
-	};
+	*p = (struct port){ .sb = sb,
+		.bind = mem_strdup(row->bind),
+		.host_port = (uint16_t)row->host_port,
+		.guest_port = (uint16_t)row->guest_port };
 	struct port **at = &sb->ports;
 	while (*at)
 		at = &(*at)->next;
@@ -165,10 +169,12 @@ static void describe(const struct port *p, struct port_info *out)
 		.bind = p->bind,
 		.host_port = p->host_port,
 		.guest_port = p->guest_port,
-		.state = p->acceptor ? PORT_OPEN : p->failed ? PORT_FAILED : PORT_CLOSED,
+		.state = p->failed ? PORT_FAILED : PORT_CLOSED,
 		.reason = p->failed,
 		.connections = acceptor_count(p->acceptor),
 	};
+	if (p->acceptor)
+		out->state = PORT_OPEN;
 }
 
 bool port_at(const struct sandbox *sb, size_t i, struct port_info *out)

@@ -273,18 +273,18 @@ static struct relay *relay_new(struct sandbox *sb, const struct relay_ops *ops, 
 	return r;
 }
 
-struct relay *relay_start(struct sandbox *sb, uint16_t port, int fd, const void *first, size_t n, const struct relay_ops *ops,
+struct relay *relay_start(struct sandbox *sb, uint16_t port, const struct relay_client *client, const struct relay_ops *ops,
 	void *arg, struct err *err)
 {
 	if (sb->relay_count >= RELAYS_MAX) {
 		err_set(err, ERR_LIMIT, "too many connections to sandbox '%s' (%d)", sb->row.id, RELAYS_MAX);
-		close(fd);
+		close(client->fd);
 		return NULL;
 	}
 	struct relay *r = relay_new(sb, ops, arg);
-	int rc = uv_tcp_open(&r->tcp, fd);
+	int rc = uv_tcp_open(&r->tcp, client->fd);
 	if (rc < 0) {
-		close(fd);
+		close(client->fd);
 		err_sys(err, -rc, "cannot use a connection");
 	} else {
 		r->x = execution_dial(sb, port, &exec_ops, r, err);
@@ -296,7 +296,7 @@ struct relay *relay_start(struct sandbox *sb, uint16_t port, int fd, const void 
 	sb->relay_count++;
 	uv_tcp_nodelay(&r->tcp, 1);
 	uv_tcp_keepalive(&r->tcp, 1, KEEPALIVE_S);
-	buf_add(&r->input, first, n);
+	buf_add(&r->input, client->first, client->n);
 	feed(r);
 	return r;
 }

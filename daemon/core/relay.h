@@ -27,9 +27,14 @@ struct relay_ops {
 	void (*on_end)(void *arg);
 };
 
-/* Take fd, a connected non-blocking socket (closed in any case), and connect it to the port; the n bytes at `first`, already read
- * from the client, go to the guest first. NULL with err (STATE, UNAVAILABLE, LIMIT): then there is no callback. */
-struct relay *relay_start(struct sandbox *sb, uint16_t port, int fd, const void *first, size_t n, const struct relay_ops *ops,
+struct relay_client {
+	int fd;		   /* a connected, non-blocking socket: taken, and closed in any case */
+	const void *first; /* n bytes of it that were read already, and go to the guest first */
+	size_t n;
+};
+
+/* Connect the client to the port. NULL with err (STATE, UNAVAILABLE, LIMIT): then there is no callback. */
+struct relay *relay_start(struct sandbox *sb, uint16_t port, const struct relay_client *client, const struct relay_ops *ops,
 	void *arg, struct err *err);
 /* End it now, with a reset to both sides and no callback. */
 void relay_cut(struct relay *relay);

@@ -56,7 +56,7 @@ struct sandbox_spec {
 	unsigned vcpus, memory_mb;
 	int64_t timeout_s; /* 0 = never */
 	enum net_mode net;
-	const char *net_rules; /* of NET_ALLOW */
+	const char *net_rules;	       /* of NET_ALLOW */
 	const struct port_spec *ports; /* port.h: open when it is there */
 	size_t port_count;
 	int64_t account;

@@ -100,36 +100,42 @@ static void on_readable(struct agent *a, void *owner, uint32_t events)
 	p->out[0].ready = true;
 }
 
+/* Both descriptors of the socket fd to the loop, which has them from then on even when this fails. */
+static int watch(struct agent *a, struct proc *p, int fd)
+{
+	int twin = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	p->out[0].w = (struct watch){ .fd = fd, .ep = a->ep };
+	if (twin < 0)
+		return -1;
+	if (loop_watch(a, &p->out[0].w, fd, on_readable, p)) {
+		close(twin);
+		return -1;
+	}
+	p->out[0].done = false;
+	return loop_watch(a, &p->in, twin, on_writable, p);
+}
+
 /* Begin to connect. 0, or an errno with nothing left open. */
 static int begin(struct agent *a, struct proc *p, const union address *to)
 {
-	bool v6 = to->any.sa_family == AF_INET6;
-	int one = 1;
-	auto_fd int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t n = to->any.sa_family == AF_INET6 ? sizeof(to->v6) : sizeof(to->v4);
+	int one = 1, fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), sys = errno;
 
 	if (fd < 0)
-		return errno;
+		return sys;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* costs speed only */
-	if (connect(fd, &to->any, v6 ? sizeof(to->v6) : sizeof(to->v4)) && errno != EINPROGRESS)
-		return errno;
-	auto_fd int twin = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (twin < 0)
-		return errno;
-	if (loop_watch(a, &p->out[0].w, fd, on_readable, p)) {
-		p->out[0].w.fd = -1;
-		return errno;
-	}
-	fd = -1;
-	if (loop_watch(a, &p->in, twin, on_writable, p)) {
-		int sys = errno;
-
-		p->in.fd = -1;
-		loop_close(&p->out[0].w);
+	if (connect(fd, &to->any, n) && errno != EINPROGRESS) {
+		sys = errno;
+		close(fd);
 		return sys;
 	}
-	twin = -1;
-	p->out[0].done = false;
-	return 0;
+	if (watch(a, p, fd) == 0)
+		return 0;
+	sys = errno;
+	loop_close(&p->in);
+	loop_close(&p->out[0].w);
+	return sys;
 }
 
 /* Nobody listens on 127.0.0.1: some servers take "localhost" for ::1 only. The first refusal stands when that fails as well. */

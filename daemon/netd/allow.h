@@ -10,8 +10,8 @@
 
 #include "shared/base/err.h"
 
-#define ALLOW_PINS_MAX 1024   /* the one that ends first goes for a new one */
-#define ALLOW_TTL_MIN_S 60    /* a client may take a moment from the answer to its connection */
+#define ALLOW_PINS_MAX 1024 /* the one that ends first goes for a new one */
+#define ALLOW_TTL_MIN_S 60  /* a client may take a moment from the answer to its connection */
 #define ALLOW_TTL_MAX_S 3600
 #define ALLOW_UDP_KEEP_MS 60000 /* a flow that is in use stays allowed: it has no beginning that could be told from the rest */
 

@@ -42,8 +42,8 @@ static bool add_label(char name[DNS_NAME_MAX], size_t *n, const uint8_t *label, 
 	return true;
 }
 
-/* The name at `at`. Returns where the bytes behind it begin, 0 when it is malformed. pointers: may it be compressed? A pointer leads
- * backwards only, so that there is an end. */
+/* The name at `at`. Returns where the bytes behind it begin, 0 when it is malformed. pointers: may it be compressed? A pointer
+ * leads backwards only, so that there is an end. */
 static size_t read_name(const uint8_t *msg, size_t n, size_t at, bool pointers, char name[DNS_NAME_MAX])
 {
 	size_t end = 0, len = 0, limit = at;

@@ -12,7 +12,7 @@
 enum { DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3 };
 
 struct dns_question {
-	char name[DNS_NAME_MAX];      /* lower case, no dot at its end; bytes that no host name has are '?' */
+	char name[DNS_NAME_MAX]; /* lower case, no dot at its end; bytes that no host name has are '?' */
 	uint16_t id;
 	size_t len;		      /* of its bytes, name, type and class */
 	uint8_t bytes[DNS_QUERY_MAX]; /* as they came, in the case that the asker chose */

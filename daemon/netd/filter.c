@@ -4,30 +4,25 @@
 #include <string.h>
 
 #include "daemon/netd/allow.h"
-#include "shared/base/mem.h"
 
 /* Offsets in a frame: Ethernet (14), IPv4 without options (20), then ports or the ICMP type. */
-enum { ETH_TYPE = 12, IP = 14, IP_LEN = 16, IP_FRAG = 20, IP_PROTO = 23, IP_SRC = 26, IP_DST = 30, L4 = 34, L4_DST_PORT = 36, L4_TCP_FLAGS = 47 };
-enum { TCP_SYN = 2 };
+enum { ETH_TYPE = 12, IP = 14, IP_LEN = 16, IP_FRAG = 20, IP_PROTO = 23, IP_SRC = 26, IP_DST = 30, L4 = 34, L4_DST_PORT = 36 };
+enum { TCP_FLAGS = 47, TCP_SYN = 2 };
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_ARP = 0x0806, ARP_SENDER = 28, ARP_LEN = 42 };
 
 #define ALL_PORTS 0, 65535
-#define DNS_OVER(proto) { NET_DNS, 0xffffffff, proto, 53, 53, RULE_PASS }
-#define OTHER_RULES                                                                                                                \
-	{ NET_GATEWAY, 0xffffffff, PROTO_ICMP, ALL_PORTS, RULE_PASS }, { NET_BASE, NET_MASK, PROTO_ANY, ALL_PORTS, RULE_REFUSE },  \
-		/* 0/8: Linux takes 0.0.0.0 for loopback */                                                                        \
-		{ 0x00000000, 0xff000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE },                                                     \
-		/* 127/8: loopback */                                                                                              \
-		{ 0x7f000000, 0xff000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE },                                                     \
-		/* 169.254/16: link-local, clouds' metadata services */                                                            \
-		{ 0xa9fe0000, 0xffff0000, PROTO_ANY, ALL_PORTS, RULE_REFUSE },                                                     \
-		/* 224/3: multicast, reserved, broadcast */                                                                        \
-		{ 0xe0000000, 0xe0000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, { 0, 0, PROTO_ANY, ALL_PORTS, RULE_PASS_UNLESS_HOST }
-
-const struct filter_rule filter_default_rules[] = { DNS_OVER(PROTO_UDP), DNS_OVER(PROTO_TCP), OTHER_RULES };
-const size_t filter_default_rule_count = ARRAY_LEN(filter_default_rules);
-const struct filter_rule filter_allow_rules[] = { DNS_OVER(PROTO_UDP), OTHER_RULES };
-const size_t filter_allow_rule_count = ARRAY_LEN(filter_allow_rules);
+const struct filter_rule filter_default_rules[] = {
+	{ NET_DNS, 0xffffffff, PROTO_TCP, 53, 53, RULE_PASS }, /* FILTER_ALLOW_SKIP leaves it out */
+	{ NET_DNS, 0xffffffff, PROTO_UDP, 53, 53, RULE_PASS },
+	{ NET_GATEWAY, 0xffffffff, PROTO_ICMP, ALL_PORTS, RULE_PASS },
+	{ NET_BASE, NET_MASK, PROTO_ANY, ALL_PORTS, RULE_REFUSE },
+	{ 0x00000000, 0xff000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, /* 0/8: Linux takes 0.0.0.0 for loopback */
+	{ 0x7f000000, 0xff000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, /* 127/8: loopback */
+	{ 0xa9fe0000, 0xffff0000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, /* 169.254/16: link-local, clouds' metadata services */
+	{ 0xe0000000, 0xe0000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, /* 224/3: multicast, reserved, broadcast */
+	{ 0, 0, PROTO_ANY, ALL_PORTS, RULE_PASS_UNLESS_HOST },
+};
+const size_t filter_default_rule_count = sizeof(filter_default_rules) / sizeof(filter_default_rules[0]);
 
 static unsigned get16(const uint8_t *p)
 {
@@ -75,8 +70,9 @@ static bool matches(const struct filter_rule *rule, uint32_t dst, unsigned proto
 /* A TCP segment without SYN opens nothing: it belongs to a connection that was allowed, or libslirp resets it. */
 static bool is_allowed(const struct filter *f, const uint8_t *frame, uint32_t dst, unsigned proto, unsigned port)
 {
-	bool begins = proto != PROTO_TCP || frame[L4_TCP_FLAGS] & TCP_SYN;
-	return !f->allow || allow_packet(f->allow, dst, proto == PROTO_ICMP ? 0 : (uint16_t)port, begins, proto == PROTO_UDP, f->now_ms);
+	bool begins = proto != PROTO_TCP || frame[TCP_FLAGS] & TCP_SYN;
+	return !f->allow ||
+		allow_packet(f->allow, dst, proto == PROTO_ICMP ? 0 : (uint16_t)port, begins, proto == PROTO_UDP, f->now_ms);
 }
 
 static enum filter_verdict check_rules(const struct filter *f, const uint8_t *frame)

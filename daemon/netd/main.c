@@ -49,9 +49,8 @@ static int serve(int64_t wanted, struct allow *allow, struct err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "fd", required_argument, NULL, 'f' },
-		{ "allow", required_argument, NULL, 'a' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { 0 } };
+	static const struct option options[] = { { "fd", required_argument, NULL, 'f' }, { "allow", required_argument, NULL, 'a' },
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 } };
 	struct err err = ERR_INIT;
 	int64_t fd = -1;
 	const char *rules = NULL;

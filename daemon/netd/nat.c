@@ -144,8 +144,9 @@ static void on_frame(void *arg, const uint8_t *frame, size_t n)
 		log_debug("net", "%s", err.msg);
 		return;
 	}
-	struct filter filter = { .rules = nat->allow ? filter_allow_rules : filter_default_rules,
-		.rule_count = nat->allow ? filter_allow_rule_count : filter_default_rule_count,
+	size_t skip = nat->allow ? FILTER_ALLOW_SKIP : 0;
+	struct filter filter = { .rules = filter_default_rules + skip,
+		.rule_count = filter_default_rule_count - skip,
 		.hosts = nat->hosts.addr,
 		.host_count = nat->hosts.count,
 		.allow = nat->allow,

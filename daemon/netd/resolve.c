@@ -23,7 +23,7 @@ enum { DNS_PORT = 53, ANSWER_MAX = RESOLVE_FRAME_MAX - AT_DATA, ADDRESSES_MAX = 
 struct question {
 	int fd; /* -1: free */
 	int64_t asked_ms;
-	uint16_t id;		/* that we asked with */
+	uint16_t id;		 /* that we asked with */
 	uint8_t mac[6], port[2]; /* of the guest, as in its frame */
 	struct dns_question q;
 };
@@ -188,7 +188,8 @@ int resolve_take(struct resolve *r, const uint8_t *frame, size_t n)
 	struct question question = { .fd = -1 };
 	memcpy(question.mac, frame + 6, 6);
 	memcpy(question.port, frame + AT_UDP, 2);
-	if (len < AT_DATA - AT_UDP || len > ip_len - (AT_UDP - AT_IP) || dns_query(frame + AT_DATA, len - (AT_DATA - AT_UDP), &question.q))
+	if (len < AT_DATA - AT_UDP || len > ip_len - (AT_UDP - AT_IP) ||
+		dns_query(frame + AT_DATA, len - (AT_DATA - AT_UDP), &question.q))
 		return 1;
 	if (!allow_name(r->allow, question.q.name)) {
 		log_debug("net", "a name that is not allowed");

@@ -13,7 +13,7 @@
 
 #include "daemon/netd/allow.h"
 
-#define RESOLVE_MAX 32		/* questions under way; the oldest goes for a new one */
+#define RESOLVE_MAX 32 /* questions under way; the oldest goes for a new one */
 #define RESOLVE_WAIT_MS 5000
 #define RESOLVE_FRAME_MAX 1514
 

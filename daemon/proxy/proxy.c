@@ -44,8 +44,9 @@ static const char *reason(int status)
 	static const struct {
 		int status;
 		const char *text;
-	} words[] = { { 400, "Bad Request" }, { 404, "Not Found" }, { 408, "Request Timeout" }, { 431, "Request Header Fields Too Large" },
-		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" } };
+	} words[] = { { 400, "Bad Request" }, { 404, "Not Found" }, { 408, "Request Timeout" },
+		{ 431, "Request Header Fields Too Large" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" } };
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (words[i].status == status)
 			return words[i].text;
@@ -112,7 +113,8 @@ static char *on_refused(void *arg, const struct err *err)
 	const struct connection *c = arg;
 	if (err->sys != ECONNREFUSED)
 		return answer_text(err->code == ERR_TIMEOUT || err->sys == ETIMEDOUT ? 504 : 502, err->msg, err->hint);
-	auto_free char *message = mem_printf("nothing listens on port %u of sandbox '%s'", (unsigned)c->target.port, c->target.sandbox);
+	auto_free char *message =
+		mem_printf("nothing listens on port %u of sandbox '%s'", (unsigned)c->target.port, c->target.sandbox);
 	return answer_text(502, message, "");
 }
 
@@ -135,11 +137,11 @@ static void start_relay(struct connection *c)
 		answer(c, 503, err.msg, "");
 		return;
 	}
-	int fd = c->fd;
+	const struct relay_client client = { c->fd, c->in.p, c->in.len };
 	c->fd = -1;
 	uv_timer_stop(&c->timer);
 	uv_close((uv_handle_t *)&c->poll, on_closed); /* before another handle has the descriptor */
-	c->relay = relay_start(sb, c->target.port, fd, c->in.p, c->in.len, &relay_ops, c, &err);
+	c->relay = relay_start(sb, c->target.port, &client, &relay_ops, c, &err);
 	buf_free(&c->in);
 	if (!c->relay)
 		finish(c);

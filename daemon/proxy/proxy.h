@@ -2,9 +2,9 @@
  * proxy: HTTP to sandboxes by host name: http://3000-demo.localhost:PORT/ is port 3000 of sandbox demo.
  *
  * The head of the first request of a connection says where it goes (head.h); then it is a relay: bytes both ways, so that uploads,
- * event streams and WebSockets work. A later request on the same connection reaches the same sandbox, whatever its Host says. No key
- * is asked for: who reaches the listener, which is on loopback, reaches the servers in the sandboxes.
- * Limits: a head of 16 KiB, 15 s for it, 512 connections. Thread: the loop's.
+ * event streams and WebSockets work. A later request on the same connection reaches the same sandbox, whatever its Host says. No
+ * key is asked for: who reaches the listener, which is on loopback, reaches the servers in the sandboxes. Limits: a head of 16 KiB,
+ * 15 s for it, 512 connections. Thread: the loop's.
  */
 #ifndef SBX_PROXY_PROXY_H
 #define SBX_PROXY_PROXY_H

@@ -26,7 +26,7 @@ struct vm_config {
 	const char *id;	 /* sandbox id, shows in the process list */
 	const char *dir; /* existing folder of this VM, absolute */
 	const struct template *tmpl;
-	bool net; /* outbound network through sbx-net; else the NIC has no peer */
+	bool net;	       /* outbound network through sbx-net; else the NIC has no peer */
 	const char *net_rules; /* the only destinations that it has (egress.h), or NULL: the world */
 };
 

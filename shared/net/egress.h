@@ -19,8 +19,8 @@
 #define EGRESS_NAME_MAX 253
 
 struct egress_rule {
-	char *name; /* lower case; NULL: a network */
-	bool below; /* names below it, not itself */
+	char *name;	    /* lower case; NULL: a network */
+	bool below;	    /* names below it, not itself */
 	uint32_t net, mask; /* host byte order */
 	uint16_t port;	    /* 0: all */
 };

@@ -96,19 +96,18 @@ static int bind_to(int fd, const char *text, const union address *a, int *port, 
 
 int tcp_listen(const char *address, enum tcp_scope scope, int *port, struct err *err)
 {
-	union address a;
+	union address a = { .v6 = { 0 } };
 	if (parse(address, &a, err) != 0)
 		return -1;
 	if (scope == TCP_LOOPBACK && !is_loopback(&a)) {
 		err_set(err, ERR_FORBIDDEN, "'%s' is not on loopback", address);
 		return err_hint(err, "listen on 127.0.0.1 and reach it through ssh");
 	}
-	auto_fd int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot make a socket");
-	if (bind_to(fd, address, &a, port, err) != 0)
-		return -1;
-	int bound = fd;
-	fd = -1;
-	return bound;
+	if (bind_to(fd, address, &a, port, err) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
