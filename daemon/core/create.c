@@ -15,6 +15,7 @@
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
+#include "daemon/core/port.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -290,6 +291,19 @@ bool create_is_current(const struct sandbox *sb)
 	return current;
 }
 
+/* All of them, or the sandbox goes again. */
+static int add_ports(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+	struct port_info added;
+	size_t i = 0;
+	while (i < spec->port_count && port_add(sb, &spec->ports[i], &added, err) == 0)
+		i++;
+	if (i == spec->port_count)
+		return 0;
+	sandbox_delete(sb, NULL, NULL);
+	return -1;
+}
+
 /* The record of a pooled one becomes that of the sandbox that was asked for: what tells it from others is set, the rest it has. */
 static int rename_record(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
 {
@@ -324,6 +338,8 @@ static struct sandbox *take_pooled(
 		sandbox_delete(sb, NULL, NULL);
 		return NULL;
 	}
+	if (add_ports(sb, spec, err))
+		return NULL;
 	sandbox_to_end(sb);
 	sb->pool_ready = false;
 	sb->asked_us = clock_mono_us();
@@ -343,7 +359,7 @@ struct sandbox *sandbox_create(
 		whole.memory_mb = catalog_memory_mb(spec->image);
 	struct sandbox *ready = pool_take(core->pool, &whole);
 	if (ready)
-		return take_pooled(ready, spec, cb, arg, err);
+		return take_pooled(ready, &whole, cb, arg, err);
 	struct db_sandbox row = {
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = mem_strdup(spec->image),
@@ -355,10 +371,11 @@ struct sandbox *sandbox_create(
 		.timeout_s = spec->timeout_s,
 		.idle_s = spec->idle_s,
 		.net = spec->net,
+		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
 		.account = spec->account,
 	};
 	struct sandbox *sb = create_record(core, &row, err);
-	if (!sb)
+	if (!sb || add_ports(sb, spec, err))
 		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;

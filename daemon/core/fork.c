@@ -316,6 +316,7 @@ static struct sandbox *child_record(const struct sandbox *parent, const char *na
 		.timeout_s = from->timeout_s,
 		.idle_s = from->idle_s,
 		.net = from->net,
+		.net_rules = from->net_rules ? mem_strdup(from->net_rules) : NULL,
 		.account = account };
 	return create_record(parent->core, &row, err);
 }

@@ -89,6 +89,8 @@ struct sandbox {
 	sandbox_created_cb *created_cb;
 	void *created_arg;
 	int64_t asked_us;
+	struct port *ports;   /* port.c */
+	unsigned relay_count; /* connections to its ports that are open */
 	/* while deleting */
 	struct deletion *deletions;
 	bool deletion_failed;
@@ -169,5 +171,12 @@ void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
 /* -1 for an unknown word */
 int sandbox_state_parse(const char *word);
+
+/* port.c. The recorded ports of all sandboxes, not opened yet. */
+int ports_load(struct core *core, struct err *err);
+/* Open or close the listeners as the sandbox's state has it: they are open while it is creating or running. */
+void ports_update(struct sandbox *sb);
+/* Close and forget them; the record stays. */
+void ports_free(struct sandbox *sb);
 
 #endif

@@ -162,7 +162,7 @@ static void put_identity(const struct sandbox *sb, struct buf *r)
 	wire_rec_bytes(r, WT_SEED, seed, sizeof(seed));
 	wire_rec_u64(r, WT_WALL_MS, (uint64_t)clock_wall_ms());
 	wire_rec_str(r, WT_MAC, sb->row.mac);
-	if (sb->row.net == NET_FULL) {
+	if (sb->row.net != NET_NONE) {
 		/* The addresses of libslirp's virtual network, see daemon/netd. */
 		wire_rec_str(r, WT_IP, "10.0.2.15/24");
 		wire_rec_str(r, WT_GATEWAY, "10.0.2.2");
@@ -218,7 +218,8 @@ static int spawn(struct sandbox *sb, const struct launch *how, struct err *err)
 		.kernel = how->base->kernel,
 		.initrd = how->base->initrd,
 		.tsc_khz = how->base->tsc_khz,
-		.net = sb->row.net == NET_FULL };
+		.net = sb->row.net != NET_NONE,
+		.net_rules = sb->row.net_rules };
 
 	if (how->state && how->base->machine != MACHINE_VERSION) {
 		err_set(err, ERR_STATE, "this machine was frozen by another version of sbx, whose devices were others");

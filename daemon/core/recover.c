@@ -86,6 +86,7 @@ static int adopt(struct sandbox *sb, struct err *err)
 	if (sb->vm) {
 		log_info("core", "%s: adopted, pid %lld", sb->row.id, (long long)sb->row.pid);
 		sandbox_arm_expiry(sb);
+		ports_update(sb);
 		if (sb->state != SANDBOX_RUNNING && sandbox_set_state(sb, SANDBOX_RUNNING, NULL, err))
 			return -1;
 		settle(sb);
@@ -144,7 +145,7 @@ static void sweep(struct core *core)
 
 int core_recover(struct core *core, struct err *err)
 {
-	if (db_sandbox_each(core->db, recover_row, core, err))
+	if (db_sandbox_each(core->db, recover_row, core, err) || ports_load(core, err))
 		return -1;
 	for (size_t i = core->count; i-- > 0;) {
 		struct sandbox *sb = core->boxes[i];

@@ -9,6 +9,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/egress.h"
 
 enum { RELINK_MS = 200 };
 
@@ -25,16 +26,6 @@ static const char *const state_names[SANDBOX_STATES] = {
 	[SANDBOX_DELETING] = "deleting",
 };
 
-static const char *const net_names[NET_MODES] = { [NET_NONE] = "none", [NET_FULL] = "full" };
-
-static int find_word(const char *const *words, int n, const char *word)
-{
-	for (int i = 0; i < n; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
 const char *sandbox_state_name(enum sandbox_state state)
 {
 	return state_names[state];
@@ -42,17 +33,39 @@ const char *sandbox_state_name(enum sandbox_state state)
 
 int sandbox_state_parse(const char *word)
 {
-	return find_word(state_names, SANDBOX_STATES, word);
+	for (int i = 0; i < SANDBOX_STATES; i++)
+		if (!strcmp(state_names[i], word))
+			return i;
+	return -1;
 }
 
-const char *net_mode_name(enum net_mode mode)
+#define ALLOW "allow:"
+
+int net_parse(const char *text, enum net_mode *mode, const char **rules, struct err *err)
 {
-	return net_names[mode];
+	*rules = NULL;
+	if (!strcmp(text, "none") || !strcmp(text, "full")) {
+		*mode = *text == 'f' ? NET_FULL : NET_NONE;
+		return 0;
+	}
+	if (!str_starts(text, ALLOW)) {
+		err_set(err, ERR_INVALID, "'%s' is no network", text);
+		return err_hint(err, "it is none, full, or allow:HOST[:PORT],...");
+	}
+	struct egress *checked = mem_zalloc(sizeof(*checked));
+	int rc = egress_parse(text + strlen(ALLOW), checked, err);
+	egress_release(checked);
+	free(checked);
+	*mode = NET_ALLOW;
+	*rules = text + strlen(ALLOW);
+	return rc;
 }
 
-int net_mode_parse(const char *word)
+char *net_text(const struct db_sandbox *row)
 {
-	return find_word(net_names, NET_MODES, word);
+	if (row->net == NET_ALLOW)
+		return mem_printf(ALLOW "%s", row->net_rules ? row->net_rules : "");
+	return mem_strdup(row->net == NET_FULL ? "full" : "none");
 }
 
 /* ---- the list ---- */
@@ -190,6 +203,7 @@ void sandbox_unload(struct sandbox *sb)
 	}
 	op_drop(sb, &going);
 	builder_forget(sb->build);
+	ports_free(sb);
 	base_forget(sb->base_wait);
 	launch_drop(sb);
 	link_close(sb->link);
@@ -215,6 +229,7 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 	sb->row.state = mem_strdup(state_names[state]);
 	sb->row.reason = reason ? mem_strdup(reason) : NULL;
 	sb->state = state;
+	ports_update(sb);
 	return 0;
 }
 

@@ -36,12 +36,13 @@ enum sandbox_state {
 	SANDBOX_POOLED,
 	SANDBOX_STATES
 };
-enum net_mode { NET_NONE, NET_FULL, NET_MODES };
+enum net_mode { NET_NONE, NET_FULL, NET_ALLOW };
 
 const char *sandbox_state_name(enum sandbox_state state);
-const char *net_mode_name(enum net_mode mode);
-/* -1 for an unknown word. */
-int net_mode_parse(const char *word);
+/* "none", "full" or "allow:HOST[:PORT],..." (egress.h; *rules points into text then). -1 with err INVALID. */
+int net_parse(const char *text, enum net_mode *mode, const char **rules, struct err *err);
+/* A sandbox's network in these words: allocated. */
+char *net_text(const struct db_sandbox *row);
 
 struct sandbox;
 struct eventlog;
@@ -62,6 +63,7 @@ struct sandbox *sandbox_at(const struct core *core, size_t i);
 /* 0 when commands can be run in it now, else -1 with STATE or UNAVAILABLE. */
 int sandbox_usable(struct sandbox *sb, struct err *err);
 
+struct port_spec;
 struct sandbox_spec {
 	const char *name; /* or NULL */
 	const char *image;
@@ -70,6 +72,9 @@ struct sandbox_spec {
 	int64_t timeout_s; /* 0 = never */
 	int64_t idle_s;	   /* pause it after so long without use; 0 = never */
 	enum net_mode net;
+	const char *net_rules;	       /* of NET_ALLOW */
+	const struct port_spec *ports; /* port.h: open when it is there */
+	size_t port_count;
 	int64_t account;
 };
 

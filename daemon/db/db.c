@@ -23,6 +23,12 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandbox ADD COLUMN run_memory_mb INT NOT NULL DEFAULT 0;"
 	"ALTER TABLE sandbox ADD COLUMN booted INT NOT NULL DEFAULT 0; ALTER TABLE sandbox ADD COLUMN idle_s INT NOT NULL DEFAULT 0;"
 	"ALTER TABLE sandbox ADD COLUMN idled INT NOT NULL DEFAULT 0;",
+	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
+	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
+	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
+	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
+	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
 };
 
 enum stmt {
@@ -35,13 +41,16 @@ enum stmt {
 	KEY_ALL,
 	KEY_FIND,
 	KEY_TOUCH,
+	PORT_INSERT,
+	PORT_DELETE,
+	PORT_ALL,
 	STMT_COUNT
 };
 
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
-	" expires_ms, pid, start_time, create_us, mac, parent, layers, run_vcpus, run_memory_mb, booted, idle_s, idled"
-#define SANDBOX_VALUES "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)"
+	" expires_ms, pid, start_time, create_us, mac, parent, net_rules, layers, run_vcpus, run_memory_mb, booted, idle_s, idled"
+#define SANDBOX_VALUES "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28)"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
@@ -54,6 +63,9 @@ static const char *const sql[STMT_COUNT] = {
 	[KEY_ALL] = "SELECT " KEY_COLUMNS " FROM api_key ORDER BY created_ms, id",
 	[KEY_FIND] = "SELECT " KEY_COLUMNS " FROM api_key WHERE hash = ?",
 	[KEY_TOUCH] = "UPDATE api_key SET used_ms = ?2 WHERE id = ?1",
+	[PORT_INSERT] = "INSERT INTO port (sandbox, host_port, guest_port, bind) VALUES (?,?,?,?)",
+	[PORT_DELETE] = "DELETE FROM port WHERE sandbox = ? AND host_port = ?",
+	[PORT_ALL] = "SELECT sandbox, host_port, guest_port, bind FROM port ORDER BY sandbox, host_port",
 };
 
 struct db {
@@ -207,7 +219,7 @@ static int finish(struct db *db, sqlite3_stmt *st, const char *doing, struct err
 #define TEXTS_1(r) r id, r name, r image, r template_key, r state, r reason, r accel
 #define INTS_1(r)                                                                                                                  \
 	r vcpus, r memory_mb, r timeout_s, r net, r account, r created_ms, r expires_ms, r pid, r start_time, r create_us
-#define TEXTS_2(r) r mac, r parent
+#define TEXTS_2(r) r mac, r parent, r net_rules
 #define INTS_2(r) r run_vcpus, r run_memory_mb, r booted, r idle_s, r idled
 
 static int bind_texts(sqlite3_stmt *st, int at, const char *const *texts, size_t n)
@@ -395,4 +407,41 @@ void db_key_release(struct db_key *key)
 	free(key->id);
 	free(key->name);
 	*key = (struct db_key){ 0 };
+}
+
+/* ---- ports ---- */
+
+int db_port_insert(struct db *db, const struct db_port *port, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_INSERT];
+	bind_text(st, 1, port->sandbox);
+	sqlite3_bind_int64(st, 2, port->host_port);
+	sqlite3_bind_int64(st, 3, port->guest_port);
+	bind_text(st, 4, port->bind);
+	return finish(db, st, "port", err);
+}
+
+int db_port_delete(struct db *db, const char *sandbox, int64_t host_port, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_DELETE];
+	bind_text(st, 1, sandbox);
+	sqlite3_bind_int64(st, 2, host_port);
+	return finish(db, st, "port", err);
+}
+
+int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port), void *arg, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[PORT_ALL];
+	int rc, stop = 0;
+	while (!stop && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct db_port port = { .sandbox = (const char *)sqlite3_column_text(st, 0),
+			.host_port = sqlite3_column_int64(st, 1),
+			.guest_port = sqlite3_column_int64(st, 2),
+			.bind = (const char *)sqlite3_column_text(st, 3) };
+		if (port.sandbox && port.bind) /* NULL without memory */
+			stop = cb(arg, &port);
+	}
+	int result = stop || rc == SQLITE_DONE ? 0 : db_err(db, err, "cannot list ports");
+	sqlite3_reset(st);
+	return result;
 }

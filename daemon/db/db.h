@@ -36,6 +36,12 @@ struct db_sandbox {
 	int64_t booted; /* its memory began empty, not as the template's */
 	int64_t idle_s; /* pause it after so long without use; 0 = never */
 	int64_t idled;	/* it was paused for that: the next use resumes it */
+	char *net_rules; /* of net mode allow, else NULL */
+};
+
+struct db_port {
+	const char *sandbox, *bind; /* valid during the callback */
+	int64_t host_port, guest_port;
 };
 
 struct db_key {
@@ -60,6 +66,11 @@ int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row),
 void db_sandbox_release(struct db_sandbox *row);
 /* The whole row moves to the caller; `from` is left empty. */
 struct db_sandbox db_sandbox_move(struct db_sandbox *from);
+
+/* A sandbox's ports go with it. CONFLICT when it has that host port already. */
+int db_port_insert(struct db *db, const struct db_port *port, struct err *err);
+int db_port_delete(struct db *db, const char *sandbox, int64_t host_port, struct err *err);
+int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port), void *arg, struct err *err);
 
 int db_key_insert(struct db *db, const struct db_key *key, struct err *err);
 /* By id or name; NOT_FOUND. */

@@ -148,6 +148,8 @@ static void set_deadline(struct proc *p, int64_t at, int sig)
 
 void proc_abandon(struct agent *a, struct proc *p)
 {
+	if (p->kind == PROC_DIAL)
+		dial_reset(p);
 	if (p->reaped) {
 		proc_bury(a, p);
 		return;
@@ -342,6 +344,12 @@ void proc_exit_record(const struct proc *p, struct buf *rec)
 	const uint8_t *result;
 	size_t n;
 
+	if (p->kind == PROC_DIAL) {
+		wire_rec_u64(rec, WT_CODE, p->dial_sys ? 1 : 0);
+		if (p->dial_sys)
+			wire_rec_u64(rec, WT_ERRNO, (uint64_t)p->dial_sys);
+		return;
+	}
 	if (p->kind == PROC_OP && op_result(p, &result, &n)) {
 		wire_rec_u64(rec, WT_CODE, 1);
 		buf_add(rec, result, n);
@@ -465,17 +473,20 @@ int64_t proc_deadline(const struct agent *a)
 
 void proc_timers(struct agent *a)
 {
-	struct proc *p;
+	struct proc *p, *next;
 	int64_t now = 0;
 
-	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link)) {
+	for (p = TAILQ_FIRST(&a->procs); p; p = next) {
+		next = TAILQ_NEXT(p, link);
 		if (!p->kill_at)
 			continue;
 		if (!now)
 			now = clock_mono_ms();
 		if (p->kill_at > now)
 			continue;
-		if (p->kill_sig == SIGTERM) {
+		if (p->kind == PROC_DIAL) {
+			dial_timeout(a, p);
+		} else if (p->kill_sig == SIGTERM) {
 			p->timed_out = true;
 			set_deadline(p, now + KILL_DELAY_MS, SIGKILL);
 			proc_signal(p, SIGTERM);

@@ -128,8 +128,10 @@ static void put_exit(struct agent *a, struct stream *s, struct buf *out)
 {
 	struct buf rec = BUF_INIT;
 
-	put_eof(out, s, WIRE_STDOUT);
-	put_eof(out, s, WIRE_STDERR);
+	if (!s->proc || !s->proc->dial_sys) { /* what was reset has no orderly end */
+		put_eof(out, s, WIRE_STDOUT);
+		put_eof(out, s, WIRE_STDERR);
+	}
 	if (s->proc)
 		proc_exit_record(s->proc, &rec);
 	else
@@ -204,9 +206,16 @@ static void pull_output(struct agent *a, struct stream *s, enum wire_channel ch,
 		o->ready = false;
 		o->done = s->proc->reaped;
 	} else {
+		int sys = n < 0 ? errno : 0;
+
 		o->ready = false;
 		o->done = true;
-		put_eof(&a->cur, s, ch);
+		if (s->proc->kind == PROC_DIAL) {
+			s->proc->dial_sys = sys;
+			dial_half_ended(s->proc);
+		}
+		if (!s->proc->dial_sys)
+			put_eof(&a->cur, s, ch);
 	}
 }
 
@@ -250,17 +259,22 @@ static size_t give(struct proc *p, const char *data, size_t n)
 	size_t done = 0;
 	int fd = p->tty ? p->out[0].w.fd : p->in.fd;
 
+	if (p->kind == PROC_DIAL && !p->started)
+		return 0;
 	while (done < n) {
 		ssize_t w = fd < 0 ? -1 : write(fd, data + done, n - done);
 
-		if (w > 0)
+		if (w > 0) {
 			done += (size_t)w;
-		else if (w < 0 && fd >= 0 && errno == EINTR)
+		} else if (w < 0 && fd >= 0 && errno == EINTR) {
 			continue;
-		else if (w == 0 || (fd >= 0 && errno == EAGAIN))
+		} else if (w == 0 || (fd >= 0 && errno == EAGAIN)) {
 			break;
-		else
+		} else {
+			if (p->kind == PROC_DIAL)
+				dial_end_input(p);
 			done = n;
+		}
 	}
 	return done;
 }
@@ -272,7 +286,9 @@ static void end_input(struct stream *s)
 
 	if (p->session)
 		return; /* one client's end is not the end of the terminal */
-	if (!p->tty)
+	if (p->kind == PROC_DIAL)
+		dial_end_input(p);
+	else if (!p->tty)
 		loop_close(&p->in);
 	else
 		give(p, &eof, 1);
@@ -378,6 +394,7 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_UNTAR] = ops_open,
 	[WIRE_OP_INFO] = info_open,
 	[WIRE_OP_SHUTDOWN] = shutdown_open,
+	[WIRE_OP_DIAL] = dial_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)

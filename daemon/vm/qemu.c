@@ -193,20 +193,21 @@ void vm_free(struct vm *vm)
 
 /* With network: the helper's command line and both ends of the line to it. */
 struct net {
-	char *argv[4];
+	char *argv[6];
 	int pair[2];
 };
 
 static void net_free(struct net *net)
 {
 	free(net->argv[0]);
+	free(net->argv[4]);
 	close_fd(&net->pair[0]);
 	close_fd(&net->pair[1]);
 }
 
-static int net_make(struct net *net, struct err *err)
+static int net_make(struct net *net, const char *rules, struct err *err)
 {
-	static char option[] = "--fd", number[] = "3";
+	static char option[] = "--fd", number[] = "3", allow[] = "--allow";
 	auto_free char *dir = fs_exe_dir(err);
 
 	if (!dir)
@@ -214,6 +215,10 @@ static int net_make(struct net *net, struct err *err)
 	net->argv[0] = fs_join(dir, "sbx-net");
 	net->argv[1] = option;
 	net->argv[2] = number;
+	if (rules) {
+		net->argv[3] = allow;
+		net->argv[4] = mem_strdup(rules);
+	}
 	if (access(net->argv[0], X_OK))
 		return err_sys(err, errno, "cannot run '%s'", net->argv[0]);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, net->pair))
@@ -334,7 +339,7 @@ static int spawn_held(struct vm *vm, const struct vm_config *config, struct err 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, hold))
 		return err_sys(err, errno, "cannot make a socket pair");
 	vm->go_fd = hold[1];
-	int r = config->net ? net_make(&net, err) : 0;
+	int r = config->net ? net_make(&net, config->net_rules, err) : 0;
 	if (!r)
 		r = fork_vmm(vm, config, &net, hold[0], err);
 	close(hold[0]);

@@ -40,7 +40,8 @@ struct vm_config {
 	/* Top first; the top, which is written to, is disk.qcow2 of dir. */
 	const struct vm_disk *disk, *fs; /* fs: the second drive, read-only; none: an empty one */
 	unsigned disk_count, fs_count;
-	bool net; /* outbound network through sbx-net; else the NIC has no peer */
+	bool net;	       /* outbound network through sbx-net; else the NIC has no peer */
+	const char *net_rules; /* the only destinations that it has (egress.h), or NULL: the world */
 };
 
 struct vm;

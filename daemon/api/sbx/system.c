@@ -47,6 +47,16 @@ static size_t count_in(const struct core *core, enum sandbox_state state)
 	return n;
 }
 
+static void write_listener(struct jw *w, const struct api_listener *l)
+{
+	jw_obj(w);
+	jw_kstr(w, "address", l->address);
+	jw_kstr(w, "kind", l->suffix ? "proxy" : "api");
+	if (l->suffix)
+		jw_kstr(w, "suffix", l->suffix);
+	jw_obj_end(w);
+}
+
 void sbx_getSystem(struct http_req *r)
 {
 	struct api *api = api_of(r);
@@ -67,12 +77,9 @@ void sbx_getSystem(struct http_req *r)
 	jw_kint(&w, "running", (int64_t)count_in(api->core, SANDBOX_RUNNING));
 	jw_key(&w, "listeners");
 	jw_arr(&w);
-	const char *address;
-	for (size_t i = 0; (address = api->listener(api->arg, i)); i++) {
-		jw_obj(&w);
-		jw_kstr(&w, "address", address);
-		jw_obj_end(&w);
-	}
+	struct api_listener l;
+	for (size_t i = 0; api->listener(api->arg, i, &l); i++)
+		write_listener(&w, &l);
 	jw_arr_end(&w);
 	api_write_time(&w, "startedAt", core_started_ms(api->core));
 	jw_obj_end(&w);
@@ -82,10 +89,13 @@ void sbx_getSystem(struct http_req *r)
 void sbx_addListener(struct http_req *r)
 {
 	struct api *api = api_of(r);
-	const char *address = js_str(js_get(http_body(r), "address"), "");
+	const js *body = http_body(r);
+	const char *address = js_str(js_get(body, "address"), ""), *suffix = js_str(js_get(body, "suffix"), "localhost");
+	bool proxy = strcmp(js_str(js_get(body, "kind"), "api"), "proxy") == 0;
+	struct api_listener wanted = { address, proxy ? suffix : NULL };
 	struct err err = ERR_INIT;
 	int port = 0;
-	if (api->listen(api->arg, address, &port, &err)) {
+	if (api->listen(api->arg, &wanted, &port, &err)) {
 		http_reply_err(r, &err);
 		return;
 	}
@@ -94,9 +104,8 @@ void sbx_addListener(struct http_req *r)
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
-	jw_obj(&w);
-	jw_kstr(&w, "address", bound);
-	jw_obj_end(&w);
+	wanted.address = bound;
+	write_listener(&w, &wanted);
 	http_reply_json(r, 201, &out);
 }
 
