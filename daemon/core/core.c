@@ -56,6 +56,8 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->builder = builder_new(&core->config);
 	auto_free char *store = fs_join(core->home, "store");
 	core->vault = vault_new(config->loop, store);
+	core->metrics = metrics_new(core);
+	metrics_wake(core->metrics);
 	if (open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
@@ -68,6 +70,7 @@ void core_close(struct core *core)
 	core->closing = true;
 	core_release_all(core);
 	vault_close(core->vault);
+	metrics_close(core->metrics);
 	core_free(core);
 }
 

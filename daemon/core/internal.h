@@ -5,6 +5,7 @@
 #include "daemon/core/builder.h"
 #include "daemon/core/core.h"
 #include "daemon/core/eventlog.h"
+#include "daemon/core/metrics.h"
 #include "daemon/core/sandbox.h"
 #include "daemon/db/db.h"
 #include "daemon/vm/link.h"
@@ -17,6 +18,7 @@ struct core {
 	struct db *db;
 	struct builder *builder;
 	struct vault *vault;
+	struct metrics *metrics;
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;
@@ -37,6 +39,7 @@ struct sandbox {
 	struct vm *vm;
 	struct link *link;
 	struct eventlog *log;
+	struct metrics_box *metrics;	     /* NULL until it was sampled */
 	uv_timer_t expiry, deadline, relink; /* end of its time; of a create; next try to reach the agent */
 	unsigned handles;
 	/* while creating */
