@@ -15,6 +15,7 @@ const struct command *const commands[] = {
 	&cmd_cp,
 	&cmd_rm,
 	&cmd_logs,
+	&cmd_stats,
 	&cmd_image_ls,
 	&cmd_image_build,
 	&cmd_image_inspect,
