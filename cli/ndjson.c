@@ -25,7 +25,7 @@ static int lines(struct buf *text, line_fn *each, void *arg, struct err *err)
 	return 0;
 }
 
-int ndjson_call_waiting(struct client *c, const struct call *call, const struct ndjson_ops *ops, void *arg, struct err *err)
+int ndjson_call(struct client *c, const struct call *call, line_fn *each, void *arg, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	if (client_begin(c, call, err) || client_head(c, err))
@@ -33,23 +33,11 @@ int ndjson_call_waiting(struct client *c, const struct call *call, const struct 
 	const char *data;
 	size_t n;
 	int rc;
-	for (;;) {
-		/* what is in memory already must not wait for the socket */
-		rc = ops->wait && c->rx_off == c->rx_len ? ops->wait(arg, c, err) : 0;
-		if (rc)
-			return rc;
-		rc = client_read(c, &data, &n, err);
-		if (rc != 1)
-			return rc;
+	while ((rc = client_read(c, &data, &n, err)) == 1) {
 		buf_add(&text, data, n);
-		rc = lines(&text, ops->each, arg, err);
+		rc = lines(&text, each, arg, err);
 		if (rc)
 			return rc;
 	}
-}
-
-int ndjson_call(struct client *c, const struct call *call, line_fn *each, void *arg, struct err *err)
-{
-	const struct ndjson_ops ops = { .each = each };
-	return ndjson_call_waiting(c, call, &ops, arg, err);
+	return rc;
 }

@@ -10,12 +10,4 @@
 int ndjson_call(struct client *c, const struct call *call, int (*each)(void *arg, const js *line, struct err *err), void *arg,
 	struct err *err);
 
-struct ndjson_ops {
-	int (*each)(void *arg, const js *line, struct err *err);
-	/* Come back when c->fd can be read; what else happens meanwhile is the caller's. Non-zero ends the call, too. May be NULL.
-	 */
-	int (*wait)(void *arg, struct client *c, struct err *err);
-};
-int ndjson_call_waiting(struct client *c, const struct call *call, const struct ndjson_ops *ops, void *arg, struct err *err);
-
 #endif

@@ -79,6 +79,14 @@ static int show_page(struct view *v, struct err *err)
 	return page_show(&v->page, &text, err);
 }
 
+/* What ends the view ends the call: run_view knows that it is no failure. */
+static int leave(struct view *v, int code, struct err *err)
+{
+	v->over = true;
+	v->code = code;
+	return err_set(err, ERR_IO, "interrupted");
+}
+
 static int on_key(struct view *v, char key, struct err *err)
 {
 	static const struct {
@@ -86,35 +94,28 @@ static int on_key(struct view *v, char key, struct err *err)
 		enum usage_order order;
 	} orders[] = { { 'c', USAGE_CPU }, { 'm', USAGE_MEMORY }, { 'd', USAGE_DISK }, { 'n', USAGE_NAME } };
 	enum { CTRL_C = 3, CTRL_D = 4 };
-	if (key == 'q' || key == 'Q' || key == CTRL_D || key == CTRL_C) {
-		v->over = true;
-		v->code = key == CTRL_C ? 130 : 0;
-		return 1;
-	}
+	if (key == 'q' || key == 'Q' || key == CTRL_D || key == CTRL_C)
+		return leave(v, key == CTRL_C ? 130 : 0, err);
 	for (size_t i = 0; i < ARRAY_LEN(orders); i++)
 		if (orders[i].key == key)
 			v->order = orders[i].order;
 	return show_page(v, err);
 }
 
-static int wait_page(void *arg, struct client *c, struct err *err)
+static int wait_page(void *arg, int fd, struct err *err)
 {
 	struct view *v = arg;
 	for (;;) {
 		enum page_event event;
 		char key = 0;
-		if (page_wait(&v->page, c->fd, &event, &key, err))
+		if (page_wait(&v->page, fd, &event, &key, err))
 			return -1;
 		if (event == PAGE_READY)
 			return 0;
-		if (event == PAGE_SIGNAL) {
-			v->over = true;
-			v->code = cli_signal_code(v->page.signal_fd);
-			return 1;
-		}
-		int rc = on_key(v, key, err);
-		if (rc)
-			return rc;
+		if (event == PAGE_SIGNAL)
+			return leave(v, cli_signal_code(v->page.signal_fd), err);
+		if (on_key(v, key, err))
+			return -1;
 	}
 }
 
@@ -189,16 +190,19 @@ static int run_view(struct view *v, struct client *c, const struct args *args, s
 		.op = SBX_OP_STREAM_STATS,
 		.query = { { "follow", "true" }, { "sandboxes", list } },
 	};
-	const struct ndjson_ops ops = { .each = each, .wait = v->live ? wait_page : NULL };
 	c->timeout_ms = 0;
+	c->wait = v->live ? wait_page : NULL;
+	c->wait_arg = v;
 	if (v->live && page_open(&v->page, err))
 		return -1;
-	int rc = ndjson_call_waiting(c, &call, &ops, v, err);
+	int rc = ndjson_call(c, &call, each, v, err);
 	if (v->live)
 		page_close(&v->page);
-	if (rc == 0 && !v->over && args->n)
+	if (v->live && v->over)
+		return v->code;
+	if (rc == 0 && args->n)
 		cli_warn(v->cli, "%s", args->n == 1 ? "the sandbox was removed" : "the sandboxes were removed");
-	return rc < 0 ? -1 : v->code;
+	return rc < 0 ? -1 : 0;
 }
 
 /* ---- the past ---- */
