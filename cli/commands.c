@@ -16,6 +16,7 @@ const struct command *const commands[] = {
 	&cmd_rm,
 	&cmd_logs,
 	&cmd_stats,
+	&cmd_watch,
 	&cmd_image_ls,
 	&cmd_image_build,
 	&cmd_image_inspect,
