@@ -145,8 +145,11 @@ static void dir_drop(struct watching *w, struct dir *d)
 {
 	struct dir *child;
 
-	while ((child = LIST_FIRST(&d->below)))
+	while ((child = LIST_FIRST(&d->below))) {
+		LIST_REMOVE(child, sibling);
+		child->parent = NULL;
 		dir_drop(w, child);
+	}
 	if (d->parent)
 		LIST_REMOVE(d, sibling);
 	tdelete(d, &w->dirs, by_wd);
@@ -419,6 +422,15 @@ static void on_change(struct watching *w, struct dir *d, const struct inotify_ev
 	}
 }
 
+/* Folders that were made meanwhile are watched from now on. */
+static void on_overflow(struct watching *w)
+{
+	tell_overflow(w, w->root, "", "changes came faster than they were read");
+	forget_told(w);
+	if (w->recursive)
+		watch_below(w, w->root, false);
+}
+
 static void on_event(struct watching *w, const struct inotify_event *e)
 {
 	struct dir *d = e->mask & IN_Q_OVERFLOW ? NULL : dir_of(w, e->wd);
@@ -427,26 +439,20 @@ static void on_event(struct watching *w, const struct inotify_event *e)
 		went_away(w);
 		d = dir_of(w, e->wd); /* it may have been dropped just now */
 	}
-	if (e->mask & IN_Q_OVERFLOW) {
-		tell_overflow(w, w->root, "", "changes came faster than they were read");
-		forget_told(w);
-		if (w->recursive)
-			watch_below(w, w->root, false);
-	} else if (!d) {
+	if (e->mask & IN_Q_OVERFLOW)
+		on_overflow(w);
+	if (!d)
 		return; /* of a folder that we have let go */
-	} else if (d == w->root && e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) {
+	if (d == w->root && e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED))
 		on_root_gone(w);
-	} else if (e->mask & IN_IGNORED) {
+	else if (e->mask & IN_IGNORED)
 		dir_drop(w, d);
-	} else if (e->len == 0 && d != w->root) {
-		return; /* its parent tells the same */
-	} else if (e->mask & IN_MOVED_TO) {
+	else if (e->mask & IN_MOVED_TO)
 		arrived(w, d, e);
-	} else if (e->len > 0) {
+	else if (e->len > 0)
 		on_change(w, d, e);
-	} else {
-		tell(w, "attrib", d, "", true);
-	}
+	else if (d == w->root)
+		tell(w, "attrib", d, "", true); /* of the others their parents tell the same */
 }
 
 /* Wait for events; true when there are some. While half a move is there, its other half is waited for no longer than PAIR_MS. */
