@@ -19,6 +19,8 @@ const struct command *const commands[] = {
 	&cmd_port_ls,
 	&cmd_port_rm,
 	&cmd_port_url,
+	&cmd_stats,
+	&cmd_watch,
 	&cmd_image_ls,
 	&cmd_image_build,
 	&cmd_image_inspect,

@@ -83,6 +83,8 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->pool = pool_new(core, config->pool_size);
 	uv_timer_init(config->loop, &core->tick);
 	core->tick.data = core;
+	core->metrics = metrics_new(core);
+	metrics_wake(core->metrics);
 	if (open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
@@ -98,6 +100,7 @@ void core_close(struct core *core)
 	vault_close(core->vault);
 	bases_close(core->bases);
 	pool_close(core->pool);
+	metrics_close(core->metrics);
 	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/core/builder.h"
 #include "daemon/core/core.h"
 #include "daemon/core/eventlog.h"
+#include "daemon/core/metrics.h"
 #include "daemon/core/sandbox.h"
 #include "daemon/db/db.h"
 #include "daemon/vm/freeze.h"
@@ -23,6 +24,7 @@ struct core {
 	struct pool *pool;
 	uv_timer_t tick; /* once a second: idleness, sweeping */
 	int64_t swept_ms;
+	struct metrics *metrics;
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;
@@ -69,6 +71,7 @@ struct sandbox {
 	struct vm *vm;
 	struct link *link;
 	struct eventlog *log;
+	struct metrics_box *metrics;	     /* NULL until it was sampled */
 	uv_timer_t expiry, deadline, relink; /* end of its time; of a launch; next try to reach the agent */
 	unsigned handles;
 	struct op *op;

@@ -212,6 +212,8 @@ void sandbox_unload(struct sandbox *sb)
 	sb->vm = NULL;
 	eventlog_free(sb->log);
 	sb->log = NULL;
+	metrics_box_free(sb->metrics);
+	sb->metrics = NULL;
 	uv_close((uv_handle_t *)&sb->expiry, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->deadline, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->relink, on_handle_closed);
@@ -230,6 +232,7 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 	sb->row.reason = reason ? mem_strdup(reason) : NULL;
 	sb->state = state;
 	ports_update(sb);
+	metrics_wake(sb->core->metrics);
 	return 0;
 }
 

@@ -26,9 +26,6 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
 	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
 	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
-	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
-	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
-	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
 };
 
 enum stmt {

@@ -395,6 +395,7 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_INFO] = info_open,
 	[WIRE_OP_SHUTDOWN] = shutdown_open,
 	[WIRE_OP_DIAL] = dial_open,
+	[WIRE_OP_WATCH] = ops_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)
