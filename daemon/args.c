@@ -24,7 +24,7 @@ const char daemon_usage[] =
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
-enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_VERSION, OPT_OPERATIONS };
+enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_IMPORT, OPT_PULL, OPT_VERSION, OPT_OPERATIONS };
 
 static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },
@@ -34,6 +34,8 @@ static const struct option options[] = {
 	{ "build", required_argument, NULL, OPT_BUILD },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "import", required_argument, NULL, OPT_IMPORT },
+	{ "pull", required_argument, NULL, OPT_PULL },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "operations", no_argument, NULL, OPT_OPERATIONS },
 	{ "help", no_argument, NULL, 'h' },
@@ -63,6 +65,11 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 		return 0;
 	case OPT_BUILD:
 		args->image = value;
+		return 0;
+	case OPT_IMPORT:
+	case OPT_PULL:
+		args->scratch = value;
+		args->pull = id == OPT_PULL;
 		return 0;
 	case OPT_VCPUS:
 		if (parse_int(value, "--vcpus", 1, 16, &n, err))
@@ -130,7 +137,7 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	}
 	if (fill_in(args, err))
 		return DAEMON_FAILED;
-	return args->image ? DAEMON_BUILD : DAEMON_SERVE;
+	return args->image || args->scratch ? DAEMON_BUILD : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)

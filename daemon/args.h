@@ -4,6 +4,7 @@
 #ifndef SBX_ARGS_H
 #define SBX_ARGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "shared/base/err.h"
@@ -17,6 +18,8 @@ struct daemon_args {
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
 	unsigned vcpus, memory_mb;
+	const char *scratch; /* --import, --pull: a folder for what is being made */
+	bool pull;
 };
 
 extern const char daemon_usage[];

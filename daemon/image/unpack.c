@@ -18,6 +18,7 @@ enum { BLOCK = 256 << 10, TICK_MS = 200 };
 /* A blob that is read once, from end to end. */
 struct blob_in {
 	int fd;
+	const struct unpack_source *from;
 	const struct oci_blob *blob;
 	struct hash_run *hash;
 	uint64_t bytes;
@@ -26,7 +27,7 @@ struct blob_in {
 
 static int blob_open(struct blob_in *in, const struct unpack_source *from, const struct oci_blob *blob, struct err *err)
 {
-	*in = (struct blob_in){ .blob = blob };
+	*in = (struct blob_in){ .from = from, .blob = blob };
 	in->fd = from->open(from->arg, blob, err);
 	if (in->fd < 0)
 		return -1;
@@ -68,6 +69,8 @@ static int blob_check(struct blob_in *in, struct err *err)
 	in->hash = NULL;
 	bool short_ = in->blob->size >= 0 && in->bytes != (uint64_t)in->blob->size;
 	if (short_ || (in->blob->sha[0] && strcmp(sha, in->blob->sha) != 0)) {
+		if (in->from->drop)
+			in->from->drop(in->from->arg, in->blob);
 		err_set(err, ERR_INVALID, "blob sha256:%.12s is not what its name says", in->blob->sha);
 		return err_hint(err, "the image is damaged, or somebody changed it: get it anew");
 	}
@@ -131,7 +134,7 @@ static void on_tick(void *arg, uint64_t bytes)
 
 static int begin(struct unpacking *u, const struct unpack_job *job, struct err *err)
 {
-	*u = (struct unpacking){ .job = job };
+	*u = (struct unpacking){ .job = job, .told_ms = clock_mono_ms() };
 	u->disk = ext4_create(job->disk, err);
 	if (!u->disk)
 		return -1;

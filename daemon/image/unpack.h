@@ -13,6 +13,8 @@
 struct unpack_source {
 	/* A descriptor at the blob's first byte, or -1. */
 	int (*open)(void *arg, const struct oci_blob *blob, struct err *err);
+	/* It was not what its name says: not to be used again. May be NULL. */
+	void (*drop)(void *arg, const struct oci_blob *blob);
 	void *arg;
 };
 

@@ -133,7 +133,7 @@ static int open_blob(void *arg, const struct oci_blob *blob, struct err *err)
 
 static int unpack(struct kit *k)
 {
-	struct unpack_source from = { open_blob, k };
+	struct unpack_source from = { .open = open_blob, .arg = k };
 	auto_free char *disk = fs_join(k->dir, "disk");
 	struct unpack_job job = { .disk = disk };
 	unlink(disk);
