@@ -116,7 +116,7 @@ static int fill_in(struct daemon_args *args, struct err *err)
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256 };
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1 };
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */

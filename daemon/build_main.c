@@ -21,7 +21,8 @@ int build_main(const struct daemon_args *args)
 		return say_error(&err);
 	if (!found && image_build(args->cache, args->image, say_progress, NULL, &image, &err))
 		return say_error(&err);
-	int rc = template_build(args->cache, &image, args->vcpus, args->memory_mb, say_progress, NULL, &tmpl, &err);
+	unsigned memory_mb = args->memory_mb ? args->memory_mb : image.memory_mb;
+	int rc = template_build(args->cache, &image, args->vcpus, memory_mb, say_progress, NULL, &tmpl, &err);
 	if (rc == 0)
 		template_free(&tmpl);
 	image_free(&image);

@@ -22,6 +22,11 @@ int catalog_check(const char *name, struct err *err)
 	return err_hint(err, "list them with: sbx image ls");
 }
 
+unsigned catalog_memory_mb(const char *name)
+{
+	return image_memory_mb(name);
+}
+
 void catalog_get(struct core *core, const char *name, struct catalog_image *out)
 {
 	struct image image = { 0 };

@@ -22,6 +22,8 @@ struct catalog_image {
 const char *const *catalog_names(void);
 /* NOT_FOUND with a hint for a name that is not one of them. */
 int catalog_check(const char *name, struct err *err);
+/* The memory of VMs of an image when nobody names it. */
+unsigned catalog_memory_mb(const char *name);
 /* Release with catalog_release. */
 void catalog_get(struct core *core, const char *name, struct catalog_image *out);
 void catalog_release(struct catalog_image *image);

@@ -226,7 +226,7 @@ struct sandbox *sandbox_create(
 		.env = copy_list(spec->env),
 		.labels = copy_list(spec->labels),
 		.vcpus = spec->vcpus,
-		.memory_mb = spec->memory_mb,
+		.memory_mb = spec->memory_mb ? spec->memory_mb : catalog_memory_mb(spec->image),
 		.timeout_s = spec->timeout_s,
 		.net = spec->net,
 		.account = spec->account,

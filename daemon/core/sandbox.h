@@ -51,7 +51,7 @@ struct sandbox_spec {
 	const char *name; /* or NULL */
 	const char *image;
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
 	int64_t timeout_s; /* 0 = never */
 	enum net_mode net;
 	int64_t account;

@@ -107,7 +107,8 @@ struct session {
 
 struct agent {
 	int ep, sigfd;
-	bool guest; /* PID 1 of a VM: may set clock, hostname, network */
+	bool guest; /* in a VM, as PID 1 or a service: may set clock, hostname, network */
+	bool init;  /* PID 1: no signal ends it */
 	bool quit, busy;
 	struct watch port, signals, listener;
 	bool port_is_socket;
@@ -214,11 +215,16 @@ void configure_open(struct agent *a, struct stream *s, struct rec r);
 void configure_clock(const struct agent *a, uint64_t wall_ms);
 void info_open(struct agent *a, struct stream *s, struct rec r);
 
-/* ---- setup.c: PID 1 ---- */
-/* In the initramfs: load modules, mount the disk, switch to it. Returns only on failure (after saying so). */
-void setup_initramfs(char **argv);
+/* ---- setup.c: in a VM ---- */
+#define SETUP_RUN "/run/sbx" /* made in the initramfs, in memory */
+#define SETUP_AGENT SETUP_RUN "/sbx-agent"
+/* In the initramfs: load modules, mount the disk, switch to it, start its systemd or the agent. Returns only on failure (after
+ * saying so). */
+void setup_initramfs(void);
 bool setup_is_initramfs(void);
-/* In the real root: mounts, limits, loopback; then find and open the port. -1 after 10 s without it. */
+/* In the real root, as PID 1: mounts, limits, loopback; then find and open the port. -1 after 10 s without it. */
 int setup_guest(void);
+/* The same as a service of systemd, which has mounted all. */
+int setup_service(void);
 
 #endif

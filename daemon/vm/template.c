@@ -34,17 +34,10 @@
 enum {
 	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
 	BOOT_MS = 60000,
-	WARM_MS = 30000,
+	WARM_MS = 300000, /* the first command may wait for systemd, which takes its time in emulation */
 	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
 	QMP_MS = 20000,
 	QUIT_MS = 5000,
-};
-
-static const char *const *const warm_ups[] = {
-	(const char *const[]){ "/bin/true", NULL },
-	(const char *const[]){ "/bin/sh", "-c", "echo warm | cat; ls /; id; hostname; :", NULL },
-	(const char *const[]){ "/bin/sh", "-lc", "cat /etc/os-release; uname -a; true", NULL },
-	(const char *const[]){ "/bin/sync", NULL },
 };
 
 void template_free(struct template *t)
@@ -142,16 +135,17 @@ static void say(const struct making *b, const char *phase, const char *text)
 		b->progress(b->arg, phase, text);
 }
 
-static int warm_up(struct boot *boot, struct err *err)
+static int warm_up(struct boot *boot, const struct image *image, struct err *err)
 {
 	int64_t deadline = clock_mono_ms() + WARM_MS;
 
-	for (size_t i = 0; i < ARRAY_LEN(warm_ups); i++) {
+	for (char **command = image->warm; *command; command++) {
+		const char *const argv[] = { "/bin/sh", "-c", *command, NULL };
 		int code = 0;
-		if (probe_exec(&boot->probe, warm_ups[i], deadline, &code, err))
-			return err_prefix(err, "warming the guest with '%s'", warm_ups[i][0]);
+		if (probe_exec(&boot->probe, argv, deadline, &code, err))
+			return err_prefix(err, "warming the guest with '%s'", *command);
 		if (code)
-			return err_set(err, ERR_INTERNAL, "'%s' in the guest ended with code %d", warm_ups[i][0], code);
+			return err_set(err, ERR_INTERNAL, "'%s' in the guest ended with code %d", *command, code);
 	}
 	probe_close(&boot->probe);
 	poll(NULL, 0, SETTLE_MS);
@@ -254,7 +248,7 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 	if (boot_start(&boot, b->image, &b->shape, dir, boot_ms, b->err))
 		return err_prefix(b->err, "image '%s' did not start", b->image->name);
 	say(b, "warm", "first commands in the guest");
-	int r = warm_up(&boot, b->err);
+	int r = warm_up(&boot, b->image, b->err);
 	if (!r) {
 		say(b, "save", "memory and device state");
 		r = save_state(&boot, fd, b->err);

@@ -130,7 +130,7 @@ void sbx_buildImage(struct http_req *r)
 	const char *name = image_name(r);
 	if (!name)
 		return;
-	int64_t vcpus = 1, memory_mb = 256;
+	int64_t vcpus = 1, memory_mb = catalog_memory_mb(name);
 	js_int(js_get(http_body(r), "vcpus"), &vcpus);
 	js_int(js_get(http_body(r), "memoryMb"), &memory_mb);
 	struct build_call *call = mem_zalloc(sizeof(*call));

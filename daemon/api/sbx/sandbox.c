@@ -200,7 +200,7 @@ static void on_created(void *arg, struct sandbox *sb, const struct err *err)
 void sbx_createSandbox(struct http_req *r)
 {
 	const js *body = http_body(r);
-	int64_t vcpus = 1, memory_mb = 256, timeout_s = 0;
+	int64_t vcpus = 1, memory_mb = 0, timeout_s = 0;
 	js_int(js_get(body, "vcpus"), &vcpus);
 	js_int(js_get(body, "memoryMb"), &memory_mb);
 	js_int(js_get(body, "timeoutSeconds"), &timeout_s);
