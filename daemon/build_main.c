@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include "daemon/image/image.h"
+#include "daemon/image/resolve.h"
 #include "daemon/say.h"
 #include "daemon/vm/template.h"
 
@@ -16,10 +16,7 @@ int build_main(const struct daemon_args *args)
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
 		return 1;
 	/* What is there is taken as it is: a new shape of it needs no network. */
-	int found = image_find(args->cache, args->image, &image, &err);
-	if (found < 0)
-		return say_error(&err);
-	if (!found && image_build(args->cache, args->image, say_progress, NULL, &image, &err))
+	if (resolve_build(args->home, args->cache, args->image, say_progress, NULL, &image, &err))
 		return say_error(&err);
 	unsigned memory_mb = args->memory_mb ? args->memory_mb : image.memory_mb;
 	int rc = template_build(args->cache, &image, args->vcpus, memory_mb, say_progress, NULL, &tmpl, &err);

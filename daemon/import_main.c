@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +11,6 @@
 #include "daemon/image/registry.h"
 #include "daemon/say.h"
 #include "shared/base/buf.h"
-#include "shared/base/json.h"
 #include "shared/base/mem.h"
 
 enum { BLOCK = 256 << 10 };
@@ -26,35 +26,45 @@ static ssize_t read_input(void *arg, const void **data, struct err *err)
 	return n < 0 ? err_sys(err, errno, "cannot read what is to be imported") : n;
 }
 
-static js *read_request(struct err *err)
+/* Fields that end in NUL: the reference, "plain" or "", and if somebody logs in, name and password. */
+struct request {
+	struct buf text;
+	const char *fields[4];
+};
+
+static int read_request(struct request *rq, struct err *err)
 {
-	auto_buf text = BUF_INIT;
 	auto_free char *block = mem_array(BLOCK, 1);
 	const void *data;
 	ssize_t n;
+	size_t at = 0;
 
-	while ((n = read_input(block, &data, err)) > 0 && text.len < BLOCK)
-		buf_add(&text, data, (size_t)n);
-	return n < 0 ? NULL : js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
+	while ((n = read_input(block, &data, err)) > 0 && rq->text.len < BLOCK)
+		buf_add(&rq->text, data, (size_t)n);
+	if (n < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(rq->fields) && at < rq->text.len; i++) {
+		rq->fields[i] = rq->text.p + at;
+		at += strlen(rq->fields[i]) + 1;
+	}
+	return rq->fields[1] ? 0 : err_set(err, ERR_INVALID, "not a request for an image");
 }
 
-static int pull(const struct daemon_args *args, const struct import_place *place, char digest[HASH_HEX], struct err *err)
+static int pull(const struct daemon_args *args, const struct request *rq, const struct import_place *place, char digest[HASH_HEX], struct err *err)
 {
 	struct registry_ref ref;
 	struct unpack_source from;
-	auto_js *v = read_request(err);
-	const char *text = js_str(js_get(v, "reference"), "");
 
-	if (!v || registry_parse(text, &ref, err))
+	if (registry_parse(rq->fields[0], &ref, err))
 		return -1;
-	struct registry_login login = { .user = js_str(js_get(v, "username"), NULL),
-		.password = js_str(js_get(v, "password"), NULL),
-		.plain_http = js_bool(js_get(v, "plainHttp"), false) };
+	struct registry_login login = {
+		.user = rq->fields[2], .password = rq->fields[3], .plain_http = strcmp(rq->fields[1], "plain") == 0
+	};
 	struct registry *r = registry_open(args->cache, &ref, &login, place->progress, place->arg, err);
 	int rc = r ? registry_fetch(r, err) : -1;
 	if (!rc) {
 		registry_source(r, &from);
-		rc = import_manifest(&from, registry_manifest(r), place, text, digest, err);
+		rc = import_manifest(&from, registry_manifest(r), place, rq->fields[0], digest, err);
 	}
 	registry_close(r);
 	registry_prune(args->cache);
@@ -72,7 +82,13 @@ int import_main(const struct daemon_args *args)
 		return 1;
 	umask(077);
 	auto_free char *block = mem_array(BLOCK, 1);
-	int rc = args->pull ? pull(args, &place, digest, &err) : import_stream(read_input, block, &place, digest, &err);
+	struct request rq = { .text = BUF_INIT };
+	int rc = 0;
+	if (args->pull)
+		rc = read_request(&rq, &err) || pull(args, &rq, &place, digest, &err) ? -1 : 0;
+	else
+		rc = import_stream(read_input, block, &place, digest, &err);
+	buf_free(&rq.text);
 	if (rc)
 		return say_error(&err);
 	say_progress(NULL, "result", digest);

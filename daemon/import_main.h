@@ -5,7 +5,7 @@
 
 #include "daemon/args.h"
 
-/* Standard input is the archive; for a pull a JSON object: reference, username, password, plainHttp. Returns the exit code. */
+/* Standard input is the archive; for a pull it is the request (see core/importer.c). Returns the exit code. */
 int import_main(const struct daemon_args *args);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
+#include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -142,11 +143,18 @@ static int start_vm(struct sandbox *sb, struct err *err)
 	return sandbox_open_link(sb, true, err);
 }
 
+/* The tag may mean another image by now. */
+static char *image_name(const struct sandbox *sb)
+{
+	return sb->row.image_digest ? mem_printf("sha256:%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+}
+
 /* 1 the template stands, 0 it must be built, -1 err. */
 static int find_template(struct sandbox *sb, struct err *err)
 {
 	struct image image;
-	int found = image_find(sb->core->cache, sb->row.image, &image, err);
+	auto_free char *name = image_name(sb);
+	int found = resolve_find(sb->core->home, sb->core->cache, name, &image, err);
 	if (found != 1)
 		return found;
 	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, &sb->tmpl, err);
@@ -179,7 +187,8 @@ static void on_begin(uv_timer_t *timer)
 	struct err err = ERR_INIT;
 	int found = find_template(sb, &err);
 	if (found == 0) {
-		struct build_goal goal = { sb->row.image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
+		auto_free char *name = image_name(sb);
+		struct build_goal goal = { name, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
 		sb->build = builder_wait(sb->core->builder, &goal, &build_ops, sb, &err);
 		if (!sb->build)
 			create_fail(sb, &err);
@@ -201,17 +210,40 @@ static char **copy_list(char *const *list)
 	return copy;
 }
 
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
+}
+
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
-	if (catalog_check(spec->image, err))
-		return NULL;
 	struct err ignored = ERR_INIT;
+	struct catalog_choice choice;
 	if (spec->name && sandbox_find(core, spec->name, &ignored)) {
 		err_set(err, ERR_CONFLICT, "a sandbox named '%s' already exists", spec->name);
 		err_hint(err, "choose another name, or remove it with: sbx rm %s", spec->name);
 		return NULL;
 	}
+	if (catalog_choose(core, spec->image, &choice, err))
+		return NULL;
 	char id[ID_LENGTH + 1];
 	rand_id(id, ID_LENGTH);
 	/* Unique and growing, so that lists have one order and cursors hold. */
@@ -223,16 +255,18 @@ struct sandbox *sandbox_create(
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = mem_strdup(spec->image),
 		.state = mem_strdup(sandbox_state_name(SANDBOX_CREATING)),
-		.env = copy_list(spec->env),
+		.image_digest = mem_steal(&choice.digest),
+		.env = merge_env(choice.env, spec->env),
 		.labels = copy_list(spec->labels),
 		.vcpus = spec->vcpus,
-		.memory_mb = spec->memory_mb ? spec->memory_mb : catalog_memory_mb(spec->image),
+		.memory_mb = spec->memory_mb ? spec->memory_mb : choice.memory_mb,
 		.timeout_s = spec->timeout_s,
 		.net = spec->net,
 		.account = spec->account,
 		.created_ms = now,
 		.expires_ms = spec->timeout_s ? now + spec->timeout_s * 1000 : 0,
 	};
+	catalog_choice_free(&choice);
 	if (db_sandbox_insert(core->db, &row, err)) {
 		db_sandbox_release(&row);
 		return NULL;

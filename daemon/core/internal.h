@@ -17,6 +17,7 @@ struct core {
 	struct db *db;
 	struct builder *builder;
 	struct vault *vault;
+	struct import *imports; /* importer.h */
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;
@@ -34,6 +35,7 @@ struct sandbox {
 	struct db_sandbox row;
 	enum sandbox_state state;
 	char *dir;
+	char *user, *workdir; /* its image's defaults for commands, or NULL */
 	struct vm *vm;
 	struct link *link;
 	struct eventlog *log;

@@ -17,6 +17,7 @@ static const char *const migrations[] = {
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE api_key (id TEXT PRIMARY KEY, name TEXT UNIQUE, prefix TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,"
 	" account INT NOT NULL, created_ms INT NOT NULL, used_ms INT NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN image_digest TEXT;",
 };
 
 enum stmt {
@@ -34,11 +35,11 @@ enum stmt {
 
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
-	" expires_ms, pid, start_time, create_us"
+	" expires_ms, pid, start_time, create_us, image_digest"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
-	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[SANDBOX_UPDATE] = "UPDATE sandbox SET state = ?2, reason = ?3, accel = ?4, template_key = ?5, pid = ?6, start_time = ?7,"
 			   " expires_ms = ?8, create_us = ?9 WHERE id = ?1",
 	[SANDBOX_DELETE] = "DELETE FROM sandbox WHERE id = ?",
@@ -210,6 +211,7 @@ int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *e
 	bind_list(st, at++, row->labels);
 	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
 		sqlite3_bind_int64(st, at++, ints[i]);
+	bind_text(st, at++, row->image_digest);
 	return finish(db, st, "sandbox", err);
 }
 
@@ -246,6 +248,7 @@ static void read_sandbox(sqlite3_stmt *st, struct db_sandbox *row)
 	row->labels = column_list(st, at++);
 	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
 		*ints[i] = sqlite3_column_int64(st, at++);
+	row->image_digest = column_text(st, at++);
 }
 
 int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row), void *arg, struct err *err)
@@ -268,6 +271,7 @@ void db_sandbox_release(struct db_sandbox *row)
 	char *const texts[] = { row->id, row->name, row->image, row->template_key, row->state, row->reason, row->accel };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
+	free(row->image_digest);
 	free_list(row->env);
 	free_list(row->labels);
 	*row = (struct db_sandbox){ 0 };

@@ -190,6 +190,13 @@ static int follow_index(const struct unpack_source *from, struct oci_manifest *o
 	return rc == 1 ? err_set(err, ERR_INVALID, "an index that names an index, and so on") : rc;
 }
 
+static int add(const struct import_place *place, const char *dir, const struct buf *config, const char *source,
+	const struct unpack_facts *facts, char digest[HASH_HEX], struct err *err)
+{
+	struct library_facts about = { .source = source, .shell = facts->shell, .systemd = facts->systemd };
+	return library_add(place->home, dir, config, &about, digest, err);
+}
+
 int import_manifest(const struct unpack_source *from, const struct oci_manifest *manifest, const struct import_place *place,
 	const char *source, char digest[HASH_HEX], struct err *err)
 {
@@ -197,14 +204,15 @@ int import_manifest(const struct unpack_source *from, const struct oci_manifest 
 	struct oci_config config;
 	auto_free char *dir = fs_join(place->scratch, "image");
 	auto_free char *disk = fs_join(dir, "rootfs.ext4");
-	struct unpack_job job = { .disk = disk, .progress = place->progress, .arg = place->arg };
+	struct unpack_facts facts = { 0 };
+	struct unpack_job job = { .disk = disk, .facts = &facts, .progress = place->progress, .arg = place->arg };
 
 	if (unpack_document(from, &manifest->config, &text, err) || oci_read_config(text.p, text.len, &config, err))
 		return -1;
 	int rc = fs_mkdirs(dir, 0700, err);
 	rc = rc ? rc : unpack_layers(from, manifest, &config, &job, err);
 	oci_config_free(&config);
-	return rc ? rc : library_add(place->home, dir, &text, source, digest, err);
+	return rc ? rc : add(place, dir, &text, source, &facts, digest, err);
 }
 
 static int import_archive(struct archive_in *a, struct tar *t, const struct tar_entry *first, char digest[HASH_HEX], struct err *err)
@@ -240,14 +248,15 @@ static int import_plain(
 	auto_buf config = BUF_INIT;
 	auto_free char *dir = fs_join(place->scratch, "image");
 	auto_free char *disk = fs_join(dir, "rootfs.ext4");
-	struct unpack_job job = { .disk = disk, .progress = place->progress, .arg = place->arg };
+	struct unpack_facts facts = { 0 };
+	struct unpack_job job = { .disk = disk, .facts = &facts, .progress = place->progress, .arg = place->arg };
 
 	if (place->progress)
 		place->progress(place->arg, "receive", "root file system");
 	if (fs_mkdirs(dir, 0700, err) || unpack_plain(t, first, &job, sha, err))
 		return -1;
 	oci_write_plain(sha, &config);
-	return library_add(place->home, dir, &config, "root file system", digest, err);
+	return add(place, dir, &config, "root file system", &facts, digest, err);
 }
 
 int import_stream(tar_read *read, void *arg, const struct import_place *place, char digest[HASH_HEX], struct err *err)

@@ -18,6 +18,7 @@
 #define TAGS_LIMITS ((struct js_limits){ .bytes = 8u << 20, .depth = 4, .members = 50000 })
 #define NAME_MAX_ 63u
 #define VERSION_MAX 64u
+#define KEY_LENGTH 16
 enum { SCRATCH_ID = 12 };
 
 static char *images_dir(const char *home)
@@ -180,6 +181,7 @@ static int load(const char *home, const char *digest, const js *tags, struct lib
 	out->tags = tags_of(tags, digest);
 	out->size_bytes = fs_allocated(out->rootfs);
 	js_int(js_get(v, "createdWallMs"), &out->created_wall_ms);
+	js_int(js_get(v, "memoryMb"), &out->memory_mb);
 	return 0;
 }
 
@@ -347,29 +349,45 @@ static int sync_path(const char *path, int flags, struct err *err)
 	return fd < 0 || fsync(fd) ? err_sys(err, errno, "cannot sync '%s'", path) : 0;
 }
 
-static int write_about(const char *dir, const char *source, struct err *err)
+static int write_about(const char *dir, const char *to, const char *digest, const struct library_facts *facts, struct err *err)
 {
+	/* systemd may find something to complain about in an image of others: that is none of ours */
+	static const char *const warm[] = { "systemctl is-system-running --wait; true", "true", "ls / >/dev/null; true" };
 	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(dir, "image.json");
+	/* templates know the disk by its path: the same image of another home has templates of its own */
+	auto_free char *what = mem_printf("%s\n%s", digest, to);
+	char key[HASH_HEX];
 	struct jw w;
 
+	hash_bytes(what, strlen(what), key);
+	key[KEY_LENGTH] = '\0';
 	jw_init(&w, &text);
 	jw_obj(&w);
-	jw_kstr(&w, "source", source);
+	jw_kstr(&w, "name", digest);
+	jw_kstr(&w, "key", key);
+	jw_kint(&w, "memoryMb", facts->systemd ? 512 : 256);
+	jw_key(&w, "warm");
+	jw_arr(&w);
+	for (size_t i = facts->systemd ? 0 : 1; facts->shell && i < ARRAY_LEN(warm); i++)
+		jw_str(&w, warm[i]);
+	jw_arr_end(&w);
+	jw_kstr(&w, "source", facts->source);
 	jw_kint(&w, "createdWallMs", clock_wall_ms());
 	jw_obj_end(&w);
 	buf_ch(&text, '\n');
 	return fs_write_atomic(path, text.p, text.len, 0600, err);
 }
 
-int library_add(const char *home, const char *dir, const struct buf *config, const char *source, char digest[HASH_HEX], struct err *err)
+int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts, char digest[HASH_HEX],
+	struct err *err)
 {
 	auto_free char *images = images_dir(home);
 	auto_free char *config_path = fs_join(dir, "config.json");
 
 	hash_bytes(config->p, config->len, digest);
 	auto_free char *to = fs_join(images, digest);
-	if (write_about(dir, source, err) || fs_write_atomic(config_path, config->p, config->len, 0600, err) ||
+	if (write_about(dir, to, digest, facts, err) || fs_write_atomic(config_path, config->p, config->len, 0600, err) ||
 		sync_path(dir, O_DIRECTORY, err))
 		return -1;
 	if (rename(dir, to) && errno != ENOTEMPTY && errno != EEXIST)

@@ -1,6 +1,6 @@
 /*
  * library: the user's own images, in $SBX_HOME/images/<digest>/ with rootfs.ext4, config.json (the image's configuration as it
- * came: its SHA-256 is the digest) and image.json. They cannot be made again, so they are no part of the cache. A folder appears
+ * came: its SHA-256 is the digest) and image.json, which image_open reads. They cannot be made again, so they are no part of the cache. A folder appears
  * by a rename, whole, or not at all.
  *
  * images/tags.json says which name:version is which digest. Only the daemon writes it; a version that is not named is "latest".
@@ -26,7 +26,7 @@ struct library_image {
 	char *source; /* where it came from, in words */
 	char **tags;  /* "name:version", in order; NULL-terminated */
 	struct oci_config config;
-	int64_t size_bytes, created_wall_ms;
+	int64_t size_bytes, created_wall_ms, memory_mb;
 };
 
 /* By name, name:version, or digest (with or without "sha256:", or its first digits): 1 found, 0 not, -1 err. CONFLICT when the
@@ -48,8 +48,14 @@ int library_untag(const char *home, const char *tag, struct err *err);
 /* The image and all its tags. */
 int library_remove(const char *home, const char *digest, struct err *err);
 
+struct library_facts {
+	const char *source;
+	bool shell, systemd; /* what a template can run, and how much memory is needed */
+};
+
 /* Take a finished folder (rootfs.ext4 in it) in. An image that is there already stays. */
-int library_add(const char *home, const char *dir, const struct buf *config, const char *source, char digest[HASH_HEX], struct err *err);
+int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts, char digest[HASH_HEX],
+	struct err *err);
 /* A new folder for what is being made, and away with those that were left. */
 char *library_scratch(const char *home, struct err *err);
 void library_sweep(const char *home);

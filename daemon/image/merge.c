@@ -395,6 +395,24 @@ int merge_need_folder(struct merge *m, const char *path, mode_t mode, struct err
 	return p.there ? 0 : merge_put(m, path, &e, err);
 }
 
+bool merge_has_file(struct merge *m, const char *path)
+{
+	auto_free char *at = mem_strdup(path);
+	struct place p;
+
+	for (unsigned i = 0; i < LINKS_MAX && find_place(m, at, false, &p, NULL) == 1 && p.there; i++) {
+		const struct merge_entry *e = &p.there->file->e;
+		if (!S_ISLNK(e->meta.mode))
+			return S_ISREG(e->meta.mode);
+		const char *slash = strrchr(at, '/');
+		char *next = e->target[0] == '/' ? mem_strdup(e->target + strspn(e->target, "/")) :
+						   mem_printf("%.*s%s", slash ? (int)(slash - at) + 1 : 0, at, e->target);
+		free(at);
+		at = next;
+	}
+	return false;
+}
+
 /* ---- onto the disk ---- */
 
 /* The file itself, when its first name comes. */

@@ -8,6 +8,8 @@
 #ifndef SBX_IMAGE_MERGE_H
 #define SBX_IMAGE_MERGE_H
 
+#include <stdbool.h>
+
 #include "daemon/image/ext4.h"
 #include "shared/base/err.h"
 
@@ -39,6 +41,9 @@ int merge_whiteout(struct merge *m, const char *path, struct err *err);
 int merge_opaque(struct merge *m, const char *path, struct err *err);
 /* Make a folder unless there is something of that name. */
 int merge_need_folder(struct merge *m, const char *path, mode_t mode, struct err *err);
+
+/* Is there a file at path, symlinks followed? */
+bool merge_has_file(struct merge *m, const char *path);
 
 /* Names, owners and modes onto the disk. Nothing may be added after it. */
 int merge_write(struct merge *m, struct err *err);

@@ -235,6 +235,23 @@ static int take_members(const js *v, const char *what, bool values, char ***out,
 	return 0;
 }
 
+/* Of two variables with one name the later counts. */
+static void drop_repeats(char **env)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; env[i]; i++) {
+		size_t name = strcspn(env[i], "=") + 1, j = i + 1;
+		while (env[j] && strncmp(env[j], env[i], name) != 0)
+			j++;
+		if (env[j])
+			free(env[i]);
+		else
+			env[kept++] = env[i];
+	}
+	env[kept] = NULL;
+}
+
 /* An environment of "K=V" only. */
 static int take_env(const js *v, struct oci_config *out, struct err *err)
 {
@@ -243,6 +260,7 @@ static int take_env(const js *v, struct oci_config *out, struct err *err)
 	for (size_t i = 0; out->env[i]; i++)
 		if (!strchr(out->env[i], '=') || out->env[i][0] == '=')
 			return err_set(err, ERR_INVALID, "the configuration's variable '%.60s' has no name or no value", out->env[i]);
+	drop_repeats(out->env);
 	return 0;
 }
 

@@ -143,19 +143,12 @@ static int begin(struct unpacking *u, const struct unpack_job *job, struct err *
 	return 0;
 }
 
-/* The folders that a running system mounts something on, and the one that its commands start in. */
-static int add_folders(struct merge *tree, const char *workdir, struct err *err)
+/* The folder that commands start in: others make it when they start a container. */
+static int add_workdir(struct merge *tree, const char *workdir, struct err *err)
 {
-	static const struct {
-		const char *path;
-		mode_t mode;
-	} needed[] = { { "proc", 0555 }, { "sys", 0555 }, { "dev", 0755 }, { "run", 0755 }, { "tmp", 01777 }, { "etc", 0755 } };
 	auto_buf path = BUF_INIT;
 
 	merge_begin_layer(tree);
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-		if (merge_need_folder(tree, needed[i].path, needed[i].mode, err))
-			return -1;
 	if (layer_path(workdir, &path, err))
 		return -1;
 	return path.len ? merge_need_folder(tree, path.p, 0755, err) : 0;
@@ -164,7 +157,9 @@ static int add_folders(struct merge *tree, const char *workdir, struct err *err)
 static int finish(struct unpacking *u, const char *workdir, struct err *err)
 {
 	say(u->job, "disk", "ext4");
-	return add_folders(u->tree, workdir, err) || merge_write(u->tree, err) || ext4_finish(u->disk, err) ? -1 : 0;
+	u->job->facts->shell = merge_has_file(u->tree, "bin/sh");
+	u->job->facts->systemd = merge_has_file(u->tree, "lib/systemd/systemd") && merge_has_file(u->tree, "sbin/init");
+	return add_workdir(u->tree, workdir, err) || merge_write(u->tree, err) || ext4_finish(u->disk, err) ? -1 : 0;
 }
 
 static void end(struct unpacking *u, int rc)

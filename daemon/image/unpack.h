@@ -4,6 +4,8 @@
 #ifndef SBX_IMAGE_UNPACK_H
 #define SBX_IMAGE_UNPACK_H
 
+#include <stdbool.h>
+
 #include "daemon/image/image.h"
 #include "daemon/image/oci.h"
 #include "daemon/image/tar.h"
@@ -18,8 +20,14 @@ struct unpack_source {
 	void *arg;
 };
 
+/* What was seen on the way. */
+struct unpack_facts {
+	bool shell, systemd; /* /bin/sh; systemd as init */
+};
+
 struct unpack_job {
 	const char *disk; /* the new file */
+	struct unpack_facts *facts;
 	image_progress *progress;
 	void *arg;
 };

@@ -32,6 +32,7 @@ struct kit {
 	size_t used;
 	struct oci_manifest manifest;
 	struct oci_config config;
+	struct unpack_facts facts;
 	struct err err;
 };
 
@@ -135,7 +136,7 @@ static int unpack(struct kit *k)
 {
 	struct unpack_source from = { .open = open_blob, .arg = k };
 	auto_free char *disk = fs_join(k->dir, "disk");
-	struct unpack_job job = { .disk = disk };
+	struct unpack_job job = { .disk = disk, .facts = &k->facts };
 	unlink(disk);
 	return unpack_layers(&from, &k->manifest, &k->config, &job, &k->err);
 }
@@ -254,10 +255,8 @@ static void keeps_what_a_file_is(void **state)
 	is(k, "/dev/p", "Type: FIFO|Mode:  0600");
 	is(k, "/empty", "Type: regular|Size: 0");
 	holds(k, "/second", "2");
-	/* what a running system needs, and where its commands start */
-	is(k, "/proc", "Type: directory|Mode:  0555");
-	is(k, "/tmp", "Mode:  01777");
-	is(k, "/srv/app", "Type: directory");
+	is(k, "/srv/app", "Type: directory|Mode:  0755"); /* where its commands start */
+	assert_false(k->facts.shell);
 	is(k, "/", "Mode:  0755");
 	assert_non_null(strstr(ask(k, &out, "ls -p @", "/"), "with space and \"quotes\""));
 }
@@ -444,9 +443,14 @@ static void plain_root(void **state)
 	struct reader r = { k, 0 };
 	char sha[HASH_HEX];
 	auto_free char *disk = fs_join(k->dir, "disk");
-	struct unpack_job job = { .disk = disk };
+	struct unpack_job job = { .disk = disk, .facts = &k->facts };
 	layer_begin(k, ARCHIVE_FILTER_GZIP);
-	file(k, "bin/sh", "sh");
+	put(k, "bin", S_IFLNK | 0777, 0, NULL, "usr/bin");
+	put(k, "usr/bin/sh", S_IFLNK | 0777, 0, NULL, "busybox");
+	file(k, "usr/bin/busybox", "sh");
+	put(k, "sbin/init", S_IFLNK | 0777, 0, NULL, "../usr/lib/systemd/systemd");
+	put(k, "lib", S_IFLNK | 0777, 0, NULL, "/usr/lib");
+	file(k, "usr/lib/systemd/systemd", "x");
 	file(k, ".wh.x", "kept");
 	layer_end(k);
 	struct tar *t = tar_open(on_read, &r, &k->err);
@@ -454,8 +458,10 @@ static void plain_root(void **state)
 	tar_free(t);
 	assert_string_equal(sha, k->config.layers[0]);
 	check_disk(k);
-	holds(k, "/bin/sh", "sh");
+	holds(k, "/usr/bin/busybox", "sh");
 	holds(k, "/.wh.x", "kept");
+	assert_true(k->facts.shell);
+	assert_true(k->facts.systemd);
 }
 
 int main(void)
