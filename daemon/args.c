@@ -37,6 +37,8 @@ enum option_id {
 	OPT_BUILD,
 	OPT_VCPUS,
 	OPT_MEMORY,
+	OPT_IMPORT,
+	OPT_PULL,
 	OPT_VERSION,
 	OPT_OPERATIONS
 };
@@ -51,6 +53,8 @@ static const struct option options[] = {
 	{ "build", required_argument, NULL, OPT_BUILD },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "import", required_argument, NULL, OPT_IMPORT },
+	{ "pull", required_argument, NULL, OPT_PULL },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "operations", no_argument, NULL, OPT_OPERATIONS },
 	{ "help", no_argument, NULL, 'h' },
@@ -92,6 +96,11 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 		return take_pool(args, value, err);
 	case OPT_BUILD:
 		args->image = value;
+		return 0;
+	case OPT_IMPORT:
+	case OPT_PULL:
+		args->scratch = value;
+		args->pull = id == OPT_PULL;
 		return 0;
 	case OPT_VCPUS:
 		if (parse_int(value, "--vcpus", 1, 16, &n, err))
@@ -164,7 +173,7 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	}
 	if (fill_in(args, err))
 		return DAEMON_FAILED;
-	return args->image ? DAEMON_BUILD : DAEMON_SERVE;
+	return args->image || args->scratch ? DAEMON_BUILD : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)

@@ -23,6 +23,8 @@ struct daemon_args {
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
 	unsigned vcpus, memory_mb, pool_size;
+	const char *scratch; /* --import, --pull: a folder for what is being made */
+	bool pull;
 };
 
 extern const char daemon_usage[];

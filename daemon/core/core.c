@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/core/importer.h"
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
@@ -27,6 +28,7 @@ static int open_state(struct core *core, struct err *err)
 		return -1;
 	}
 	auto_free char *path = fs_join(core->home, "db.sqlite");
+	importer_sweep(core);
 	core->db = db_open(path, err);
 	return core->db ? 0 : -1;
 }
@@ -48,6 +50,7 @@ static void on_tick(uv_timer_t *timer)
 
 static void core_free(struct core *core)
 {
+	importer_release(core);
 	builder_free(core->builder);
 	db_close(core->db);
 	if (core->lock_fd >= 0)

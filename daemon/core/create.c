@@ -16,6 +16,7 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/port.h"
+#include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -161,11 +162,18 @@ static int use_template(struct sandbox *sb, struct err *err)
 	return 0;
 }
 
+/* The tag may mean another image by now. */
+static char *image_name(const struct sandbox *sb)
+{
+	return sb->row.image_digest ? mem_printf("sha256:%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+}
+
 /* 1 the template stands, 0 it must be built, -1 err. */
 static int find_current(const struct sandbox *sb, struct template *out, struct err *err)
 {
 	struct image image;
-	int found = image_find(sb->core->cache, sb->row.image, &image, err);
+	auto_free char *name = image_name(sb);
+	int found = resolve_find(sb->core->home, sb->core->cache, name, &image, err);
 	if (found != 1)
 		return found;
 	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, out, err);
@@ -204,7 +212,8 @@ static void on_begin(uv_timer_t *timer)
 	struct err err = ERR_INIT;
 	int found = find_template(sb, &err);
 	if (found == 0) {
-		struct build_goal goal = { sb->row.image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
+		auto_free char *name = image_name(sb);
+		struct build_goal goal = { name, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
 		sb->build = builder_wait(sb->core->builder, &goal, &build_ops, sb, &err);
 		if (!sb->build)
 			create_fail(sb, &err);
@@ -224,6 +233,28 @@ char **copy_list(char *const *list)
 	for (size_t i = 0; i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
+}
+
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
 }
 
 int create_check_name(struct core *core, const char *name, struct err *err)
@@ -265,15 +296,37 @@ struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct 
 	return new_record(core, row, SANDBOX_CREATING, err);
 }
 
-int create_pooled(struct core *core, const char *image, unsigned vcpus, unsigned memory_mb, sandbox_created_cb *cb, void *arg,
-	struct err *err)
+/* What is to be created, as a record without an id. */
+static int make_row(struct core *core, const struct sandbox_spec *spec, struct db_sandbox *row, struct err *err)
 {
-	struct db_sandbox row = { .image = mem_strdup(image),
-		.env = copy_list(NULL),
-		.labels = copy_list(NULL),
+	struct catalog_choice choice;
+
+	if (create_check_name(core, spec->name, err) || catalog_choose(core, spec->image, &choice, err))
+		return -1;
+	*row = (struct db_sandbox){
+		.name = spec->name ? mem_strdup(spec->name) : NULL,
+		.image = mem_strdup(spec->image),
+		.image_digest = mem_steal(&choice.digest),
+		.env = merge_env(choice.env, spec->env),
+		.labels = copy_list(spec->labels),
 		.layers = copy_list(NULL),
-		.vcpus = vcpus,
-		.memory_mb = memory_mb };
+		.vcpus = spec->vcpus,
+		.memory_mb = spec->memory_mb ? spec->memory_mb : choice.memory_mb,
+		.timeout_s = spec->timeout_s,
+		.idle_s = spec->idle_s,
+		.net = spec->net,
+		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
+		.account = spec->account,
+	};
+	catalog_choice_free(&choice);
+	return 0;
+}
+
+int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+{
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
+		return -1;
 	struct sandbox *sb = new_record(core, &row, SANDBOX_POOLED, err);
 	if (!sb)
 		return -1;
@@ -304,81 +357,63 @@ static int add_ports(struct sandbox *sb, const struct sandbox_spec *spec, struct
 	return -1;
 }
 
-/* The record of a pooled one becomes that of the sandbox that was asked for: what tells it from others is set, the rest it has. */
-static int rename_record(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+/* The record of a pooled one becomes that of the sandbox that was asked for (from, which it is exchanged with). */
+static int become(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 {
 	struct db_sandbox row = sb->row;
-	row.name = spec->name ? mem_strdup(spec->name) : NULL;
-	row.env = copy_list(spec->env);
-	row.labels = copy_list(spec->labels);
-	row.timeout_s = spec->timeout_s;
-	row.idle_s = spec->idle_s;
-	row.account = spec->account;
+	row.name = want->name;
+	row.env = want->env;
+	row.labels = want->labels;
+	row.timeout_s = want->timeout_s;
+	row.idle_s = want->idle_s;
+	row.account = want->account;
 	row.created_ms = next_ms(sb->core);
-	row.expires_ms = spec->timeout_s ? row.created_ms + spec->timeout_s * 1000 : 0;
-	struct db_sandbox drop = { 0 };
-	int rc = db_sandbox_update(sb->core->db, &row, err);
-	if (!rc) {
-		drop = (struct db_sandbox){ .name = sb->row.name, .env = sb->row.env, .labels = sb->row.labels };
-		sb->row = row;
-	} else {
-		drop = (struct db_sandbox){ .name = row.name, .env = row.env, .labels = row.labels };
-	}
-	db_sandbox_release(&drop);
-	return rc;
+	row.expires_ms = want->timeout_s ? row.created_ms + want->timeout_s * 1000 : 0;
+	if (db_sandbox_update(sb->core->db, &row, err))
+		return -1;
+	want->name = sb->row.name;
+	want->env = sb->row.env;
+	want->labels = sb->row.labels;
+	sb->row = row;
+	return 0;
 }
 
-static struct sandbox *take_pooled(
-	struct sandbox *sb, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 {
-	if (rename_record(sb, spec, err))
-		return NULL;
+	if (become(sb, want, err))
+		return -1;
 	struct op *op = op_begin(sb, OP_TAKE, NULL, NULL, err);
 	if (!op) { /* a pooled one that has a name: it is of no use any more */
 		sandbox_delete(sb, NULL, NULL);
-		return NULL;
+		return -1;
 	}
-	if (add_ports(sb, spec, err))
-		return NULL;
 	sandbox_to_end(sb);
 	sb->pool_ready = false;
 	sb->asked_us = clock_mono_us();
-	sb->created_cb = cb;
-	sb->created_arg = arg;
 	op_work(op, release_work, released);
-	return sb;
+	return 0;
 }
 
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
-	struct sandbox_spec whole = *spec;
-	if (catalog_check(spec->image, err) || create_check_name(core, spec->name, err))
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
 		return NULL;
-	if (!whole.memory_mb)
-		whole.memory_mb = catalog_memory_mb(spec->image);
-	struct sandbox *ready = pool_take(core->pool, &whole);
-	if (ready)
-		return take_pooled(ready, &whole, cb, arg, err);
-	struct db_sandbox row = {
-		.name = spec->name ? mem_strdup(spec->name) : NULL,
-		.image = mem_strdup(spec->image),
-		.env = copy_list(spec->env),
-		.labels = copy_list(spec->labels),
-		.layers = copy_list(NULL),
-		.vcpus = spec->vcpus,
-		.memory_mb = whole.memory_mb,
-		.timeout_s = spec->timeout_s,
-		.idle_s = spec->idle_s,
-		.net = spec->net,
-		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
-		.account = spec->account,
-	};
-	struct sandbox *sb = create_record(core, &row, err);
+	struct sandbox *sb = pool_take(core->pool, &row);
+	bool pooled = sb != NULL;
+	if (!pooled) {
+		sb = create_record(core, &row, err);
+	} else {
+		if (take_pooled(sb, &row, err))
+			sb = NULL;
+		db_sandbox_release(&row);
+	}
 	if (!sb || add_ports(sb, spec, err))
 		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;
-	uv_timer_start(&sb->deadline, on_begin, 0, 0);
+	if (!pooled)
+		uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;
 }

@@ -304,6 +304,7 @@ static struct sandbox *child_record(const struct sandbox *parent, const char *na
 	const struct db_sandbox *from = &parent->row;
 	struct db_sandbox row = { .name = name ? mem_strdup(name) : NULL,
 		.image = mem_strdup(from->image),
+		.image_digest = from->image_digest ? mem_strdup(from->image_digest) : NULL,
 		.template_key = mem_strdup(from->template_key),
 		.parent = mem_strdup(from->id),
 		.env = copy_list(from->env),

@@ -25,6 +25,7 @@ struct core {
 	uv_timer_t tick; /* once a second: idleness, sweeping */
 	int64_t swept_ms;
 	struct metrics *metrics;
+	struct import *imports; /* importer.h */
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;
@@ -68,6 +69,7 @@ struct sandbox {
 	struct db_sandbox row;
 	enum sandbox_state state;
 	char *dir;
+	char *user, *workdir; /* its image's defaults for commands, or NULL */
 	struct vm *vm;
 	struct link *link;
 	struct eventlog *log;
@@ -143,8 +145,7 @@ void sandbox_deletion_due(struct sandbox *sb);
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
 /* Nobody has that name? */
 /* A VM for the pool: cb when it is ready. */
-int create_pooled(struct core *core, const char *image, unsigned vcpus, unsigned memory_mb, sandbox_created_cb *cb, void *arg,
-	struct err *err);
+int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
 /* Is it made from what a create would use now? */
 bool create_is_current(const struct sandbox *sb);
 int create_check_name(struct core *core, const char *name, struct err *err);

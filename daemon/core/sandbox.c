@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/core/disk.h"
+#include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -132,6 +133,7 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 		timers[i]->data = sb;
 	}
 	sb->handles = ARRAY_LEN(timers);
+	catalog_defaults(core, sb->row.image_digest, &sb->user, &sb->workdir);
 	if (core->count == core->cap) {
 		core->cap = core->cap ? 2 * core->cap : 16;
 		core->boxes = mem_grow(core->boxes, core->cap, sizeof(struct sandbox *));
@@ -158,6 +160,8 @@ static void on_handle_closed(uv_handle_t *h)
 	template_free(&sb->tmpl);
 	db_sandbox_release(&sb->row);
 	free(sb->dir);
+	free(sb->user);
+	free(sb->workdir);
 	free(sb);
 }
 

@@ -19,6 +19,7 @@ struct db;
 struct db_sandbox {
 	char *id, *name; /* name NULL when it has none */
 	char *image, *template_key;
+	char *image_digest; /* of an image of the user's library, or NULL */
 	char *state;  /* word of core's state table */
 	char *reason; /* why it does not run, or NULL */
 	char *accel;  /* word, or NULL */

@@ -42,15 +42,18 @@ void boot_end(struct boot *b, int timeout_ms)
 	*b = (struct boot){ .log_fd = -1, .probe.fd = -1 };
 }
 
-/* The disk of the image is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole. */
+/* The disk of an image of the cache is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole;
+ * one of a user's library is somewhere else. */
 static int make_disk(const struct boot *b, const struct image *image, struct err *err)
 {
-	struct stat st;
-	auto_free char *backing = mem_printf("../../images%s/rootfs.ext4", strrchr(image->dir, '/'));
+	struct stat st, cached;
+	auto_free char *relative = mem_printf("../../images%s/rootfs.ext4", strrchr(image->dir, '/'));
+	auto_free char *path = fs_join(b->dir, relative);
 
 	if (stat(image->rootfs, &st))
 		return err_sys(err, errno, "cannot read '%s'", image->rootfs);
-	return qcow2_overlay(b->disk, backing, "raw", (uint64_t)st.st_size, err);
+	bool same = !stat(path, &cached) && cached.st_ino == st.st_ino && cached.st_dev == st.st_dev;
+	return qcow2_overlay(b->disk, same ? relative : image->rootfs, "raw", (uint64_t)st.st_size, err);
 }
 
 static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)

@@ -196,6 +196,7 @@ static int write_json(const struct making *b, const char *dir)
 	jw_kstr(&w, "imageName", b->image->name);
 	jw_kstr(&w, "imageKey", b->image->key);
 	jw_kstr(&w, "imageFolder", strrchr(b->image->dir, '/') + 1);
+	jw_kstr(&w, "imageDir", b->image->dir);
 	jw_kint(&w, "machine", MACHINE_VERSION);
 	jw_kstr(&w, "qemuVersion", b->facts->version);
 	jw_kstr(&w, "accel", accel_name(b->shape.accel));
@@ -253,7 +254,7 @@ static bool is_stale(const char *cache, const js *v, const char *folder, const s
 	if (js_int(js_get(v, "createdWallMs"), &created) || clock_wall_ms() - created < PRUNE_AFTER_MS ||
 		!strcmp(folder, made->key))
 		return false;
-	if (!fs_exists(image))
+	if (!fs_exists(image) && !fs_exists(js_str(js_get(v, "imageDir"), "")))
 		return true;
 	return !strcmp(image, made->image_dir) && !strcmp(js_str(js_get(v, "accel"), ""), accel_name(made->accel)) &&
 		!js_int(js_get(v, "vcpus"), &vcpus) && vcpus == made->vcpus && !js_int(js_get(v, "memoryMb"), &memory) &&

@@ -44,6 +44,18 @@ uint32_t api_schema(const char *name)
 
 /* ---- lists ---- */
 
+void api_write_pairs(struct jw *w, const char *key, char *const *list)
+{
+	jw_key(w, key);
+	jw_obj(w);
+	for (size_t i = 0; list && list[i]; i++) {
+		const char *eq = strchr(list[i], '=');
+		auto_free char *name = mem_strndup(list[i], eq ? (size_t)(eq - list[i]) : strlen(list[i]));
+		jw_kstr(w, name, eq ? eq + 1 : "");
+	}
+	jw_obj_end(w);
+}
+
 char **api_pairs(const js *obj)
 {
 	if (js_type(obj) != JS_OBJECT)

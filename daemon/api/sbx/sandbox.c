@@ -11,18 +11,6 @@
 
 /* ---- what a sandbox looks like ---- */
 
-static void write_pairs(struct jw *w, const char *key, char *const *list)
-{
-	jw_key(w, key);
-	jw_obj(w);
-	for (size_t i = 0; list && list[i]; i++) {
-		const char *eq = strchr(list[i], '=');
-		auto_free char *name = mem_strndup(list[i], eq ? (size_t)(eq - list[i]) : strlen(list[i]));
-		jw_kstr(w, name, eq ? eq + 1 : "");
-	}
-	jw_obj_end(w);
-}
-
 static void write_int_or_null(struct jw *w, const char *key, int64_t v)
 {
 	jw_key(w, key);
@@ -40,13 +28,15 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_kstr(w, "name", row->name);
 	jw_kstr(w, "state", sandbox_state_name(sandbox_state(sb)));
 	jw_kstr(w, "image", row->image);
+	if (row->image_digest)
+		jw_kstr(w, "imageDigest", row->image_digest);
 	jw_kint(w, "vcpus", row->vcpus);
 	jw_kint(w, "memoryMb", row->memory_mb);
 	auto_free char *net = net_text(row);
 	jw_kstr(w, "net", net);
 	api_write_ports(w, sb);
-	write_pairs(w, "env", row->env);
-	write_pairs(w, "labels", row->labels);
+	api_write_pairs(w, "env", row->env);
+	api_write_pairs(w, "labels", row->labels);
 	jw_kint(w, "timeoutSeconds", row->timeout_s);
 	api_write_time(w, "createdAt", row->created_ms);
 	api_write_time(w, "expiresAt", row->expires_ms);

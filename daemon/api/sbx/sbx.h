@@ -46,6 +46,8 @@ void api_write_image(struct jw *w, struct api *api, const char *name);
 void api_write_error(struct jw *w, const struct err *e);
 void api_write_time(struct jw *w, const char *key, int64_t wall_ms); /* null for 0 */
 
+/* "K=V" strings as an object. */
+void api_write_pairs(struct jw *w, const char *key, char *const *list);
 /* "K=V" strings of a JSON object of strings; NULL-terminated, freed with api_free_list. NULL for NULL. */
 char **api_pairs(const js *obj);
 /* Strings of a JSON array. */
