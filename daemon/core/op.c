@@ -177,6 +177,21 @@ static void wake_tell(struct sandbox *sb, const struct op *op, const struct err 
 	}
 }
 
+static void wait_for(struct sandbox *sb, sandbox_done_cb *cb, void *arg)
+{
+	struct wake *w = mem_zalloc(sizeof(*w));
+	*w = (struct wake){ .next = sb->wakes, .cb = cb, .arg = arg };
+	sb->wakes = w;
+}
+
+bool sandbox_settling(struct sandbox *sb, sandbox_done_cb *cb, void *arg)
+{
+	if (!sb->op || sb->op->kind != OP_SETTLE)
+		return false;
+	wait_for(sb, cb, arg);
+	return true;
+}
+
 int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
 {
 	bool idled = (sb->state == SANDBOX_PAUSING && sb->op && sb->op->idle) || (sb->state == SANDBOX_PAUSED && sb->row.idled);
@@ -184,9 +199,8 @@ int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err 
 
 	if (!coming && !idled)
 		return sandbox_usable(sb, err);
-	struct wake *w = mem_zalloc(sizeof(*w));
-	*w = (struct wake){ .next = sb->wakes, .cb = cb, .arg = arg };
-	sb->wakes = w;
+	wait_for(sb, cb, arg);
+	struct wake *w = sb->wakes;
 	if (coming || !sandbox_resume(sb, NULL, NULL, err))
 		return 1;
 	sb->wakes = w->next;

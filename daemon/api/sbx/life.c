@@ -57,7 +57,7 @@ static void life_refused(struct life_call *call, const struct err *err)
 void sbx_pauseSandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
 	struct life_call *call = life_call_new(r);
@@ -68,7 +68,7 @@ void sbx_pauseSandbox(struct http_req *r)
 void sbx_resumeSandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
 	struct life_call *call = life_call_new(r);
@@ -79,7 +79,7 @@ void sbx_resumeSandbox(struct http_req *r)
 void sbx_stopSandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
 	struct life_call *call = life_call_new(r);
@@ -90,7 +90,7 @@ void sbx_stopSandbox(struct http_req *r)
 void sbx_startSandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
 	struct life_call *call = life_call_new(r);
@@ -189,7 +189,7 @@ void sbx_forkSandbox(struct http_req *r)
 	const js *body = http_body(r);
 	int64_t count = 1;
 	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
 	js_int(js_get(body, "count"), &count);

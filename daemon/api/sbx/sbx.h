@@ -35,6 +35,9 @@ struct sandbox *api_sandbox(struct http_req *r);
  * again when it runs: it must not have done anything before it asks for this. */
 struct sandbox *api_guest(struct http_req *r);
 
+/* The same for what begins an operation on it. */
+struct sandbox *api_settled(struct http_req *r);
+
 void api_reply_sandbox(struct http_req *r, int status, struct sandbox *sb);
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
 void api_write_image(struct jw *w, struct api *api, const char *name);
