@@ -135,9 +135,10 @@ void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct san
 void op_end(struct sandbox *sb, const struct err *err);
 /* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */
 bool op_drop(struct sandbox *sb, const struct err *err);
+/* The sandbox is being unloaded: end the operation; a worker goes on without it. */
+void op_leave(struct sandbox *sb, const struct err *err);
 /* The VM has ended: is that what the operation waits for? Then it goes on. */
 bool op_vm_ended(struct sandbox *sb);
-void wake_tell(struct sandbox *sb);
 void sandbox_deletion_due(struct sandbox *sb);
 
 /* ---- create.c, fork.c ---- */

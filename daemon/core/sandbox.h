@@ -114,6 +114,10 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
  * in no such state. */
 int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
 
+/* True: it is being looked after, since this daemon has just taken it over, and cb says when that is over. No operation can begin
+ * before. */
+bool sandbox_settling(struct sandbox *sb, sandbox_done_cb *cb, void *arg);
+
 typedef void sandbox_deleted_cb(void *arg, const struct err *err); /* err NULL when all went well */
 /* End the VM at once and remove the record and files; works in any state, also while creating (whose callback then gets an
  * error) and while its VM is stuck. cb may be NULL. */
