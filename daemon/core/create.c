@@ -125,8 +125,8 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.state = base->state,
 		.top = "disk.qcow2",
 		.ram_fd = base->ram_fd,
-		.vcpus = base->vcpus,
-		.memory_mb = base->memory_mb,
+		.vcpus = (unsigned)base->info.vcpus,
+		.memory_mb = (unsigned)base->info.memory_mb,
 		.fresh = true,
 		.warm = sb->state == SANDBOX_POOLED };
 
