@@ -38,9 +38,10 @@ struct deletion {
 	void *arg;
 };
 
-enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_KINDS };
+enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_SNAPSHOT, OP_KINDS };
 
 struct fork;
+struct shot;
 
 /* One operation on a sandbox; while it works in another thread, that thread uses nothing but this. */
 struct op {
@@ -60,6 +61,7 @@ struct op {
 	int64_t since_ms;
 	struct err err;
 	struct fork *fork;
+	struct shot *shot;
 };
 
 typedef void launch_cb(struct sandbox *sb, const struct err *err);
@@ -140,6 +142,11 @@ void op_leave(struct sandbox *sb, const struct err *err);
 /* The VM has ended: is that what the operation waits for? Then it goes on. */
 bool op_vm_ended(struct sandbox *sb);
 void sandbox_deletion_due(struct sandbox *sb);
+
+/* ---- snapshot.c ---- */
+/* Make a snapshot a base of this home, and call back with its key. */
+typedef void snapshot_base_cb(void *arg, const char *key, const struct err *err);
+void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg);
 
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */

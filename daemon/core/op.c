@@ -23,6 +23,7 @@ static const struct transition {
 	[OP_START] = { "start", "started", IN(STOPPED), SANDBOX_STARTING, "a paused one is resumed with: sbx resume" },
 	[OP_FORK] = { "fork", "forked", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
 	[OP_SETTLE] = { "settle", "looked after", IN(RUNNING), SANDBOX_STATES, "start it first: sbx start" }, /* recover.c */
+	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
 	[OP_HOLD] = { "hold", "held", IN(POOLED), SANDBOX_STATES, "" },
 	[OP_TAKE] = { "take", "taken", IN(POOLED), SANDBOX_CREATING, "" },
 };
