@@ -89,7 +89,7 @@ static void make_chain(const char *dir, const uint64_t sizes[LAYERS], uint64_t *
 static struct qcow2_map *open_chain(const char *dir, size_t n)
 {
 	struct err err = ERR_INIT;
-	char *paths[LAYERS];
+	char *paths[LAYERS] = { NULL };
 	for (size_t i = 0; i < n; i++)
 		paths[i] = fs_join(dir, names[i]);
 	struct qcow2_map *m = qcow2_map_open((const char *const *)paths, n, &err);
