@@ -389,6 +389,22 @@ static void scattered_pages_are_cheap(void **state)
 
 /* ---- more leaves than are kept in memory ---- */
 
+struct fixed {
+	const struct blocks_run *runs;
+	size_t n;
+};
+
+static int fixed_next(void *arg, struct blocks_run *run, struct err *err)
+{
+	struct fixed *f = arg;
+	(void)err;
+	if (!f->n)
+		return 0;
+	*run = *f->runs++;
+	f->n--;
+	return 1;
+}
+
 enum { MANY = (1 << 16) + 100, LEAF = 32 };
 
 struct many {
@@ -437,28 +453,38 @@ static void many_leaves(void **state)
 	assert_int_equal(n, MANY);
 }
 
+/* To say that terabytes of nothing are zero is no work. */
+static void vast_zeros(void **state)
+{
+	struct store *s = *state;
+	struct err err = ERR_INIT;
+	const struct blocks_shape shape = { BLOCKS_SIZE_MAX, 4096 };
+	const uint64_t blocks = BLOCKS_SIZE_MAX / 4096, middle = blocks / 3;
+	const struct blocks_run runs[][2] = {
+		{ { middle, 1, false, 0 }, { blocks - 1, 1, false, 0 } },
+		{ { 0, middle, true, 0 }, { middle + 1, blocks - middle - 1, true, 0 } },
+		{ { 0, 1, true, 0 }, { 1, blocks - 1, true, 0 } },
+	};
+	struct hash ids[3];
+	uint64_t n = 0;
+	assert_int_equal(store_begin(s, true, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		struct fixed f = { runs[i], 2 };
+		const struct blocks_source source = { fixed_next, many_read, &f };
+		assert_int_equal(blocks_write(s, i ? &ids[i - 1] : NULL, &shape, &source, &ids[i], &err), 0);
+		n = 0;
+		assert_int_equal(blocks_diff(s, NULL, &ids[i], add_up, &n, &err), 0);
+		assert_int_equal(n, 2 - i);
+	}
+	assert_int_equal(store_end(s, &err), 0);
+}
+
 /* ---- sources that fail or lie ---- */
 
 static int bad_read(void *arg, uint64_t place, void *data, size_t n, struct err *err)
 {
 	(void)arg, (void)data, (void)n;
 	return err_set(err, ERR_IO, "no block at %llu", (unsigned long long)place);
-}
-
-struct fixed {
-	const struct blocks_run *runs;
-	size_t n;
-};
-
-static int fixed_next(void *arg, struct blocks_run *run, struct err *err)
-{
-	struct fixed *f = arg;
-	(void)err;
-	if (!f->n)
-		return 0;
-	*run = *f->runs++;
-	f->n--;
-	return 1;
 }
 
 static void bad_sources(void **state)
@@ -623,6 +649,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(holes, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(scattered_pages_are_cheap, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(many_leaves, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(vast_zeros, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(bad_sources, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(readers_that_stop, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(hostile_trees, store_dir_setup, store_dir_teardown),
