@@ -92,6 +92,7 @@ struct sandbox {
 	struct template tmpl;
 	struct build_wait *build;
 	struct base_wait *base_wait;
+	struct snapshot_wait *snapshot_wait;
 	struct fork *fork; /* as a child */
 	sandbox_created_cb *created_cb;
 	void *created_arg;
@@ -108,6 +109,7 @@ struct launch {
 	const struct base *base;
 	const char *state; /* stream to restore, or NULL: boot */
 	const char *top;   /* of its disk: "disk.qcow2" or "disk.next" */
+	const char *kernel, *initrd; /* to boot, instead of the base's own */
 	int ram_fd;
 	unsigned vcpus, memory_mb;
 	bool fresh; /* nobody has spoken to this guest's agent */
@@ -151,6 +153,8 @@ void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, vo
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
+/* Let go of what a create waits for. */
+void create_forget(struct sandbox *sb);
 /* Nobody has that name? */
 /* A VM for the pool: cb when it is ready. */
 int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);

@@ -234,6 +234,7 @@ void sbx_createSandbox(struct http_req *r)
 	struct sandbox_spec spec = {
 		.name = js_str(js_get(body, "name"), NULL),
 		.image = js_str(js_get(body, "image"), "base"),
+		.snapshot = js_str(js_get(body, "snapshot"), NULL),
 		.env = env,
 		.labels = labels,
 		.vcpus = (unsigned)vcpus,
