@@ -52,8 +52,10 @@ struct op {
 	uv_work_t work;
 	bool working;
 	void (*run)(struct op *op);		    /* in the worker */
+	void (*next)(struct sandbox *sb, struct op *op);
 	void (*after)(struct sandbox *sb, struct op *op); /* from the loop, if sb is still there and not being deleted */
 	char *dir, *memory, *disk;		    /* paths */
+	char **paths;				    /* op_merge */
 	struct freeze freeze;
 	/* The VM has ended meanwhile, or was ended by the operation. */
 	void (*ended)(struct sandbox *sb, struct op *op);
@@ -135,6 +137,8 @@ char *launch_mac(void);
 struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, void *arg, struct err *err);
 /* Let run() work in another thread and after() go on. */
 void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct sandbox *sb, struct op *op));
+/* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once. */
+void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op));
 /* It is over: frees sb->op, then tells. err NULL: it succeeded. */
 void op_end(struct sandbox *sb, const struct err *err);
 /* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */

@@ -157,12 +157,18 @@ static void start_on(void *arg, struct base *base, const struct err *base_err)
 	bundle_free(&kernel);
 }
 
+static void start_merged(struct sandbox *sb, struct op *op)
+{
+	(void)op;
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, start_on, sb);
+}
+
 int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
 {
 	struct op *op = op_begin(sb, OP_START, cb, arg, err);
 	if (!op)
 		return -1;
-	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, start_on, sb);
+	op_merge(sb, start_merged);
 	return 0;
 }
 
