@@ -76,7 +76,7 @@ static const struct {
 	mode_t mode;
 } files[] = {
 	{ "/etc/hostname", "sbx\n", 0644 },
-	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n", 0644 },
+	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tsbx\n", 0644 },
 	{ "/etc/resolv.conf", "", 0644 },
 	{ "/etc/machine-id", "", 0444 }, /* each VM gets its own */
 	{ "/etc/fstab", "", 0644 },
