@@ -63,7 +63,8 @@ static bool is_fresh(const char *path)
 
 static int unpack(const struct tree_job *job, const char *tar)
 {
-	const char *const argv[] = { "tar", "-xpf", tar, "-C", job->dir, "--numeric-owner", "--xattrs", "--xattrs-include=*", NULL };
+	const char *const argv[] = { "tar", "-xpf", tar, "-C", job->dir, "--numeric-owner", "--xattrs", "--xattrs-include=*",
+		NULL };
 	struct run run = { .argv = argv, .timeout_ms = TAR_MS, .max_output = TEXT_MAX };
 
 	return fs_mkdirs(job->dir, 0755, job->err) || run_capture(&run, NULL, job->err) ? -1 : 0;

@@ -187,7 +187,7 @@ static void recipes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(both_halves, setup, teardown),
-		cmocka_unit_test_setup_teardown(new_agent, setup, teardown), cmocka_unit_test_setup_teardown(opens, setup, teardown),
-		cmocka_unit_test(recipes) };
+		cmocka_unit_test_setup_teardown(new_agent, setup, teardown),
+		cmocka_unit_test_setup_teardown(opens, setup, teardown), cmocka_unit_test(recipes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

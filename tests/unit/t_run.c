@@ -118,7 +118,7 @@ static void hashes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(runs), cmocka_unit_test(deadline), cmocka_unit_test(punches), cmocka_unit_test(punches_promised),
-		cmocka_unit_test(hashes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(runs), cmocka_unit_test(deadline), cmocka_unit_test(punches),
+		cmocka_unit_test(punches_promised), cmocka_unit_test(hashes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
