@@ -33,7 +33,7 @@ in_deb() { sbx exec deb -- "$@"; }
 @test "the programs that people expect are there, manuals are not" {
 	in_deb bash -c 'for p in git curl python3 tmux ps sudo ip less ping; do command -v "$p" >/dev/null || { echo "no $p"; exit 1; }; done'
 	expect 42 "$(in_deb python3 -c 'print(6 * 7)')"
-	expect "" "$(in_deb find /usr/share/man /usr/share/locale /var/lib/apt/lists -type f)"
+	expect "" "$(in_deb find /usr/share/man /usr/share/locale /var/lib/apt/lists -type f ! -name lock)"
 	in_deb test -s /usr/share/doc/bash/copyright
 	expect 8 "$(in_deb sh -c 'df -k --output=size / | tail -n 1 | awk "{ printf \"%.0f\", \$1 / 1048576 }"')"
 }
@@ -54,7 +54,6 @@ in_deb() { sbx exec deb -- "$@"; }
 	sbx exec deb2 -- sh -c "$what" >"$WORK/two"
 	expect 4 "$(grep -c . "$WORK/one")"
 	expect "" "$(grep -Fx -f "$WORK/one" "$WORK/two")"
-	expect "$(head -n 1 "$WORK/one")" "$(in_deb busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager Version >/dev/null; in_deb cat /etc/machine-id)"
 	sbx rm deb2
 }
 
