@@ -15,10 +15,10 @@
 #include "shared/base/util.h"
 
 #define SUITE "bookworm"
-#define TAR_NAME "debian-1.tar" /* the number goes up with PACKAGES and the options */
-#define PACKAGES                                                                                                                   \
-	"systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,iproute2,less,"                \
-	"iputils-ping,netbase,bash-completion"
+#define TAR_NAME "debian-1.tar" /* the number goes up with packages and the options */
+static const char packages[] =
+	"--include=systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,"
+	"iproute2,less,iputils-ping,netbase,bash-completion";
 #define USER_ID 1000
 enum { DAY_S = 86400, DEBIAN_MS = 1800000, TAR_MS = 300000, NPM_MS = 900000, TEXT_MAX = 4 << 20 };
 
@@ -37,7 +37,7 @@ static int bootstrap(const struct tree_job *job, const char *tar)
 	auto_free char *scratch = mem_printf("TMPDIR=%s", job->tmp);
 	/* setpriv: a build that is called off must not leave it running; it cleans up after itself then */
 	const char *const argv[] = { "setpriv", "--pdeathsig", "TERM", "env", scratch, "mmdebstrap", "--quiet", "--mode=root",
-		"--variant=minbase", "--format=tar", "--include=" PACKAGES, "--dpkgopt=path-exclude=/usr/share/man/*",
+		"--variant=minbase", "--format=tar", packages, "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/info/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		"--aptopt=Acquire::Languages \"none\"", SUITE, part, NULL };

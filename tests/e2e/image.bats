@@ -56,7 +56,7 @@ setup() {
 	sbx exec mods -- sh -c 'cd /tmp && mkdir low up work all && echo below >low/f && mount -t overlay none -o lowerdir=low,upperdir=up,workdir=work all &&
 		echo above >>all/f && cat all/f low/f' >"$WORK/out"
 	expect "below above below" "$(xargs <"$WORK/out")"
-	expect below "$(sbx exec mods -- sh -c 'cd /tmp && { cat low/f; head -c 65536 /dev/zero; } >disk && losetup /dev/loop0 disk && head -n 1 /dev/loop0')"
+	expect below "$(sbx exec mods -- sh -c 'cd /tmp && { cat low/f; head -c 65536 /dev/zero; } >disk && losetup -f /tmp/disk && head -n 1 /dev/loop0')"
 	# no such file system on it, but the kernel knows them now
 	refuse sbx exec mods -- mount -t squashfs /dev/loop0 /srv
 	refuse sbx exec mods -- mount -t erofs /dev/loop0 /srv
