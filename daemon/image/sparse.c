@@ -54,8 +54,9 @@ int sparse_punch(int fd, struct err *err)
 		off_t data = lseek(fd, at, SEEK_DATA);
 		if (data < 0 && errno != ENXIO)
 			return err_sys(err, errno, "cannot read a sparse file");
-		/* what reads as a hole may be allocated all the same: blocks that were promised and never written */
-		if (punch(fd, at, data < 0 ? size : data - data % BLOCK))
+		/* what reads as a hole may yet be space that is set aside: mke2fs has inode tables zeroed like that */
+		off_t from = (at + BLOCK - 1) / BLOCK * BLOCK, to = data < 0 ? size : data;
+		if (from < to - to % BLOCK && punch(fd, from, to - to % BLOCK))
 			return err_sys(err, errno, "cannot make holes");
 		if (data < 0)
 			return 0;
