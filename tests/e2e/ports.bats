@@ -18,14 +18,16 @@ setup_file() {
 		exec cat
 	SH
 	sbx exec web -- sh -c '
+		echo "echo ready; exec cat" >/root/ready.sh
 		mkdir -p /www && echo from-the-guest >/www/index.html && head -c 104857600 /dev/urandom >/www/big
 		cd / && exec </dev/null >/dev/null 2>&1
 		httpd -f -p 127.0.0.1:80 -h /www &
 		nc -ll -p 81 -e cat &
 		nc -ll -p 82 -e sha256sum &
 		nc -ll -p 83 -e sh /root/ws.sh &
-		nc -ll -p 84 -e cat /www/big &'
-	wait_until 10 listens web 80 81 82 83 84
+		nc -ll -p 84 -e cat /www/big &
+		nc -ll -p 85 -e sh /root/ready.sh &'
+	wait_until 10 listens web 80 81 82 83 84 85
 	P=$(free_port)
 	export P
 	sbx port add web "$P:80" >/dev/null
@@ -80,7 +82,7 @@ url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 }
 
 @test "fifty connections at once do not mix" {
-	expect 50 "$(tcp "$(add 81)" many 50)"
+	expect 50 "$(tcp "$(add 85)" many 50)"
 }
 
 @test "nobody listens inside: reset at once, and the next connection is served" {

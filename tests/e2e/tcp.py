@@ -3,7 +3,8 @@
 
 usage: tcp.py HOST:PORT half TEXT          send TEXT and the end, print what comes
        tcp.py HOST:PORT put FILE           the same with a file's bytes
-       tcp.py HOST:PORT many N             N connections at once, each with words of its own; prints how many came back whole
+       tcp.py HOST:PORT many N             N connections at once to an echo that begins with "ready", each with words of its own;
+                                   prints how many came back whole
        tcp.py HOST:PORT hold               connect, say "held", wait for the other side's end; prints eof or reset
        tcp.py HOST:PORT slow BYTES         read BYTES with pauses, then the rest at once; prints how many there were
        tcp.py HOST:PORT upgrade NAME       a WebSocket handshake for Host NAME, a masked frame; prints what the server says
@@ -24,10 +25,10 @@ def connect(address):
 
 
 def rest(s):
-    out = b""
+    out = []
     while more := s.recv(65536):
-        out += more
-    return out
+        out.append(more)
+    return b"".join(out)
 
 
 def half(address, text):
@@ -38,11 +39,13 @@ def half(address, text):
 
 
 def many(address, n):
-    good, lock, start = [0], threading.Lock(), threading.Barrier(n)
+    good, lock, sockets = [0], threading.Lock(), []
+    for _ in range(n):  # all are served before any says a word: the server's own queue may be short
+        sockets.append(connect(address))
+        assert sockets[-1].recv(6, socket.MSG_WAITALL) == b"ready\n"
 
     def one(i):
-        s = connect(address)
-        start.wait(60)  # all are open before any says a word
+        s = sockets[i]
         text = f"words of {i} ".encode() * 500
         s.sendall(text)
         s.shutdown(socket.SHUT_WR)
