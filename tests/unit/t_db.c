@@ -132,7 +132,8 @@ static void test_ports(void **state)
 	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", NULL);
 	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
 	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
-	const struct db_port ports[] = { { "id2", "127.0.0.1", 8080, 80 }, { "id1", "::1", 8080, 3000 }, { "id1", "127.0.0.1", 7, 7 } };
+	const struct db_port ports[] = { { "id2", "127.0.0.1", 8080, 80 }, { "id1", "::1", 8080, 3000 },
+		{ "id1", "127.0.0.1", 7, 7 } };
 	for (size_t i = 0; i < ARRAY_LEN(ports); i++)
 		assert_int_equal(db_port_insert(f->db, &ports[i], &err), 0);
 	assert_int_equal(db_port_insert(f->db, &ports[0], &err), -1);
