@@ -81,6 +81,10 @@ static enum err_code code_of_guest_errno(int sys)
 	case ENOMEM:
 	case EMFILE:
 		return ERR_LIMIT;
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ETIMEDOUT:
+		return ERR_UNAVAILABLE;
 	default:
 		return ERR_INVALID;
 	}
@@ -195,8 +199,8 @@ struct execution *execution_command(
 	wire_rec_u64(&r, WT_OP, WIRE_OP_EXEC);
 	add_list(&r, WT_ARG, spec->command);
 	add_list(&r, WT_ENV, spec->env);
-	wire_rec_str(&r, WT_CWD, spec->cwd);
-	wire_rec_str(&r, WT_USER, spec->user);
+	wire_rec_str(&r, WT_CWD, spec->cwd ? spec->cwd : sb->workdir);
+	wire_rec_str(&r, WT_USER, spec->user ? spec->user : sb->user);
 	if (spec->tty) {
 		wire_rec_u64(&r, WT_TTY, 1);
 		wire_rec_u64(&r, WT_COLS, spec->cols);
@@ -280,6 +284,14 @@ struct execution *execution_kill_session(
 	wire_rec_u64(&r, WT_OP, WIRE_OP_KILL);
 	wire_rec_str(&r, WT_SESSION, session);
 	wire_rec_u64(&r, WT_SIGNAL, (uint64_t)signo);
+	return start(sb, &r, false, ops, arg, err);
+}
+
+struct execution *execution_dial(struct sandbox *sb, uint16_t port, const struct exec_ops *ops, void *arg, struct err *err)
+{
+	auto_buf r = BUF_INIT;
+	wire_rec_u64(&r, WT_OP, WIRE_OP_DIAL);
+	wire_rec_u64(&r, WT_PORT, port);
 	return start(sb, &r, false, ops, arg, err);
 }
 

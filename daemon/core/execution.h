@@ -76,6 +76,10 @@ struct execution *execution_info(struct sandbox *sb, const struct exec_ops *ops,
 struct execution *execution_kill_session(
 	struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg, struct err *err);
 
+/* A TCP connection to a port inside: stdin and stdout are its directions, execution_eof and on_eof their ends. on_start: it stands.
+ * Reset or refused: the end has failed, with err.sys. */
+struct execution *execution_dial(struct sandbox *sb, uint16_t port, const struct exec_ops *ops, void *arg, struct err *err);
+
 /* Returns how many bytes were taken; after fewer than n, on_writable tells when to go on. */
 size_t execution_write(struct execution *x, const void *data, size_t n);
 void execution_eof(struct execution *x);

@@ -11,14 +11,19 @@
 #include "daemon/http/http.h"
 #include "shared/base/json.h"
 
+/* A TCP address of the daemon: of its API, or, with the suffix of its host names, of a proxy into sandboxes. */
+struct api_listener {
+	const char *address, *suffix;
+};
+
 /* What the handlers of one daemon share. */
 struct api {
 	struct core *core;
 	struct http_server *server;
 	/* The daemon's own affairs, which main.c looks after. */
-	int (*listen)(void *arg, const char *address, int *port, struct err *err);
-	/* i-th TCP address that is listened on, NULL past the end. */
-	const char *(*listener)(void *arg, size_t i);
+	int (*listen)(void *arg, const struct api_listener *wanted, int *port, struct err *err);
+	/* i-th TCP address that is listened on, false past the end. */
+	bool (*listener)(void *arg, size_t i, struct api_listener *out);
 	void (*shutdown)(void *arg);
 	void *arg;
 };
@@ -31,12 +36,26 @@ static inline struct api *api_of(struct http_req *r)
 /* The sandbox named in the path; NULL when the error has been answered. */
 struct sandbox *api_sandbox(struct http_req *r);
 
+/* The same for what needs its guest: it can be used now. When it was paused for idleness it is resumed, and the handler is called
+ * again when it runs: it must not have done anything before it asks for this. */
+struct sandbox *api_guest(struct http_req *r);
+
+/* The same for what begins an operation on it. */
+struct sandbox *api_settled(struct http_req *r);
+
+void api_reply_sandbox(struct http_req *r, int status, struct sandbox *sb);
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
+/* "ports": [...] of an object. */
+void api_write_ports(struct jw *w, const struct sandbox *sb);
+/* Those of a request body, none for NULL: allocated; strings point into the body. */
+struct port_spec *api_ports(struct http_req *r, const js *list, size_t *n);
 void api_write_image(struct jw *w, struct api *api, const char *name);
 /* {"code","message","hint"} */
 void api_write_error(struct jw *w, const struct err *e);
 void api_write_time(struct jw *w, const char *key, int64_t wall_ms); /* null for 0 */
 
+/* "K=V" strings as an object. */
+void api_write_pairs(struct jw *w, const char *key, char *const *list);
 /* "K=V" strings of a JSON object of strings; NULL-terminated, freed with api_free_list. NULL for NULL. */
 char **api_pairs(const js *obj);
 /* Strings of a JSON array. */
