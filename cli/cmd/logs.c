@@ -1,17 +1,13 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/ndjson.h"
 #include "cli/render/text.h"
 #include "cli/render/value.h"
-#include "shared/base/mem.h"
-#include "shared/base/util.h"
 
 struct options {
 	bool follow;
-	struct opt_num tail;
-	const char *since;
+	struct opt_num tail, since;
 };
 
 static const struct opt options[] = {
@@ -26,11 +22,12 @@ static const struct opt options[] = {
 		.help = "only the last so many",
 		.off = offsetof(struct options, tail),
 		.max = 100000 },
-	{ .kind = OPT_STR,
+	{ .kind = OPT_TIME,
 		.name = "since",
 		.arg = "TIME",
-		.help = "only what is no older than this: 90s, 10m, 2h, 1d, 1w",
-		.off = offsetof(struct options, since) },
+		.help = "only what is no older than this, as 90, 10m, 2h or 1d",
+		.off = offsetof(struct options, since),
+		.max = 3153600000 },
 	{ .kind = OPT_END },
 };
 
@@ -59,43 +56,22 @@ static int each(void *arg, const js *event, struct err *err)
 	return cli_flush(cli, err);
 }
 
-/* Seconds of "90s", "10m", "2h", "1d" or "1w". */
-static int parse_since(const char *text, int64_t *seconds, struct err *err)
-{
-	static const char units[] = "smhdw";
-	static const int64_t each_unit[] = { 1, 60, 3600, 86400, 604800 };
-	static const int64_t most = 3153600000; /* a hundred years, which is what the daemon takes */
-	size_t digits = strspn(text, "0123456789");
-	const char *unit = text[digits] && !text[digits + 1] ? strchr(units, text[digits]) : NULL;
-	auto_free char *number = mem_strndup(text, digits);
-	if (unit && parse_int(number, "--since", 0, most, seconds, NULL) == 0) {
-		*seconds *= each_unit[unit - units];
-		if (*seconds <= most)
-			return 0;
-	}
-	err_set(err, ERR_USAGE, "option '--since' takes a time such as 90s, 10m, 2h, 1d or 1w, not '%s'", text);
-	return -1;
-}
-
 static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	const struct options *o = opts;
 	struct client c;
-	int64_t seconds = 0;
-	if (o->since && parse_since(o->since, &seconds, err))
-		return -1;
 	if (cli_client(cli, &c, err))
 		return -1;
 	if (o->follow)
 		c.timeout_ms = 0;
 	char tail[24], since[24];
 	(void)snprintf(tail, sizeof(tail), "%.0f", o->tail.v);
-	(void)snprintf(since, sizeof(since), "%lld", (long long)seconds);
+	(void)snprintf(since, sizeof(since), "%.0f", o->since.v);
 	struct call call = {
 		.op = SBX_OP_GET_SANDBOX_LOGS,
 		.path = { args->v[0] },
 		.query = { { "follow", o->follow ? "true" : NULL }, { "tail", o->tail.set ? tail : NULL },
-			{ "sinceSeconds", o->since ? since : NULL } },
+			{ "sinceSeconds", o->since.set ? since : NULL } },
 	};
 	int rc = ndjson_call(&c, &call, each, cli, err);
 	client_close(&c);

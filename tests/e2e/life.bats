@@ -102,7 +102,7 @@ teardown_file() { e2e_down; }
 	refuse sbx logs nosuch
 	expect "$(sbx logs told)" "$(sbx logs told --since 1d)"
 	expect '' "$(sbx logs told --since 0s)"
-	for wrong in 5 s 5y -1s 5ms 99999999w; do
+	for wrong in s 5y -1s 5ms 99999999d; do
 		run --separate-stderr sbx logs told "--since=$wrong"
 		expect_status 2
 	done
