@@ -75,8 +75,8 @@ IMAGE_LIBS := $(ARCHIVE_LIBS) -l:libext2fs.a -l:libcom_err.a
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 SBX_SRC := $(call src,cli cli/api cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML) $(STORE)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
-NETD_SRC := $(call src,daemon/netd) $(BASE)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
+NETD_SRC := $(call src,daemon/netd) shared/net/egress.c $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
 SBXMAN_SRC := $(call src,cli/man) $(filter-out cli/main.c,$(SBX_SRC))

@@ -87,9 +87,11 @@ struct command {
 
 /* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
+extern const struct command cmd_stats, cmd_watch;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_image_import, cmd_image_pull, cmd_image_tag, cmd_image_rm;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
+extern const struct command cmd_port_add, cmd_port_ls, cmd_port_rm, cmd_port_url;
 extern const struct command cmd_fs_push, cmd_fs_checkout, cmd_fs_status, cmd_fs_ls, cmd_fs_cat, cmd_fs_stat, cmd_fs_show;
 extern const struct command cmd_fs_diff, cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_label, cmd_fs_export, cmd_fs_import;
 extern const struct command cmd_fs_clone, cmd_fs_fetch, cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;

@@ -184,7 +184,7 @@ static void put_value(struct state *s, const struct opt *o)
 
 static bool has_value(const struct opt *o)
 {
-	return o->kind != OPT_BOOL && o->kind != OPT_SWITCH;
+	return o->kind != OPT_BOOL && o->kind != OPT_SWITCH && o->kind != OPT_MAYBE;
 }
 
 /* By name of so many bytes (NULL: by letter). */

@@ -30,6 +30,40 @@ static void put_labels(struct jw *w, const struct opt_list *labels)
 	jw_obj_end(w);
 }
 
+const char *const create_nets[] = { "full", "none", "allow:", NULL };
+
+int create_port(struct jw *w, const char *text, const char *bind, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	auto_free char *host = mem_strndup(text, colon ? (size_t)(colon - text) : strlen(text));
+	int64_t host_port = 0, guest_port = 0;
+	if (parse_int(host, "port", colon ? 0 : 1, 65535, &host_port, err) ||
+		parse_int(colon ? colon + 1 : host, "port in the sandbox", 1, 65535, &guest_port, err)) {
+		if (err)
+			err->code = ERR_USAGE;
+		return err_hint(
+			err, "write it as 8080:3000 (here:inside), 8080 for the same inside, or 0:3000 for any free one here");
+	}
+	jw_obj(w);
+	jw_kint(w, "hostPort", host_port);
+	jw_kint(w, "guestPort", guest_port);
+	if (bind)
+		jw_kstr(w, "bind", bind);
+	jw_obj_end(w);
+	return 0;
+}
+
+static int put_ports(struct jw *w, const struct opt_list *ports, struct err *err)
+{
+	jw_key(w, "ports");
+	jw_arr(w);
+	for (size_t i = 0; i < ports->n; i++)
+		if (create_port(w, ports->v[i], NULL, err))
+			return -1;
+	jw_arr_end(w);
+	return 0;
+}
+
 static int request_body(const struct create_options *o, struct buf *out, struct err *err)
 {
 	struct jw w;
@@ -46,7 +80,9 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 	if (o->timeout.set)
 		jw_kint(&w, "timeoutSeconds", (int64_t)o->timeout.v);
 	if (o->net)
-		jw_kstr(&w, "net", "full");
+		jw_kstr(&w, "net", o->net);
+	if (o->ports.n && put_ports(&w, &o->ports, err))
+		return -1;
 	if (o->env.n && session_env(&w, &o->env, NULL, err))
 		return -1;
 	if (o->labels.n)

@@ -9,9 +9,11 @@
 struct create_options {
 	const char *name, *image;
 	struct opt_num vcpus, memory, timeout;
-	struct opt_list env, labels;
-	bool net;
+	struct opt_list env, labels, ports;
+	const char *net;
 };
+
+extern const char *const create_nets[];
 
 /* Rows for a table whose struct has a member `m` of struct create_options. */
 /* clang-format off */
@@ -29,9 +31,15 @@ struct create_options {
 		.off = offsetof(type, m.labels) }, \
 	{ .kind = OPT_INT, .name = "timeout", .arg = "S", .help = "remove it after so many seconds (default: keep)", \
 		.off = offsetof(type, m.timeout), .min = 0, .max = 31536000 }, \
-	{ .kind = OPT_BOOL, .name = "net", .help = "outbound network (never to this machine itself)", \
-		.off = offsetof(type, m.net) }
+	{ .kind = OPT_MAYBE, .name = "net", .arg = "NET", .choices = create_nets, \
+		.help = "outbound network: full, none, or allow:HOST[:PORT],... (never to this machine itself)", \
+		.off = offsetof(type, m.net) }, \
+	{ .kind = OPT_LIST, .letter = 'p', .name = "port", .arg = "HOST[:GUEST]", \
+		.help = "port of this machine that leads to one inside, repeatable", .off = offsetof(type, m.ports) }
 /* clang-format on */
+
+/* "8080:3000" or "8080" (the same inside) as an object {hostPort, guestPort}, with bind unless NULL. -1 with USAGE. */
+int create_port(struct jw *w, const char *text, const char *bind, struct err *err);
 
 /* Create and wait. The sandbox object; NULL with err, or NULL with *interrupted = 128 + signal when a signal came on sig_fd
  * (then nothing is left behind). Free with js_free. */

@@ -98,7 +98,7 @@ void help_options(struct buf *out, const struct opt *table)
 			buf_str(&left, "    ");
 		buf_fmt(&left, "--%s", o->name);
 		if (o->arg)
-			buf_fmt(&left, " %s", o->arg);
+			buf_fmt(&left, o->kind == OPT_MAYBE ? "[=%s]" : " %s", o->arg);
 		buf_fmt(out, "  %-24s  %s", left.p, o->help);
 		if (o->env)
 			buf_fmt(out, " (env: %s)", o->env);

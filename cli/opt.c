@@ -114,6 +114,7 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 {
 	switch (hit->opt->kind) {
 	case OPT_STR:
+	case OPT_MAYBE:
 		*(const char **)(void *)hit->slot = text;
 		return 0;
 	case OPT_INT:
@@ -133,6 +134,26 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 		break;
 	}
 	return err_set(err, ERR_INTERNAL, "option '%s' has no kind", hit->shown);
+}
+
+/* One of the choices, or something after one that ends in ':'. */
+static bool is_choice(const struct opt *o, const char *text)
+{
+	for (const char *const *c = o->choices; *c; c++)
+		if (strcmp(*c, text) == 0 || (str_ends(*c, ":") && str_starts(text, *c)))
+			return true;
+	return false;
+}
+
+/* Returns how many further arguments were used, or -1. */
+static int take_maybe(const struct hit *hit, char *inline_value, int left, char **next, struct err *err)
+{
+	const char **slot = (const char **)(void *)hit->slot;
+	if (inline_value && !is_choice(hit->opt, inline_value))
+		return parse_choice(hit, inline_value, err);
+	bool takes = !inline_value && left > 0 && is_choice(hit->opt, *next);
+	*slot = inline_value ? inline_value : takes ? *next : hit->opt->choices[0];
+	return takes;
 }
 
 /* The value is the rest of this argument (inline_value) or the next argument. */
@@ -178,6 +199,8 @@ static int long_option(struct opt_parse *p, char *text, int left, char **next, s
 	hit.shown[shown + 2] = '\0';
 	if (hit.opt->kind == OPT_SWITCH)
 		return parse_switch(&hit, eq ? eq + 1 : NULL, err);
+	if (hit.opt->kind == OPT_MAYBE)
+		return take_maybe(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (hit.opt->kind != OPT_BOOL)
 		return take_value(&hit, eq ? eq + 1 : NULL, left, next, err);
 	if (eq)
@@ -199,6 +222,8 @@ static int short_options(struct opt_parse *p, char *text, int left, char **next,
 			(void)parse_switch(&hit, NULL, err);
 			continue;
 		}
+		if (hit.opt->kind == OPT_MAYBE)
+			return take_maybe(&hit, c[1] ? c + 1 + (c[1] == '=') : NULL, left, next, err);
 		if (hit.opt->kind != OPT_BOOL)
 			return take_value(&hit, c[1] ? c + 1 + (c[1] == '=') : NULL, left, next, err);
 		*(bool *)hit.slot = true;

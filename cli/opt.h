@@ -24,6 +24,8 @@ enum opt_kind {
 	OPT_ENUM,   /* const char *, one of choices */
 	OPT_LIST,   /* struct opt_list of any text, one a repetition */
 	OPT_SWITCH, /* struct opt_list of "true" and "false": --x, --x=false, --no-x */
+	OPT_MAYBE,  /* const char *: --x=value; the next argument only if it is one of choices, or begins with one that ends in
+		     * ':'; alone it is the first of them */
 };
 
 struct opt {

@@ -6,30 +6,49 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/core/pool.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 const char daemon_usage[] =
-	"Usage: sbxd [--home DIR] [--cache DIR] [--listen HOST:PORT]...\n"
+	"Usage: sbxd [--home DIR] [--cache DIR] [--listen HOST:PORT]... [--proxy HOST:PORT]...\n"
 	"\n"
 	"The sbx daemon: runs microVMs and serves the API on HOME/sbxd.sock. `sbx` starts it when it is needed.\n"
 	"\n"
 	"  --home DIR          state (env: SBX_HOME)\n"
 	"  --cache DIR         images and templates (env: SBX_CACHE)\n"
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
+	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
+	"  --proxy HOST:PORT   serve HTTP to sandboxes by host name: 3000-demo.localhost is port 3000 of demo\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
-enum option_id { OPT_HOME = 256, OPT_CACHE, OPT_LISTEN, OPT_READY, OPT_BUILD, OPT_VCPUS, OPT_MEMORY, OPT_IMPORT, OPT_PULL, OPT_VERSION, OPT_OPERATIONS };
+enum option_id {
+	OPT_HOME = 256,
+	OPT_CACHE,
+	OPT_LISTEN,
+	OPT_PROXY,
+	OPT_POOL,
+	OPT_READY,
+	OPT_BUILD,
+	OPT_VCPUS,
+	OPT_MEMORY,
+	OPT_IMPORT,
+	OPT_PULL,
+	OPT_VERSION,
+	OPT_OPERATIONS
+};
 
 static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "pool", required_argument, NULL, OPT_POOL },
+	{ "proxy", required_argument, NULL, OPT_PROXY },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "build", required_argument, NULL, OPT_BUILD },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
@@ -41,6 +60,15 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int take_pool(struct daemon_args *args, const char *value, struct err *err)
+{
+	int64_t n = 0;
+	if (parse_int(value, "--pool", 0, POOL_SIZE_MAX, &n, err))
+		return -1;
+	args->pool_size = (unsigned)n;
+	return 0;
+}
 
 static int take(struct daemon_args *args, int id, const char *value, struct err *err)
 {
@@ -55,14 +83,17 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 		args->cache = mem_strdup(value);
 		return 0;
 	case OPT_LISTEN:
+	case OPT_PROXY:
 		args->listen = mem_grow(args->listen, args->listen_count + 1, sizeof(*args->listen));
-		args->listen[args->listen_count++] = value;
+		args->listen[args->listen_count++] = (struct listen_arg){ value, id == OPT_PROXY };
 		return 0;
 	case OPT_READY:
 		if (parse_int(value, "--ready-fd", 3, INT_MAX, &n, err))
 			return -1;
 		args->ready_fd = (int)n;
 		return 0;
+	case OPT_POOL:
+		return take_pool(args, value, err);
 	case OPT_BUILD:
 		args->image = value;
 		return 0;
@@ -116,7 +147,12 @@ static int fill_in(struct daemon_args *args, struct err *err)
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1 };
+	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
+	if (pool && *pool && take_pool(args, pool, err)) {
+		err_prefix(err, "SBX_POOL");
+		return DAEMON_USAGE;
+	}
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */

@@ -11,13 +11,18 @@
 
 enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_OPERATIONS, DAEMON_USAGE, DAEMON_FAILED };
 
+struct listen_arg {
+	const char *address;
+	bool proxy; /* by host name, into sandboxes; else the API */
+};
+
 struct daemon_args {
 	char *home, *cache, *program; /* absolute */
-	const char **listen;
+	struct listen_arg *listen;
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb, pool_size;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
 };

@@ -1,7 +1,7 @@
 /*
  * sbxd: the daemon. Reads its arguments, holds the loop, and wires core, http and the APIs together.
  *
- *   sbxd [--home DIR] [--cache DIR] [--listen ADDRESS]... [--ready-fd N]
+ *   sbxd [--home DIR] [--cache DIR] [--listen ADDRESS]... [--proxy ADDRESS]... [--ready-fd N]
  *   sbxd --build IMAGE --vcpus N --memory MIB --cache DIR      (the builder: a child of the daemon, see core/builder.h)
  *   sbxd --import SCRATCH --home DIR --cache DIR; --pull       (the importer, another one, see core/importer.h)
  */
@@ -24,10 +24,17 @@
 #include "daemon/core/core.h"
 #include "daemon/http/http.h"
 #include "daemon/import_main.h"
+#include "daemon/proxy/proxy.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/version.h"
+
+/* A TCP address that is listened on: by the API, or by a proxy. */
+struct listener {
+	char *address, *suffix;
+	struct proxy *proxy; /* NULL: the API's */
+};
 
 struct daemon {
 	uv_loop_t loop;
@@ -35,30 +42,51 @@ struct daemon {
 	struct core *core;
 	struct http_server *server;
 	struct api api;
-	char **listeners;
+	struct listener *listeners;
 	size_t listener_count;
 	bool going;
 };
 
 /* ---- the daemon's own affairs, for the API ---- */
 
-static int add_listener(void *arg, const char *address, int *port, struct err *err)
+static int add_listener(void *arg, const struct api_listener *wanted, int *port, struct err *err)
 {
 	struct daemon *d = arg;
-	if (http_listen_tcp(d->server, address, port, err))
+	struct proxy *proxy = NULL;
+	if (wanted->suffix)
+		proxy = proxy_new(d->core, wanted->address, wanted->suffix, port, err);
+	if (wanted->suffix ? !proxy : http_listen_tcp(d->server, wanted->address, port, err))
 		return -1;
-	const char *colon = strrchr(address, ':');
-	size_t host = colon ? (size_t)(colon - address) : strlen(address);
+	const char *colon = strrchr(wanted->address, ':');
+	size_t host = colon ? (size_t)(colon - wanted->address) : strlen(wanted->address);
 	d->listeners = mem_grow(d->listeners, d->listener_count + 1, sizeof(*d->listeners));
-	d->listeners[d->listener_count] = mem_printf("%.*s:%d", (int)host, address, *port);
-	log_info("sbxd", "listening on %s", d->listeners[d->listener_count++]);
+	struct listener *l = &d->listeners[d->listener_count++];
+	*l = (struct listener){ .address = mem_printf("%.*s:%d", (int)host, wanted->address, *port),
+		.suffix = wanted->suffix ? mem_strdup(wanted->suffix) : NULL,
+		.proxy = proxy };
+	log_info("sbxd", "listening on %s%s", l->address, proxy ? " as a proxy" : "");
 	return 0;
 }
 
-static const char *get_listener(void *arg, size_t i)
+static bool get_listener(void *arg, size_t i, struct api_listener *out)
 {
-	struct daemon *d = arg;
-	return i < d->listener_count ? d->listeners[i] : NULL;
+	const struct daemon *d = arg;
+	if (i >= d->listener_count)
+		return false;
+	*out = (struct api_listener){ d->listeners[i].address, d->listeners[i].suffix };
+	return true;
+}
+
+static void free_listeners(struct daemon *d)
+{
+	for (size_t i = 0; i < d->listener_count; i++) {
+		proxy_free(d->listeners[i].proxy);
+		free(d->listeners[i].address);
+		free(d->listeners[i].suffix);
+	}
+	free(d->listeners);
+	d->listeners = NULL;
+	d->listener_count = 0;
 }
 
 static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
@@ -75,6 +103,7 @@ static void on_server_closed(void *arg)
 {
 	struct daemon *d = arg;
 	d->server = NULL;
+	free_listeners(d);
 	core_close(d->core);
 	d->core = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -117,8 +146,9 @@ static int start_serving(struct daemon *d, const struct daemon_args *args, struc
 	if (http_listen_unix(d->server, path, err))
 		return -1;
 	for (size_t i = 0; i < args->listen_count; i++) {
+		struct api_listener wanted = { args->listen[i].address, args->listen[i].proxy ? PROXY_SUFFIX : NULL };
 		int port;
-		if (add_listener(d, args->listen[i], &port, err))
+		if (add_listener(d, &wanted, &port, err))
 			return -1;
 	}
 	return 0;
@@ -126,7 +156,11 @@ static int start_serving(struct daemon *d, const struct daemon_args *args, struc
 
 static int start(struct daemon *d, const struct daemon_args *args, struct err *err)
 {
-	struct core_config config = { .loop = &d->loop, .home = args->home, .cache = args->cache, .program = args->program };
+	struct core_config config = { .loop = &d->loop,
+		.home = args->home,
+		.cache = args->cache,
+		.program = args->program,
+		.pool_size = args->pool_size };
 	d->core = core_new(&config, err);
 	if (!d->core)
 		return -1;
@@ -188,9 +222,6 @@ static int serve(const struct daemon_args *args)
 	uv_run(&d.loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&d.loop) != 0)
 		log_warn("sbxd", "some handles were still open at the end");
-	for (size_t i = 0; i < d.listener_count; i++)
-		free(d.listeners[i]);
-	free(d.listeners);
 	return 0;
 }
 

@@ -81,6 +81,10 @@ static enum err_code code_of_guest_errno(int sys)
 	case ENOMEM:
 	case EMFILE:
 		return ERR_LIMIT;
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ETIMEDOUT:
+		return ERR_UNAVAILABLE;
 	default:
 		return ERR_INVALID;
 	}
@@ -233,6 +237,7 @@ struct execution *execution_file(
 		[FILE_REMOVE] = WIRE_OP_REMOVE,
 		[FILE_TAR] = WIRE_OP_TAR,
 		[FILE_UNTAR] = WIRE_OP_UNTAR,
+		[FILE_WATCH] = WIRE_OP_WATCH,
 	};
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, op[spec->op]);
@@ -279,6 +284,14 @@ struct execution *execution_kill_session(
 	wire_rec_u64(&r, WT_OP, WIRE_OP_KILL);
 	wire_rec_str(&r, WT_SESSION, session);
 	wire_rec_u64(&r, WT_SIGNAL, (uint64_t)signo);
+	return start(sb, &r, false, ops, arg, err);
+}
+
+struct execution *execution_dial(struct sandbox *sb, uint16_t port, const struct exec_ops *ops, void *arg, struct err *err)
+{
+	auto_buf r = BUF_INIT;
+	wire_rec_u64(&r, WT_OP, WIRE_OP_DIAL);
+	wire_rec_u64(&r, WT_PORT, port);
 	return start(sb, &r, false, ops, arg, err);
 }
 

@@ -54,7 +54,7 @@ struct exec_spec {
 	enum exec_attach attach;
 };
 
-enum file_op { FILE_READ, FILE_WRITE, FILE_LIST, FILE_STAT, FILE_MKDIR, FILE_REMOVE, FILE_TAR, FILE_UNTAR, FILE_OPS };
+enum file_op { FILE_READ, FILE_WRITE, FILE_LIST, FILE_STAT, FILE_MKDIR, FILE_REMOVE, FILE_TAR, FILE_UNTAR, FILE_WATCH, FILE_OPS };
 
 struct file_spec {
 	enum file_op op;
@@ -75,6 +75,10 @@ struct execution *execution_sessions(struct sandbox *sb, const struct exec_ops *
 struct execution *execution_info(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err);
 struct execution *execution_kill_session(
 	struct sandbox *sb, const char *session, int signo, const struct exec_ops *ops, void *arg, struct err *err);
+
+/* A TCP connection to a port inside: stdin and stdout are its directions, execution_eof and on_eof their ends. on_start: it stands.
+ * Reset or refused: the end has failed, with err.sys. */
+struct execution *execution_dial(struct sandbox *sb, uint16_t port, const struct exec_ops *ops, void *arg, struct err *err);
 
 /* Returns how many bytes were taken; after fewer than n, on_writable tells when to go on. */
 size_t execution_write(struct execution *x, const void *data, size_t n);

@@ -4,30 +4,28 @@
 #include <string.h>
 
 #include "daemon/core/catalog.h"
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/egress.h"
 
-enum { RELINK_MS = 200, LAST_WORDS_MS = 500, QEMU_LOG_MAX = 64 * 1024 };
+enum { RELINK_MS = 200 };
 
 static const char *const state_names[SANDBOX_STATES] = {
 	[SANDBOX_CREATING] = "creating",
 	[SANDBOX_RUNNING] = "running",
+	[SANDBOX_PAUSING] = "pausing",
+	[SANDBOX_PAUSED] = "paused",
+	[SANDBOX_RESUMING] = "resuming",
+	[SANDBOX_STOPPING] = "stopping",
 	[SANDBOX_STOPPED] = "stopped",
+	[SANDBOX_STARTING] = "starting",
+	[SANDBOX_POOLED] = "pooled",
 	[SANDBOX_DELETING] = "deleting",
 };
-
-static const char *const net_names[NET_MODES] = { [NET_NONE] = "none", [NET_FULL] = "full" };
-
-static int find_word(const char *const *words, int n, const char *word)
-{
-	for (int i = 0; i < n; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
 
 const char *sandbox_state_name(enum sandbox_state state)
 {
@@ -36,17 +34,39 @@ const char *sandbox_state_name(enum sandbox_state state)
 
 int sandbox_state_parse(const char *word)
 {
-	return find_word(state_names, SANDBOX_STATES, word);
+	for (int i = 0; i < SANDBOX_STATES; i++)
+		if (!strcmp(state_names[i], word))
+			return i;
+	return -1;
 }
 
-const char *net_mode_name(enum net_mode mode)
+#define ALLOW "allow:"
+
+int net_parse(const char *text, enum net_mode *mode, const char **rules, struct err *err)
 {
-	return net_names[mode];
+	*rules = NULL;
+	if (!strcmp(text, "none") || !strcmp(text, "full")) {
+		*mode = *text == 'f' ? NET_FULL : NET_NONE;
+		return 0;
+	}
+	if (!str_starts(text, ALLOW)) {
+		err_set(err, ERR_INVALID, "'%s' is no network", text);
+		return err_hint(err, "it is none, full, or allow:HOST[:PORT],...");
+	}
+	struct egress *checked = mem_zalloc(sizeof(*checked));
+	int rc = egress_parse(text + strlen(ALLOW), checked, err);
+	egress_release(checked);
+	free(checked);
+	*mode = NET_ALLOW;
+	*rules = text + strlen(ALLOW);
+	return rc;
 }
 
-int net_mode_parse(const char *word)
+char *net_text(const struct db_sandbox *row)
 {
-	return find_word(net_names, NET_MODES, word);
+	if (row->net == NET_ALLOW)
+		return mem_printf(ALLOW "%s", row->net_rules ? row->net_rules : "");
+	return mem_strdup(row->net == NET_FULL ? "full" : "none");
 }
 
 /* ---- the list ---- */
@@ -122,6 +142,16 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 	return sb;
 }
 
+void sandbox_to_end(struct sandbox *sb)
+{
+	struct core *core = sb->core;
+	size_t i = 0;
+	while (core->boxes[i] != sb)
+		i++;
+	memmove(&core->boxes[i], &core->boxes[i + 1], (core->count - i - 1) * sizeof(struct sandbox *));
+	core->boxes[core->count - 1] = sb;
+}
+
 static void on_handle_closed(uv_handle_t *h)
 {
 	struct sandbox *sb = h->data;
@@ -142,6 +172,8 @@ static void tell_waiters(struct sandbox *sb, const struct err *err)
 	sb->deletions = NULL;
 	if (sb->created_cb)
 		create_undone(sb);
+	if (sb->fork)
+		fork_child_gone(sb);
 	while (list) {
 		struct deletion *d = list;
 		list = d->next;
@@ -166,15 +198,26 @@ void sandbox_unload(struct sandbox *sb)
 			break;
 		}
 	}
+	if (sb->op && sb->op->working) {
+		struct op *op = sb->op;
+		sb->op = NULL;
+		op->sb = NULL; /* goes when the worker is done */
+		if (op->cb)
+			op->cb(op->arg, sb, &going);
+	}
+	op_drop(sb, &going);
 	builder_forget(sb->build);
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
+	ports_free(sb);
+	base_forget(sb->base_wait);
+	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	vm_free(sb->vm);
 	sb->vm = NULL;
 	eventlog_free(sb->log);
 	sb->log = NULL;
+	metrics_box_free(sb->metrics);
+	sb->metrics = NULL;
 	uv_close((uv_handle_t *)&sb->expiry, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->deadline, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->relink, on_handle_closed);
@@ -192,6 +235,8 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 	sb->row.state = mem_strdup(state_names[state]);
 	sb->row.reason = reason ? mem_strdup(reason) : NULL;
 	sb->state = state;
+	ports_update(sb);
+	metrics_wake(sb->core->metrics);
 	return 0;
 }
 
@@ -200,36 +245,33 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 static void on_link_up(void *arg)
 {
 	struct sandbox *sb = arg;
-	if (sb->state == SANDBOX_CREATING)
-		create_link_up(sb);
+	if (sb->launched)
+		launch_link_up(sb);
 	else
 		log_debug("core", "%s: connected to its agent", sb->row.id);
+}
+
+/* Its VM lives, and nothing is wrong with a connection to its agent. */
+static bool has_guest(const struct sandbox *sb)
+{
+	return sb->vm && (sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_POOLED);
 }
 
 static void on_relink(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
-	if (sb->state == SANDBOX_RUNNING && sb->vm && !sb->link && sandbox_open_link(sb, false, &err))
+	if (has_guest(sb) && !sb->link && sandbox_open_link(sb, false, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
-}
-
-static void on_no_last_words(uv_timer_t *timer)
-{
-	struct sandbox *sb = timer->data;
-	struct err why = sb->failure;
-	create_fail(sb, &why);
 }
 
 static void on_link_down(void *arg, const struct err *why)
 {
 	struct sandbox *sb = arg;
 	sb->link = NULL;
-	if (sb->state == SANDBOX_CREATING) {
-		/* Mostly the VM is ending too, and what its process said last, which comes with its end, says more. */
-		sb->failure = *why;
-		uv_timer_start(&sb->deadline, on_no_last_words, LAST_WORDS_MS, 0);
-	} else if (sb->state == SANDBOX_RUNNING) {
+	if (sb->launched) {
+		launch_link_down(sb, why);
+	} else if (has_guest(sb)) {
 		/* Mostly the VM is ending, and the process's end comes next; else the agent is reached again. */
 		log_debug("core", "%s: %s", sb->row.id, why->msg);
 		uv_timer_start(&sb->relink, on_relink, RELINK_MS, 0);
@@ -255,9 +297,12 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 		err_hint(err, "try again");
 	} else {
 		err_set(err, ERR_STATE, "sandbox '%s' is %s", id, sandbox_state_name(sb->state));
-		err_hint(err,
-			sb->state == SANDBOX_STOPPED ? "why: sbx logs %s; remove it: sbx rm %s" : "wait, or remove it: sbx rm %s",
-			id, id);
+		if (sb->state == SANDBOX_STOPPED)
+			err_hint(err, "start it with: sbx start %s (what happened: sbx logs %s)", id, id);
+		else if (sb->state == SANDBOX_PAUSED)
+			err_hint(err, "resume it with: sbx resume %s", id);
+		else
+			err_hint(err, "wait, or remove it: sbx rm %s", id);
 	}
 	return NULL;
 }
@@ -272,17 +317,31 @@ int sandbox_usable(struct sandbox *sb, struct err *err)
 static void finish_deletion(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
+	struct core *core = sb->core;
+	struct err removed = ERR_INIT;
+	err_set(&removed, ERR_CONFLICT, "sandbox '%s' was removed", sb->row.id);
+	if (sb->vm || !op_drop(sb, &removed))
+		return; /* the end of the VM, or of the worker, comes here again */
 	int rc = fs_remove_tree(sb->dir, &err);
 	if (rc == 0)
-		rc = db_sandbox_delete(sb->core->db, sb->row.id, &err);
+		rc = db_sandbox_delete(core->db, sb->row.id, &err);
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
 	tell_waiters(sb, rc ? &err : NULL);
-	if (rc == 0)
+	if (rc == 0) {
+		bool layers = sb->row.layers && sb->row.layers[0];
 		sandbox_unload(sb);
-	else
+		if (layers)
+			disk_sweep(core);
+	} else {
 		sb->deletion_failed = true;
+	}
+}
+
+void sandbox_deletion_due(struct sandbox *sb)
+{
+	finish_deletion(sb);
 }
 
 static void on_deletion_due(uv_timer_t *timer)
@@ -290,24 +349,10 @@ static void on_deletion_due(uv_timer_t *timer)
 	finish_deletion(timer->data);
 }
 
-/* A VM that should have come up has ended; the last line of its complaints is why, the ones before may be mere warnings. */
-static void ended_early(struct sandbox *sb, struct err *err)
-{
-	auto_free char *path = fs_join(sb->dir, "qemu.log");
-	auto_buf text = BUF_INIT;
-	err_set(err, ERR_INTERNAL, "the VM ended while it was being created");
-	if (fs_read(path, QEMU_LOG_MAX, &text, NULL) != 0)
-		return;
-	while (text.len > 0 && text.p[text.len - 1] == '\n')
-		text.p[--text.len] = '\0';
-	const char *nl = strrchr(text.p, '\n');
-	if (text.len > 0)
-		err_set(err, ERR_INTERNAL, "the VM ended while it was being created: %s", nl ? nl + 1 : text.p);
-}
-
 void sandbox_vm_ended(struct vm *vm, void *arg)
 {
 	struct sandbox *sb = arg;
+	struct err err = ERR_INIT;
 	vm_free(vm);
 	sb->vm = NULL;
 	sb->row.pid = sb->row.start_time = 0;
@@ -315,15 +360,19 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 		finish_deletion(sb);
 		return;
 	}
-	struct err err = ERR_INIT;
-	if (sb->state == SANDBOX_CREATING) {
-		ended_early(sb, &err);
-		create_fail(sb, &err);
+	if (sb->launched) {
+		launch_vm_ended(sb);
 		return;
 	}
 	link_close(sb->link);
 	sb->link = NULL;
 	uv_timer_stop(&sb->relink);
+	if (sb->state == SANDBOX_POOLED) {
+		sandbox_delete(sb, NULL, NULL);
+		return;
+	}
+	if (op_vm_ended(sb))
+		return;
 	eventlog_add(sb->log, "stopped", "the VM process ended");
 	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
 		/* The record still names a process that is gone: the next start comes to the same. */
@@ -353,14 +402,26 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->deadline);
 	builder_forget(sb->build);
 	sb->build = NULL;
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
+	base_forget(sb->base_wait);
+	sb->base_wait = NULL;
+	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	if (sb->vm)
 		vm_kill(sb->vm); /* sandbox_vm_ended goes on */
 	else
 		uv_timer_start(&sb->deadline, on_deletion_due, 0, 0);
+}
+
+void sandbox_tick(struct sandbox *sb, int64_t now_ms)
+{
+	struct err err = ERR_INIT;
+	if (sb->state != SANDBOX_RUNNING || sb->op || (sb->link && link_streams(sb->link))) {
+		sb->used_ms = now_ms;
+		return;
+	}
+	if (sb->row.idle_s && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, NULL, NULL, &err))
+		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
 
 static void on_expiry(uv_timer_t *timer)

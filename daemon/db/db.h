@@ -30,6 +30,19 @@ struct db_sandbox {
 	int64_t created_ms, expires_ms; /* wall clock; 0 = never */
 	int64_t pid, start_time;	/* of the VM process; 0 = none */
 	int64_t create_us;
+	char *mac;    /* of its NIC, or NULL */
+	char *parent; /* id of the sandbox or name of the snapshot that it was made from, or NULL */
+	char **layers; /* names of frozen layers under its disk's top, the uppermost first */
+	int64_t run_vcpus, run_memory_mb; /* what it runs with, or was paused with; vcpus and memory_mb count from its next start */
+	int64_t booted; /* its memory began empty, not as the template's */
+	int64_t idle_s; /* pause it after so long without use; 0 = never */
+	int64_t idled;	/* it was paused for that: the next use resumes it */
+	char *net_rules; /* of net mode allow, else NULL */
+};
+
+struct db_port {
+	const char *sandbox, *bind; /* valid during the callback */
+	int64_t host_port, guest_port;
 };
 
 struct db_key {
@@ -46,7 +59,7 @@ void db_close(struct db *db);
 
 /* CONFLICT when the id or name is taken. */
 int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err);
-/* Writes state, reason, accel, template_key, pid, start_time, expires_ms and create_us of the row with that id. */
+/* Writes all of the row with that id. CONFLICT when the name is taken. */
 int db_sandbox_update(struct db *db, const struct db_sandbox *row, struct err *err);
 int db_sandbox_delete(struct db *db, const char *id, struct err *err);
 /* Calls cb with each row, oldest first; the callee takes what it wants with db_sandbox_move. Stops at a non-zero answer. */
@@ -54,6 +67,11 @@ int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row),
 void db_sandbox_release(struct db_sandbox *row);
 /* The whole row moves to the caller; `from` is left empty. */
 struct db_sandbox db_sandbox_move(struct db_sandbox *from);
+
+/* A sandbox's ports go with it. CONFLICT when it has that host port already. */
+int db_port_insert(struct db *db, const struct db_port *port, struct err *err);
+int db_port_delete(struct db *db, const char *sandbox, int64_t host_port, struct err *err);
+int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port), void *arg, struct err *err);
 
 int db_key_insert(struct db *db, const struct db_key *key, struct err *err);
 /* By id or name; NOT_FOUND. */

@@ -3,7 +3,8 @@
  *
  * The port (conn.c) carries frames of shared/wire. Each OPEN makes a stream (stream.c), which is served by a child
  * process (proc.c; spawn.c starts commands, ops.c file operations), by a session (session.c: a process on a pty that
- * outlives its clients), or at once from memory (info.c, configure.c).
+ * outlives its clients), by a connection to a port of the guest (dial.c: a proc without a process), or at once from memory
+ * (info.c, configure.c).
  *
  * Output is pulled: nothing is read from a child before the port can take it. So a slow host slows the child down,
  * the agent holds no more than one chunk of data, and streams take turns by the chunk.
@@ -72,13 +73,15 @@ struct output {
 	size_t left; /* once the process has ended: bytes that are still its own */
 };
 
-enum proc_kind { PROC_EXEC, PROC_OP };
+enum proc_kind { PROC_EXEC, PROC_OP, PROC_DIAL };
 
 struct proc {
 	TAILQ_ENTRY(proc) link; /* agent.procs, or agent.dead */
 	enum proc_kind kind;
 	pid_t pid;
-	bool tty, started, reaped, dead, timed_out;
+	bool tty, started, reaped, dead, timed_out, orphan;
+	int dial_sys;	       /* connection: the errno that ended it, 0 none */
+	uint16_t dial_again;   /* connection: port to try on ::1 when 127.0.0.1 refuses, 0 no */
 	struct watch in;       /* stdin; on a pty the same descriptor as out[0] (then owned by out[0]) */
 	struct output out[2];  /* stdout or pty, stderr */
 	struct watch status;   /* what the child says about its start and its result */
@@ -152,7 +155,9 @@ void stream_pull(struct agent *a, struct stream *s, size_t room);
 void stream_feed(struct agent *a, struct stream *s);
 /* End as by CLOSE, no EXIT. */
 void stream_close(struct agent *a, struct stream *s);
-void stream_close_all(struct agent *a);
+/* The host has gone, or is another: it may be a copy of this machine that goes on from here. Files being written are given up;
+ * commands go on, and what they print is dropped. */
+void stream_lose_all(struct agent *a);
 /* EXIT with an errno and a message ("no such file or directory: '/x'"), then free the stream. */
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* STARTED for s; session may be NULL. */
@@ -170,6 +175,10 @@ void proc_attach(struct proc *p, struct stream *s);
 int proc_watch(struct agent *a, struct proc *p, const int fds[3], int status);
 /* The last stream has left a process that is not a session: kill it and forget it when it is reaped. */
 void proc_abandon(struct agent *a, struct proc *p);
+/* The last stream has left a command that is to go on. */
+void proc_orphan(struct agent *a, struct proc *p);
+/* Drop what orphans print; true when some could be read more now. */
+bool proc_drain(struct agent *a);
 void proc_signal(struct proc *p, int sig);
 /* The child started, or failed to (then every stream of it ends). */
 void proc_on_status(struct agent *a, void *owner, uint32_t events);
@@ -206,6 +215,17 @@ void session_resize(struct proc *p, unsigned cols, unsigned rows);
 void session_tidy(struct agent *a, struct proc *p);
 void session_free(struct session *session);
 
+/* ---- dial.c: connections to ports of the guest ---- */
+void dial_open(struct agent *a, struct stream *s, struct rec r);
+/* One direction has ended: reading (out[0].done) or writing (in closed). Both: the proc counts as reaped. */
+void dial_half_ended(struct proc *p);
+/* The host sends no more. */
+void dial_end_input(struct proc *p);
+/* The connection has not come to stand in time. May bury p. */
+void dial_timeout(struct agent *a, struct proc *p);
+/* The host gives it up: the peer is told by a reset. */
+void dial_reset(struct proc *p);
+
 /* ---- ops.c: file operations, in a child ---- */
 void ops_open(struct agent *a, struct stream *s, struct rec r);
 
@@ -214,6 +234,8 @@ void configure_open(struct agent *a, struct stream *s, struct rec r);
 /* Step the clock when it is off by more than 100 ms (guest only). */
 void configure_clock(const struct agent *a, uint64_t wall_ms);
 void info_open(struct agent *a, struct stream *s, struct rec r);
+/* ---- shutdown.c ---- */
+void shutdown_open(struct agent *a, struct stream *s, struct rec r);
 
 /* ---- setup.c: in a VM ---- */
 #define SETUP_RUN "/run/sbx" /* made in the initramfs, in memory */

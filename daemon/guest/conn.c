@@ -18,7 +18,7 @@
 
 static void put_down(struct agent *a)
 {
-	stream_close_all(a);
+	stream_lose_all(a);
 	buf_clear(&a->cur);
 	buf_clear(&a->ctl);
 	a->cur_at = 0;
@@ -174,7 +174,7 @@ void conn_pump(struct agent *a)
 	a->busy = false;
 	if (a->port_readable)
 		read_port(a);
-	if (session_fill(a))
+	if (session_fill(a) | proc_drain(a))
 		a->busy = true;
 	if (a->port.fd >= 0)
 		write_port(a);

@@ -18,6 +18,7 @@
 /* What a pty may hold for us after its process has ended: the kernel's buffers are smaller. */
 #define TTY_REST_MAX (256 * 1024)
 #define RESULT_MAX 4096
+#define DRAIN_SIZE 16384
 #define CODE_TIMEOUT 124
 #define CODE_NOT_RUN 126
 #define CODE_NOT_FOUND 127
@@ -147,6 +148,8 @@ static void set_deadline(struct proc *p, int64_t at, int sig)
 
 void proc_abandon(struct agent *a, struct proc *p)
 {
+	if (p->kind == PROC_DIAL)
+		dial_reset(p);
 	if (p->reaped) {
 		proc_bury(a, p);
 		return;
@@ -162,6 +165,43 @@ void proc_abandon(struct agent *a, struct proc *p)
 	p->out[0].done = p->out[1].done = true;
 	if (p->tty)
 		set_deadline(p, clock_mono_ms() + KILL_DELAY_MS, SIGKILL);
+}
+
+void proc_orphan(struct agent *a, struct proc *p)
+{
+	if (p->reaped) {
+		proc_bury(a, p);
+		return;
+	}
+	p->orphan = true;
+	loop_close(&p->in);
+}
+
+/* A bounded look at one channel. */
+static bool drain(struct output *o)
+{
+	char waste[DRAIN_SIZE];
+	ssize_t n;
+
+	if (!o->ready || o->done)
+		return false;
+	n = read(o->w.fd, waste, sizeof(waste));
+	if (n > 0 || (n < 0 && errno == EINTR))
+		return true;
+	o->ready = false;
+	o->done = n == 0 || errno != EAGAIN;
+	return false;
+}
+
+bool proc_drain(struct agent *a)
+{
+	struct proc *p;
+	bool more = false;
+
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		if (p->orphan)
+			more |= drain(&p->out[0]) | drain(&p->out[1]);
+	return more;
 }
 
 /* ---- start ---- */
@@ -304,6 +344,12 @@ void proc_exit_record(const struct proc *p, struct buf *rec)
 	const uint8_t *result;
 	size_t n;
 
+	if (p->kind == PROC_DIAL) {
+		wire_rec_u64(rec, WT_CODE, p->dial_sys ? 1 : 0);
+		if (p->dial_sys)
+			wire_rec_u64(rec, WT_ERRNO, (uint64_t)p->dial_sys);
+		return;
+	}
 	if (p->kind == PROC_OP && op_result(p, &result, &n)) {
 		wire_rec_u64(rec, WT_CODE, 1);
 		buf_add(rec, result, n);
@@ -427,17 +473,20 @@ int64_t proc_deadline(const struct agent *a)
 
 void proc_timers(struct agent *a)
 {
-	struct proc *p;
+	struct proc *p, *next;
 	int64_t now = 0;
 
-	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link)) {
+	for (p = TAILQ_FIRST(&a->procs); p; p = next) {
+		next = TAILQ_NEXT(p, link);
 		if (!p->kill_at)
 			continue;
 		if (!now)
 			now = clock_mono_ms();
 		if (p->kill_at > now)
 			continue;
-		if (p->kill_sig == SIGTERM) {
+		if (p->kind == PROC_DIAL) {
+			dial_timeout(a, p);
+		} else if (p->kill_sig == SIGTERM) {
 			p->timed_out = true;
 			set_deadline(p, now + KILL_DELAY_MS, SIGKILL);
 			proc_signal(p, SIGTERM);

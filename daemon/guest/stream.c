@@ -66,12 +66,20 @@ void stream_close(struct agent *a, struct stream *s)
 		proc_abandon(a, p);
 }
 
-void stream_close_all(struct agent *a)
+void stream_lose_all(struct agent *a)
 {
 	struct stream *s;
 
-	while ((s = TAILQ_FIRST(&a->streams)))
-		stream_close(a, s);
+	while ((s = TAILQ_FIRST(&a->streams))) {
+		struct proc *p = s->proc;
+
+		if (!p || p->session || p->tty || p->kind != PROC_EXEC || p->clients > 1) {
+			stream_close(a, s);
+			continue;
+		}
+		stream_free(a, s);
+		proc_orphan(a, p);
+	}
 }
 
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...)
@@ -120,8 +128,10 @@ static void put_exit(struct agent *a, struct stream *s, struct buf *out)
 {
 	struct buf rec = BUF_INIT;
 
-	put_eof(out, s, WIRE_STDOUT);
-	put_eof(out, s, WIRE_STDERR);
+	if (!s->proc || !s->proc->dial_sys) { /* what was reset has no orderly end */
+		put_eof(out, s, WIRE_STDOUT);
+		put_eof(out, s, WIRE_STDERR);
+	}
 	if (s->proc)
 		proc_exit_record(s->proc, &rec);
 	else
@@ -196,9 +206,16 @@ static void pull_output(struct agent *a, struct stream *s, enum wire_channel ch,
 		o->ready = false;
 		o->done = s->proc->reaped;
 	} else {
+		int sys = n < 0 ? errno : 0;
+
 		o->ready = false;
 		o->done = true;
-		put_eof(&a->cur, s, ch);
+		if (s->proc->kind == PROC_DIAL) {
+			s->proc->dial_sys = sys;
+			dial_half_ended(s->proc);
+		}
+		if (!s->proc->dial_sys)
+			put_eof(&a->cur, s, ch);
 	}
 }
 
@@ -242,17 +259,22 @@ static size_t give(struct proc *p, const char *data, size_t n)
 	size_t done = 0;
 	int fd = p->tty ? p->out[0].w.fd : p->in.fd;
 
+	if (p->kind == PROC_DIAL && !p->started)
+		return 0;
 	while (done < n) {
 		ssize_t w = fd < 0 ? -1 : write(fd, data + done, n - done);
 
-		if (w > 0)
+		if (w > 0) {
 			done += (size_t)w;
-		else if (w < 0 && fd >= 0 && errno == EINTR)
+		} else if (w < 0 && fd >= 0 && errno == EINTR) {
 			continue;
-		else if (w == 0 || (fd >= 0 && errno == EAGAIN))
+		} else if (w == 0 || (fd >= 0 && errno == EAGAIN)) {
 			break;
-		else
+		} else {
+			if (p->kind == PROC_DIAL)
+				dial_end_input(p);
 			done = n;
+		}
 	}
 	return done;
 }
@@ -264,7 +286,9 @@ static void end_input(struct stream *s)
 
 	if (p->session)
 		return; /* one client's end is not the end of the terminal */
-	if (!p->tty)
+	if (p->kind == PROC_DIAL)
+		dial_end_input(p);
+	else if (!p->tty)
 		loop_close(&p->in);
 	else
 		give(p, &eof, 1);
@@ -369,6 +393,9 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_TAR] = ops_open,
 	[WIRE_OP_UNTAR] = ops_open,
 	[WIRE_OP_INFO] = info_open,
+	[WIRE_OP_SHUTDOWN] = shutdown_open,
+	[WIRE_OP_DIAL] = dial_open,
+	[WIRE_OP_WATCH] = ops_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)

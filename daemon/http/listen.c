@@ -1,9 +1,7 @@
 #include "daemon/http/internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "shared/net/sock.h"
+#include "shared/net/tcp.h"
 
 #define BACKLOG 511
 #define RETRY_MS 200
@@ -209,85 +208,11 @@ int http_listen_unix(struct http_server *s, const char *path, struct err *err)
 
 /* ---- TCP ---- */
 
-union tcp_address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-/* "HOST:PORT" with HOST an IP literal (IPv6 in brackets), localhost or nothing. */
-static int parse_tcp(const char *address, union tcp_address *out, struct err *err)
-{
-	const char *colon = strrchr(address, ':');
-	int64_t port = 0;
-	if (!colon)
-		return err_set(err, ERR_USAGE, "'%s' is no listening address: the port is missing", address);
-	if (parse_int(colon + 1, "port", 0, 65535, &port, err) != 0)
-		return -1;
-	auto_free char *host = mem_strndup(address, (size_t)(colon - address));
-	size_t n = strlen(host);
-	memset(out, 0, sizeof(*out));
-	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
-		host[n - 1] = '\0';
-		out->v6.sin6_family = AF_INET6;
-		out->v6.sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, host + 1, &out->v6.sin6_addr) == 1)
-			return 0;
-	} else {
-		const char *v4 = n == 0 || strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-		out->v4.sin_family = AF_INET;
-		out->v4.sin_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET, v4, &out->v4.sin_addr) == 1)
-			return 0;
-	}
-	err_set(err, ERR_USAGE, "'%s' is no listening address", address);
-	return err_hint(err, "write it as 127.0.0.1:8080, [::1]:8080 or :8080");
-}
-
-static bool is_loopback(const union tcp_address *a)
-{
-	if (a->any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
-	return (ntohl(a->v4.sin_addr.s_addr) >> 24) == 127;
-}
-
-static int bind_tcp(int fd, const char *address, const union tcp_address *a, int *port, struct err *err)
-{
-	int one = 1;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0)
-		return err_sys(err, errno, "cannot prepare a socket");
-	socklen_t len = a->any.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
-	if (bind(fd, &a->any, len) != 0 || listen(fd, BACKLOG) != 0) {
-		if (errno == EADDRINUSE)
-			return err_set(err, ERR_CONFLICT, "'%s' is already in use", address);
-		return err_sys(err, errno, "cannot listen on '%s'", address);
-	}
-	union tcp_address bound = { .v6 = { 0 } };
-	len = sizeof(bound);
-	if (getsockname(fd, &bound.any, &len) != 0)
-		return err_sys(err, errno, "cannot find the port of '%s'", address);
-	*port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
-	return 0;
-}
-
 int http_listen_tcp(struct http_server *s, const char *address, int *port, struct err *err)
 {
-	union tcp_address a = { .v6 = { 0 } };
-	if (parse_tcp(address, &a, err) != 0)
-		return -1;
-	if (!is_loopback(&a)) {
-		err_set(err, ERR_FORBIDDEN, "'%s' is not on loopback", address);
-		return err_hint(err, "listen on 127.0.0.1 and reach it through ssh");
-	}
 	int bound = 0;
-	int fd = new_socket(a.any.sa_family, err);
-	if (fd < 0)
-		return -1;
-	if (bind_tcp(fd, address, &a, &bound, err) != 0) {
-		close(fd);
-		return -1;
-	}
-	if (!add_listener(s, fd, err))
+	int fd = tcp_listen(address, TCP_LOOPBACK, &bound, err);
+	if (fd < 0 || !add_listener(s, fd, err))
 		return -1;
 	if (port)
 		*port = bound;

@@ -3,14 +3,17 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "daemon/netd/allow.h"
+
 /* Offsets in a frame: Ethernet (14), IPv4 without options (20), then ports or the ICMP type. */
 enum { ETH_TYPE = 12, IP = 14, IP_LEN = 16, IP_FRAG = 20, IP_PROTO = 23, IP_SRC = 26, IP_DST = 30, L4 = 34, L4_DST_PORT = 36 };
+enum { TCP_FLAGS = 47, TCP_SYN = 2 };
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_ARP = 0x0806, ARP_SENDER = 28, ARP_LEN = 42 };
 
 #define ALL_PORTS 0, 65535
 const struct filter_rule filter_default_rules[] = {
+	{ NET_DNS, 0xffffffff, PROTO_TCP, 53, 53, RULE_PASS }, /* FILTER_ALLOW_SKIP leaves it out */
 	{ NET_DNS, 0xffffffff, PROTO_UDP, 53, 53, RULE_PASS },
-	{ NET_DNS, 0xffffffff, PROTO_TCP, 53, 53, RULE_PASS },
 	{ NET_GATEWAY, 0xffffffff, PROTO_ICMP, ALL_PORTS, RULE_PASS },
 	{ NET_BASE, NET_MASK, PROTO_ANY, ALL_PORTS, RULE_REFUSE },
 	{ 0x00000000, 0xff000000, PROTO_ANY, ALL_PORTS, RULE_REFUSE }, /* 0/8: Linux takes 0.0.0.0 for loopback */
@@ -64,13 +67,24 @@ static bool matches(const struct filter_rule *rule, uint32_t dst, unsigned proto
 	return proto == PROTO_ICMP || (port >= rule->port_from && port <= rule->port_to);
 }
 
-static enum filter_verdict check_rules(const struct filter *f, uint32_t dst, unsigned proto, unsigned port)
+/* A TCP segment without SYN opens nothing: it belongs to a connection that was allowed, or libslirp resets it. */
+static bool is_allowed(const struct filter *f, const uint8_t *frame, uint32_t dst, unsigned proto, unsigned port)
 {
+	bool begins = proto != PROTO_TCP || frame[TCP_FLAGS] & TCP_SYN;
+	return !f->allow ||
+		allow_packet(f->allow, dst, proto == PROTO_ICMP ? 0 : (uint16_t)port, begins, proto == PROTO_UDP, f->now_ms);
+}
+
+static enum filter_verdict check_rules(const struct filter *f, const uint8_t *frame)
+{
+	uint32_t dst = get32(frame + IP_DST);
+	unsigned proto = frame[IP_PROTO], port = get16(frame + L4_DST_PORT);
 	for (size_t i = 0; i < f->rule_count; i++) {
 		const struct filter_rule *rule = &f->rules[i];
 		if (!matches(rule, dst, proto, port))
 			continue;
-		bool pass = rule->action == RULE_PASS || (rule->action == RULE_PASS_UNLESS_HOST && !is_host(f, dst));
+		bool world = rule->action == RULE_PASS_UNLESS_HOST && !is_host(f, dst);
+		bool pass = rule->action == RULE_PASS || (world && is_allowed(f, frame, dst, proto, port));
 		return pass ? FILTER_PASS : FILTER_DESTINATION;
 	}
 	return FILTER_DESTINATION;
@@ -109,7 +123,7 @@ static enum filter_verdict check_ipv4(const struct filter *f, const uint8_t *fra
 	enum filter_verdict verdict = check_transport(frame, ip_len);
 	if (verdict != FILTER_PASS)
 		return verdict;
-	return check_rules(f, get32(frame + IP_DST), frame[IP_PROTO], get16(frame + L4_DST_PORT));
+	return check_rules(f, frame);
 }
 
 enum filter_verdict filter_check(const struct filter *f, const uint8_t *frame, size_t n)

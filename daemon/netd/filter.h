@@ -40,16 +40,22 @@ struct filter_rule {
 	enum { RULE_REFUSE, RULE_PASS, RULE_PASS_UNLESS_HOST } action;
 };
 
+struct allow;
+
 struct filter {
 	const struct filter_rule *rules;
 	size_t rule_count;
 	const uint32_t *hosts; /* the host's own and its broadcast addresses, host byte order */
 	size_t host_count;
+	struct allow *allow; /* what passes by RULE_PASS_UNLESS_HOST must be allowed here as well; NULL: no such list */
+	int64_t now_ms;	     /* for it */
 };
 
 /* The built-in policy: DNS, ping of the gateway, and the world without what is special or the host's. */
 extern const struct filter_rule filter_default_rules[];
 extern const size_t filter_default_rule_count;
+/* So many of them come before those for a guest whose names we look up ourselves (resolve.h), over UDP only. */
+#define FILTER_ALLOW_SKIP 1
 
 /* May this frame of n bytes pass? */
 enum filter_verdict filter_check(const struct filter *f, const uint8_t *frame, size_t n);

@@ -11,15 +11,17 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "daemon/netd/allow.h"
 #include "daemon/netd/jail.h"
 #include "daemon/netd/nat.h"
 #include "shared/base/log.h"
 #include "shared/base/util.h"
 #include "shared/base/version.h"
 
-static const char usage[] = "usage: sbx-net --fd N\n\n"
+static const char usage[] = "usage: sbx-net --fd N [--allow HOST[:PORT],...]\n\n"
 			    "Gives one virtual machine user-mode networking. N is a connected Unix stream socket that\n"
-			    "speaks QEMU's framing (-netdev socket,fd=). Started by sbxd; ends when the peer closes.\n";
+			    "speaks QEMU's framing (-netdev socket,fd=). Started by sbxd; ends when the peer closes.\n"
+			    "With --allow it reaches these destinations only: names, *.names, addresses, networks.\n";
 
 static int check_socket(int fd, struct err *err)
 {
@@ -35,26 +37,31 @@ static int check_socket(int fd, struct err *err)
 	return 0;
 }
 
-static int serve(int64_t wanted, struct err *err)
+static int serve(int64_t wanted, struct allow *allow, struct err *err)
 {
 	if (check_socket((int)wanted, err))
 		return -1;
 	int fd = jail_close_others((int)wanted, err);
 	if (fd < 0 || jail_enter(err))
 		return -1;
-	return nat_run(fd, err);
+	return nat_run(fd, allow, err);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "fd", required_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { 0 } };
+	static const struct option options[] = { { "fd", required_argument, NULL, 'f' }, { "allow", required_argument, NULL, 'a' },
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 } };
 	struct err err = ERR_INIT;
 	int64_t fd = -1;
+	const char *rules = NULL;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
 	for (int c = 0; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (c == 'h' || c == 'V')
 			return puts(c == 'h' ? usage : sbx_version) < 0;
+		if (c == 'a') {
+			rules = optarg;
+			continue;
+		}
 		if (c != 'f' || parse_int(optarg, "descriptor", 3, INT_MAX, &fd, &err)) {
 			fprintf(stderr, "%s%s%s", err.msg, err.msg[0] ? "\n" : "", usage);
 			return 2;
@@ -66,9 +73,10 @@ int main(int argc, char **argv)
 	}
 	log_init_from_env();
 	signal(SIGPIPE, SIG_IGN);
-	if (serve(fd, &err)) {
+	struct allow *allow = rules ? allow_new(rules, &err) : NULL;
+	int rc = rules && !allow ? -1 : serve(fd, allow, &err);
+	if (rc)
 		log_error("net", "%s", err.msg);
-		return 1;
-	}
-	return 0;
+	allow_free(allow);
+	return rc != 0;
 }

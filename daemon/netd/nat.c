@@ -9,6 +9,7 @@
 #include "daemon/netd/filter.h"
 #include "daemon/netd/frames.h"
 #include "daemon/netd/hosts.h"
+#include "daemon/netd/resolve.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -17,7 +18,9 @@ struct nat {
 	Slirp *slirp;
 	struct frames frames;
 	struct hosts hosts;
-	struct pollfd *fds; /* [0] is the guest's socket, the others libslirp's */
+	struct allow *allow;	 /* NULL: the world */
+	struct resolve *resolve; /* with allow */
+	struct pollfd *fds;	 /* [0] is the guest's socket, then resolve's, then libslirp's */
 	size_t count, cap;
 };
 
@@ -141,8 +144,16 @@ static void on_frame(void *arg, const uint8_t *frame, size_t n)
 		log_debug("net", "%s", err.msg);
 		return;
 	}
-	struct filter filter = { filter_default_rules, filter_default_rule_count, nat->hosts.addr, nat->hosts.count };
+	size_t skip = nat->allow ? FILTER_ALLOW_SKIP : 0;
+	struct filter filter = { .rules = filter_default_rules + skip,
+		.rule_count = filter_default_rule_count - skip,
+		.hosts = nat->hosts.addr,
+		.host_count = nat->hosts.count,
+		.allow = nat->allow,
+		.now_ms = clock_mono_ms() };
 	enum filter_verdict verdict = filter_check(&filter, frame, n);
+	if (verdict == FILTER_PASS && nat->resolve && resolve_take(nat->resolve, frame, n))
+		return;
 	if (verdict == FILTER_PASS) {
 		slirp_input(nat->slirp, frame, (int)n);
 	} else if (verdict == FILTER_DESTINATION) {
@@ -159,11 +170,18 @@ static int turn(struct nat *nat, struct err *err)
 	uint32_t wait_ms = INT32_MAX;
 	nat->count = 0;
 	add_fd(nat, nat->frames.fd, frames_pending(&nat->frames) ? POLLIN | POLLOUT : POLLIN);
+	int asking[RESOLVE_MAX];
+	size_t asked = nat->resolve ? resolve_fds(nat->resolve, asking) : 0;
+	for (size_t i = 0; i < asked; i++)
+		add_fd(nat, asking[i], POLLIN);
 	slirp_pollfds_fill(nat->slirp, &wait_ms, add_poll, nat);
 	int rc = poll(nat->fds, nat->count, wait_ms < INT32_MAX ? (int)wait_ms : -1);
 	if (rc < 0 && errno != EINTR)
 		return err_sys(err, errno, "cannot wait for events");
 	slirp_pollfds_poll(nat->slirp, rc < 0, get_revents, nat);
+	for (size_t i = 0; rc > 0 && i < asked; i++)
+		if (nat->fds[1 + i].revents)
+			resolve_read(nat->resolve, asking[i]);
 	if (rc > 0 && nat->fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
 		rc = frames_read(&nat->frames, on_frame, nat, err);
 		if (rc <= 0)
@@ -188,16 +206,25 @@ static Slirp *start_slirp(struct nat *nat)
 	return slirp_new(&config, &callbacks, nat);
 }
 
-int nat_run(int fd, struct err *err)
+static void send_frame(void *arg, const uint8_t *frame, size_t n)
+{
+	struct nat *nat = arg;
+	frames_send(&nat->frames, frame, n);
+}
+
+int nat_run(int fd, struct allow *allow, struct err *err)
 {
 	struct nat *nat = mem_zalloc(sizeof(*nat));
 	frames_init(&nat->frames, fd);
+	nat->allow = allow;
+	nat->resolve = allow ? resolve_new(allow, send_frame, nat) : NULL;
 	nat->slirp = start_slirp(nat);
 	int rc = nat->slirp ? 1 : err_set(err, ERR_INTERNAL, "cannot start libslirp");
 	while (rc > 0)
 		rc = turn(nat, err);
 	if (nat->slirp)
 		slirp_cleanup(nat->slirp);
+	resolve_free(nat->resolve);
 	frames_free(&nat->frames);
 	hosts_free(&nat->hosts);
 	free(nat->fds);

@@ -4,8 +4,10 @@
 
 #include "shared/base/err.h"
 
-/* Serve the guest behind the connected stream socket fd until the peer closes it. 0 then; -1 with err when the socket or
+/* Serve the guest behind the connected stream socket fd until the peer closes it. allow: what it may reach, or NULL for the world
+ * (allow.h; not owned). 0 then; -1 with err when the socket or
  * what comes from it is broken. Does not close fd. Never returns while the peer is there. */
-int nat_run(int fd, struct err *err);
+struct allow;
+int nat_run(int fd, struct allow *allow, struct err *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "shared/base/err.h"
 
 #define SPAWN_FD_FIRST 3 /* descriptors of `fds` become 3, 4, ... in the child */
-#define SPAWN_FDS_MAX 8
+#define SPAWN_FDS_MAX 64
 
 struct spawn {
 	char *const *argv; /* argv[0] absolute */

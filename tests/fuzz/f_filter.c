@@ -1,4 +1,4 @@
-/* link: daemon/netd/filter.c */
+/* link: daemon/netd/filter.c daemon/netd/allow.c shared/net/egress.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static int harmless(const uint8_t *f, size_t n, uint32_t host)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint32_t host = 0x0b010203;
-	const struct filter filter = { filter_default_rules, filter_default_rule_count, &host, 1 };
+	const struct filter filter = { filter_default_rules, filter_default_rule_count, &host, 1, NULL, 0 };
 	uint8_t reply[FILTER_REPLY_LEN];
 	enum filter_verdict verdict = filter_check(&filter, data, size);
 	if (verdict == FILTER_DESTINATION && filter_reply(data, reply) > sizeof(reply))

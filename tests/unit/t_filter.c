@@ -1,4 +1,4 @@
-/* link: daemon/netd/filter.c */
+/* link: daemon/netd/filter.c daemon/netd/allow.c shared/net/egress.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ enum { FRAME = 54 }; /* Ethernet, IPv4, TCP: nothing beyond */
 static const uint32_t hosts[] = { IP4(127, 0, 0, 1), IP4(192, 168, 7, 9), IP4(192, 168, 7, 255) };
 static struct filter filter(void)
 {
-	return (struct filter){ filter_default_rules, filter_default_rule_count, hosts, ARRAY_LEN(hosts) };
+	return (struct filter){ filter_default_rules, filter_default_rule_count, hosts, ARRAY_LEN(hosts), NULL, 0 };
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -225,7 +225,7 @@ static void allow_list(void **state)
 		{ IP4(5, 6, 0, 0), 0xffff0000, PROTO_TCP, 440, 450, RULE_PASS_UNLESS_HOST },
 	};
 	static const uint32_t own[] = { IP4(5, 6, 7, 8) };
-	const struct filter with = { rules, ARRAY_LEN(rules), own, ARRAY_LEN(own) };
+	const struct filter with = { rules, ARRAY_LEN(rules), own, ARRAY_LEN(own), NULL, 0 };
 	(void)state;
 	uint8_t f[FRAME];
 	make(f, IP4(5, 6, 1, 1), PROTO_TCP, 443);

@@ -32,7 +32,9 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 		jw_kstr(w, "imageDigest", row->image_digest);
 	jw_kint(w, "vcpus", row->vcpus);
 	jw_kint(w, "memoryMb", row->memory_mb);
-	jw_kstr(w, "net", net_mode_name((enum net_mode)row->net));
+	auto_free char *net = net_text(row);
+	jw_kstr(w, "net", net);
+	api_write_ports(w, sb);
 	api_write_pairs(w, "env", row->env);
 	api_write_pairs(w, "labels", row->labels);
 	jw_kint(w, "timeoutSeconds", row->timeout_s);
@@ -194,8 +196,16 @@ void sbx_createSandbox(struct http_req *r)
 	js_int(js_get(body, "vcpus"), &vcpus);
 	js_int(js_get(body, "memoryMb"), &memory_mb);
 	js_int(js_get(body, "timeoutSeconds"), &timeout_s);
+	struct err err = ERR_INIT;
+	enum net_mode net;
+	const char *net_rules;
+	if (net_parse(js_str(js_get(body, "net"), "none"), &net, &net_rules, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
+	size_t port_count;
+	auto_free struct port_spec *ports = api_ports(r, js_get(body, "ports"), &port_count);
 	char **env = api_pairs(js_get(body, "env")), **labels = api_pairs(js_get(body, "labels"));
-	int net = net_mode_parse(js_str(js_get(body, "net"), "none"));
 	struct sandbox_spec spec = {
 		.name = js_str(js_get(body, "name"), NULL),
 		.image = js_str(js_get(body, "image"), "base"),
@@ -204,13 +214,15 @@ void sbx_createSandbox(struct http_req *r)
 		.vcpus = (unsigned)vcpus,
 		.memory_mb = (unsigned)memory_mb,
 		.timeout_s = timeout_s,
-		.net = net < 0 ? NET_NONE : (enum net_mode)net,
+		.net = net,
+		.net_rules = net_rules,
+		.ports = ports,
+		.port_count = port_count,
 		.account = http_account(r),
 	};
 	struct create_call *call = mem_zalloc(sizeof(*call));
 	call->req = r;
 	call->pending = true;
-	struct err err = ERR_INIT;
 	struct sandbox *sb = sandbox_create(api_of(r)->core, &spec, on_created, call, &err);
 	api_free_list(env);
 	api_free_list(labels);

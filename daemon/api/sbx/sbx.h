@@ -11,14 +11,19 @@
 #include "daemon/http/http.h"
 #include "shared/base/json.h"
 
+/* A TCP address of the daemon: of its API, or, with the suffix of its host names, of a proxy into sandboxes. */
+struct api_listener {
+	const char *address, *suffix;
+};
+
 /* What the handlers of one daemon share. */
 struct api {
 	struct core *core;
 	struct http_server *server;
 	/* The daemon's own affairs, which main.c looks after. */
-	int (*listen)(void *arg, const char *address, int *port, struct err *err);
-	/* i-th TCP address that is listened on, NULL past the end. */
-	const char *(*listener)(void *arg, size_t i);
+	int (*listen)(void *arg, const struct api_listener *wanted, int *port, struct err *err);
+	/* i-th TCP address that is listened on, false past the end. */
+	bool (*listener)(void *arg, size_t i, struct api_listener *out);
 	void (*shutdown)(void *arg);
 	void *arg;
 };
@@ -32,6 +37,10 @@ static inline struct api *api_of(struct http_req *r)
 struct sandbox *api_sandbox(struct http_req *r);
 
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
+/* "ports": [...] of an object. */
+void api_write_ports(struct jw *w, const struct sandbox *sb);
+/* Those of a request body, none for NULL: allocated; strings point into the body. */
+struct port_spec *api_ports(struct http_req *r, const js *list, size_t *n);
 void api_write_image(struct jw *w, struct api *api, const char *name);
 /* {"code","message","hint"} */
 void api_write_error(struct jw *w, const struct err *e);

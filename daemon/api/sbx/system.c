@@ -39,12 +39,22 @@ void sbx_getHealth(struct http_req *r)
 	http_reply_json(r, 200, &out);
 }
 
-static size_t count_running(const struct core *core)
+static size_t count_in(const struct core *core, enum sandbox_state state)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < sandbox_count(core); i++)
-		n += sandbox_state(sandbox_at(core, i)) == SANDBOX_RUNNING;
+		n += sandbox_state(sandbox_at(core, i)) == state;
 	return n;
+}
+
+static void write_listener(struct jw *w, const struct api_listener *l)
+{
+	jw_obj(w);
+	jw_kstr(w, "address", l->address);
+	jw_kstr(w, "kind", l->suffix ? "proxy" : "api");
+	if (l->suffix)
+		jw_kstr(w, "suffix", l->suffix);
+	jw_obj_end(w);
 }
 
 void sbx_getSystem(struct http_req *r)
@@ -63,16 +73,13 @@ void sbx_getSystem(struct http_req *r)
 	const char *accel = catalog_acceleration(api->core, reason);
 	jw_kstr(&w, "acceleration", accel);
 	jw_kstr(&w, "accelerationReason", accel ? reason : NULL);
-	jw_kint(&w, "sandboxes", (int64_t)sandbox_count(api->core));
-	jw_kint(&w, "running", (int64_t)count_running(api->core));
+	jw_kint(&w, "sandboxes", (int64_t)(sandbox_count(api->core) - count_in(api->core, SANDBOX_POOLED)));
+	jw_kint(&w, "running", (int64_t)count_in(api->core, SANDBOX_RUNNING));
 	jw_key(&w, "listeners");
 	jw_arr(&w);
-	const char *address;
-	for (size_t i = 0; (address = api->listener(api->arg, i)); i++) {
-		jw_obj(&w);
-		jw_kstr(&w, "address", address);
-		jw_obj_end(&w);
-	}
+	struct api_listener l;
+	for (size_t i = 0; api->listener(api->arg, i, &l); i++)
+		write_listener(&w, &l);
 	jw_arr_end(&w);
 	api_write_time(&w, "startedAt", core_started_ms(api->core));
 	jw_obj_end(&w);
@@ -82,10 +89,13 @@ void sbx_getSystem(struct http_req *r)
 void sbx_addListener(struct http_req *r)
 {
 	struct api *api = api_of(r);
-	const char *address = js_str(js_get(http_body(r), "address"), "");
+	const js *body = http_body(r);
+	const char *address = js_str(js_get(body, "address"), ""), *suffix = js_str(js_get(body, "suffix"), "localhost");
+	bool proxy = strcmp(js_str(js_get(body, "kind"), "api"), "proxy") == 0;
+	struct api_listener wanted = { address, proxy ? suffix : NULL };
 	struct err err = ERR_INIT;
 	int port = 0;
-	if (api->listen(api->arg, address, &port, &err)) {
+	if (api->listen(api->arg, &wanted, &port, &err)) {
 		http_reply_err(r, &err);
 		return;
 	}
@@ -94,9 +104,8 @@ void sbx_addListener(struct http_req *r)
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
-	jw_obj(&w);
-	jw_kstr(&w, "address", bound);
-	jw_obj_end(&w);
+	wanted.address = bound;
+	write_listener(&w, &wanted);
 	http_reply_json(r, 201, &out);
 }
 
@@ -151,7 +160,7 @@ void sbx_shutdownSystem(struct http_req *r)
 {
 	struct api *api = api_of(r);
 	const js *body = http_body(r);
-	size_t running = count_running(api->core);
+	size_t running = count_in(api->core, SANDBOX_RUNNING);
 	struct err err = ERR_INIT;
 	if (js_bool(js_get(body, "ifIdle"), false) && running > 0) {
 		err_set(&err, ERR_STATE, "%zu sandbox%s still running", running, running == 1 ? " is" : "es are");
