@@ -18,7 +18,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define RECIPE_VERSION 1 /* raise when the same inputs shall give another image */
+#define RECIPE_VERSION 2 /* raise when the same inputs shall give another image */
 #define KEY_LENGTH 16
 #define JSON_MAX ((size_t)64 << 10)
 #define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
