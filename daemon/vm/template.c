@@ -43,7 +43,7 @@ enum {
 static const char *const *const warm_ups[] = {
 	(const char *const[]){ "/bin/true", NULL },
 	(const char *const[]){ "/bin/sh", "-c", "echo warm | cat; ls /; id; hostname; :", NULL },
-	(const char *const[]){ "/bin/sh", "-lc", "cat /etc/os-release; uname -a; true", NULL },
+	(const char *const[]){ "/bin/sh", "-lc", "cat /etc/os-release /etc/host* /etc/machine-id; uname -a; true", NULL },
 	(const char *const[]){ "/bin/sync", NULL },
 };
 
