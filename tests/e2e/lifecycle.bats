@@ -110,7 +110,7 @@ fails_with() {
 	local verb
 	for verb in pause resume stop start fork; do fails_with "no sandbox 'nosuch'" "$verb" nosuch; done
 	fails_with "no sandbox 'nosuch'" resize nosuch --vcpus 2
-	fails_with "'b'" fork b --name a
+	fails_with "'a' already exists" fork b --name a
 	refuse sbx fork b -n 0
 	refuse sbx fork b -n 101
 	refuse sbx fork b -n 1 --name x --name y
@@ -257,7 +257,7 @@ fails_with() {
 @test "resize counts from the next start" {
 	make_one a
 	sbx resize a --vcpus 2 --memory 400
-	expect '2 400 1 256' "$(field a '| "\(.vcpus) \(.memoryMb) \(.runsWith.vcpus) \(.runsWith.memoryMb)"' 2>/dev/null || sbx inspect a -o json | jq -r '"\(.vcpus) \(.memoryMb) \(.runsWith.vcpus) \(.runsWith.memoryMb)"')"
+	expect '2 400 1 256' "$(sbx inspect a -o json | jq -r '"\(.vcpus) \(.memoryMb) \(.runsWith.vcpus) \(.runsWith.memoryMb)"')"
 	expect 1 "$(in_vm a nproc)"
 	sbx pause a
 	sbx resume a
@@ -366,7 +366,6 @@ fails_with() {
 	sbx stop a b c
 	sbx start a b c
 	for name in a b c; do in_vm "$name" 'echo 3 >/proc/sys/vm/drop_caches'; done
-	expect "$first a" "$(in_vm a 'sha256sum </root/big; cat /root/own' | xargs | sed 's/ - / /;s/  -//')"
 	expect "$first" "$(in_vm a 'sha256sum </root/big')"
 	expect "$second" "$(in_vm b 'sha256sum </root/big')"
 	expect "$second" "$(in_vm c 'sha256sum </root/big')"
@@ -427,7 +426,7 @@ fails_with() {
 	wait_until 20 is a paused
 	expect 'stdout' "$(api /sandboxes/a/exec -H 'Content-Type: application/json' -d '{"command": ["echo", "stdout"]}' | jq -r .stdout)"
 	wait_until 20 is a paused
-	expect_match tty "$(script -qec 'sbx exec -t a -- tty' /dev/null </dev/null)"
+	expect_match /dev/pts "$(script -qec 'sbx exec -t a -- tty' /dev/null </dev/null)"
 	wait_until 20 is a paused
 	sbx resume a # and on request
 	expect running "$(state a)"
