@@ -509,11 +509,11 @@ fails_with() {
 	make_one a
 	local i
 	for i in 1 2 3; do
-		kill -9 "$(daemon_pid)"
+		kill_daemon
 		sbx pause a
-		kill -9 "$(daemon_pid)"
+		kill_daemon
 		sbx resume a
-		kill -9 "$(daemon_pid)"
+		kill_daemon
 		sbx fork a --name "c$i" >/dev/null
 		expect "c$i" "$(sbx exec "c$i" -- hostname)"
 	done

@@ -39,7 +39,7 @@ def fail(why):
     log = ""
     for entry in sorted(os.listdir(f"{HOME}/log")):
         log += open(f"{HOME}/log/{entry}", encoding="utf-8", errors="replace").read()
-    sys.exit(f"seed {SEED}: {why}\n" + "\n".join(history[-12:]) + "\n" + "\n".join(log.splitlines()[-30:]))
+    sys.exit(f"seed {SEED}: {why}\n" + "\n".join(history[-12:]) + "\n" + "\n".join([l for l in log.splitlines() if "libmicrohttpd" not in l][-40:]))
 
 
 def sbx(*args, limit=240):
