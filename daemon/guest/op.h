@@ -39,5 +39,7 @@ int op_list(struct op *o);
 int op_stat(struct op *o);
 int op_tar(struct op *o);
 int op_untar(struct op *o);
+int op_mount(struct op *o);
+int op_changes(struct op *o);
 
 #endif

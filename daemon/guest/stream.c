@@ -369,6 +369,8 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_TAR] = ops_open,
 	[WIRE_OP_UNTAR] = ops_open,
 	[WIRE_OP_INFO] = info_open,
+	[WIRE_OP_MOUNT] = ops_open,
+	[WIRE_OP_CHANGES] = ops_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)

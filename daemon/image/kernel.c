@@ -30,6 +30,9 @@ static const char *const modules[] = {
 	"net/core/failover",
 	"drivers/net/net_failover",
 	"drivers/net/virtio_net",
+	"lib/libcrc32c",
+	"fs/erofs/erofs",
+	"fs/overlayfs/overlay",
 };
 
 /* The word after `label` in apt's output, if it can be part of a command line and a file name. */

@@ -97,6 +97,14 @@ static void add_devices(struct args *a, const struct machine *m)
 	/* A full host disk is an I/O error in the guest: QEMU's default stops the VM, and nobody would continue it. */
 	addf(a, "-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,werror=report,rerror=report,file=%s", disk);
 	add2(a, "-device", "virtio-blk-device,drive=disk");
+	if (m->fs_disk) {
+		auto_free char *fs = quoted(m->fs_disk);
+		addf(a, "-drive", "if=none,id=fs,format=raw,read-only=on,werror=report,rerror=report,file=%s", fs);
+	} else {
+		addf(a, "-drive", "if=none,id=fs,driver=null-co,read-zeroes=on,read-only=on,size=%llu",
+			(unsigned long long)MACHINE_FS_SIZE);
+	}
+	add2(a, "-device", "virtio-blk-device,id=fs,drive=fs");
 	if (m->net_fd >= 0) {
 		addf(a, "-netdev", "socket,id=net,fd=%d", m->net_fd);
 		add2(a, "-device", "virtio-net-device,netdev=net,mac=52:54:00:5b:78:01");

@@ -10,8 +10,11 @@
 
 #include "daemon/vm/template.h"
 
-#define MACHINE_VERSION 1 /* raise when the command line changes: old templates cannot be restored with it */
+#define MACHINE_VERSION 2 /* raise when the command line changes: old templates cannot be restored with it */
 #define MACHINE_QEMU "qemu-system-x86_64"
+
+/* Of the second drive, whatever is on it: the guest of a template remembers it. */
+#define MACHINE_FS_SIZE ((uint64_t)64 << 30)
 
 struct machine {
 	const char *qemu; /* absolute path */
@@ -21,6 +24,7 @@ struct machine {
 	const char *ram; /* file that holds the memory */
 	bool ram_shared; /* write to it (template), or keep changes private (restore) */
 	const char *disk;
+	const char *fs_disk; /* raw file of MACHINE_FS_SIZE for the second drive, read-only; NULL: zeros */
 	/* Descriptors, as the VMM will see them. net_fd: -1 = the NIC has no peer. */
 	int agent_fd, qmp_fd, net_fd;
 	/* Boot only; a restore has no kernel and waits for its state over QMP. */

@@ -315,6 +315,7 @@ static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct 
 		.memory_mb = config->tmpl->memory_mb,
 		.ram = config->tmpl->ram,
 		.disk = disk,
+		.fs_disk = config->fs_disk,
 		.agent_fd = FD_AGENT,
 		.qmp_fd = FD_QMP,
 		.net_fd = config->net ? FD_NET : -1 };

@@ -27,6 +27,7 @@ struct vm_config {
 	const char *dir; /* existing folder of this VM, absolute */
 	const struct template *tmpl;
 	bool net; /* outbound network through sbx-net; else the NIC has no peer */
+	const char *fs_disk; /* raw file for the second drive, read-only, FSIMAGE_SIZE long; NULL: none */
 };
 
 struct vm;
