@@ -1,8 +1,8 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> image and template (built if need be) -> files -> held process ->
- *   record of its pid -> go -> agent's hello -> configure -> record (state running) -> callback
+ *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> files ->
+ *   held process -> record of its pid -> go -> agent's hello -> configure -> (mount) -> record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
  * through create_fail, which deletes the sandbox like any other and calls back when that is done.
@@ -40,21 +40,11 @@ void create_undone(struct sandbox *sb)
 	cb(sb->created_arg, NULL, &sb->failure);
 }
 
-/* ---- last step: the guest is told who it is ---- */
+/* ---- last steps: the guest is told who it is, and mounts what it shall have ---- */
 
-static void on_configured(void *arg, const struct link_exit *e)
+static void finish(struct sandbox *sb)
 {
-	struct sandbox *sb = arg;
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
 	struct err err = ERR_INIT;
-	if (e->link_lost)
-		return; /* the link tells why, next */
-	if (e->sys || e->code) {
-		err_set(&err, ERR_INTERNAL, "the guest could not be set up: %s", e->message[0] ? e->message : "no reason given");
-		create_fail(sb, &err);
-		return;
-	}
 	uv_timer_stop(&sb->deadline);
 	sb->row.create_us = clock_mono_us() - sb->asked_us;
 	if (sandbox_set_state(sb, SANDBOX_RUNNING, NULL, &err)) {
@@ -75,7 +65,57 @@ static void ignore_data(void *arg, enum wire_channel ch, const uint8_t *data, si
 	link_stream_consumed(sb->configure, ch, n);
 }
 
+/* The stream has ended; false when that was not well, and dealt with. */
+static bool step_done(struct sandbox *sb, const struct link_exit *e, const char *what)
+{
+	struct err err = ERR_INIT;
+	link_stream_close(sb->configure);
+	sb->configure = NULL;
+	if (e->link_lost)
+		return false; /* the link tells why, next */
+	if (!e->sys && !e->code)
+		return true;
+	err_set(&err, ERR_INTERNAL, "the guest could not %s: %s", what, e->message[0] ? e->message : "no reason given");
+	create_fail(sb, &err);
+	return false;
+}
+
+static void on_mounted(void *arg, const struct link_exit *e)
+{
+	struct sandbox *sb = arg;
+	if (step_done(sb, e, "mount the tree"))
+		finish(sb);
+}
+
+static void on_configured(void *arg, const struct link_exit *e);
+
 static const struct link_stream_ops configure_ops = { .on_data = ignore_data, .on_exit = on_configured };
+static const struct link_stream_ops mount_ops = { .on_data = ignore_data, .on_exit = on_mounted };
+
+static void start_step(struct sandbox *sb, const struct buf *record, const struct link_stream_ops *ops)
+{
+	struct err err = ERR_INIT;
+	sb->configure = link_stream_open(sb->link, record, ops, sb, &err);
+	if (!sb->configure)
+		create_fail(sb, &err);
+	else
+		link_stream_eof(sb->configure);
+}
+
+static void on_configured(void *arg, const struct link_exit *e)
+{
+	struct sandbox *sb = arg;
+	if (!step_done(sb, e, "be set up"))
+		return;
+	if (!sb->fs.path) {
+		finish(sb);
+		return;
+	}
+	auto_buf r = BUF_INIT;
+	wire_rec_u64(&r, WT_OP, WIRE_OP_MOUNT);
+	wire_rec_str(&r, WT_PATH, sb->fs.path);
+	start_step(sb, &r, &mount_ops);
+}
 
 void create_link_up(struct sandbox *sb)
 {
@@ -99,12 +139,7 @@ void create_link_up(struct sandbox *sb)
 	}
 	for (size_t i = 0; sb->row.env[i]; i++)
 		wire_rec_str(&r, WT_ENV, sb->row.env[i]);
-	struct err err = ERR_INIT;
-	sb->configure = link_stream_open(sb->link, &r, &configure_ops, sb, &err);
-	if (!sb->configure)
-		create_fail(sb, &err);
-	else
-		link_stream_eof(sb->configure);
+	start_step(sb, &r, &configure_ops);
 }
 
 /* ---- the VM ---- */
@@ -120,7 +155,10 @@ static void on_deadline(uv_timer_t *timer)
 static int start_vm(struct sandbox *sb, struct err *err)
 {
 	struct core *core = sb->core;
-	struct vm_config config = { .id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net == NET_FULL };
+	auto_free char *fs_disk = mount_disk(sb);
+	struct vm_config config = {
+		.id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net == NET_FULL, .fs_disk = fs_disk
+	};
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -172,10 +210,8 @@ static void on_built(void *arg, const struct err *build_err)
 
 static const struct build_ops build_ops = { .on_done = on_built };
 
-/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
-static void on_begin(uv_timer_t *timer)
+static void begin_vm(struct sandbox *sb)
 {
-	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
 	int found = find_template(sb, &err);
 	if (found == 0) {
@@ -186,6 +222,16 @@ static void on_begin(uv_timer_t *timer)
 	} else if (found < 0 || start_vm(sb, &err)) {
 		create_fail(sb, &err);
 	}
+}
+
+/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
+static void on_begin(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	if (sb->fs.path)
+		mount_prepare(sb, begin_vm);
+	else
+		begin_vm(sb);
 }
 
 /* ---- the request ---- */
@@ -241,6 +287,12 @@ struct sandbox *sandbox_create(
 	sb->created_cb = cb;
 	sb->created_arg = arg;
 	sb->asked_us = clock_mono_us();
+	if (spec->fs_ref) {
+		sb->fs = (struct db_fs){ .sandbox = mem_strdup(id), .path = mem_strdup(spec->fs_path) };
+		sb->fs_ref = mem_strdup(spec->fs_ref);
+		for (size_t n = strlen(sb->fs.path); n > 1 && sb->fs.path[n - 1] == '/'; n--)
+			sb->fs.path[n - 1] = '\0';
+	}
 	uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;
 }

@@ -39,7 +39,10 @@ struct sandbox {
 	struct eventlog *log;
 	uv_timer_t expiry, deadline, relink; /* end of its time; of a create; next try to reach the agent */
 	unsigned handles;
+	struct db_fs fs; /* path NULL: nothing is mounted */
 	/* while creating */
+	char *fs_ref; /* what is to be mounted, as it was asked for */
+	struct mount_wait *mount_wait;
 	struct template tmpl;
 	struct build_wait *build;
 	struct link_stream *configure;
@@ -70,6 +73,16 @@ vm_exit_cb sandbox_vm_ended;
 void create_link_up(struct sandbox *sb);
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
+/* Trees of the store (mount.c): have the tree of a sandbox that is being created pinned and made into an image, then go on; the
+ * drive for its VM (allocated; NULL: none); it does not wait any more; it is gone; a pin's name (allocated). */
+void mount_prepare(struct sandbox *sb, void (*next)(struct sandbox *sb));
+char *mount_disk(const struct sandbox *sb);
+void mount_forget(struct sandbox *sb);
+void mount_removed(struct sandbox *sb);
+char *mount_pin(const struct sandbox *sb, const char *suffix);
+/* At the start: read the records; let go of what belongs to no sandbox any more. */
+int mount_recover(struct core *core, struct err *err);
+void mount_sweep(struct core *core);
 /* -1 for an unknown word */
 int sandbox_state_parse(const char *word);
 

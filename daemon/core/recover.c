@@ -80,7 +80,7 @@ static void sweep(struct core *core)
 
 int core_recover(struct core *core, struct err *err)
 {
-	if (db_sandbox_each(core->db, recover_row, core, err))
+	if (db_sandbox_each(core->db, recover_row, core, err) || mount_recover(core, err))
 		return -1;
 	for (size_t i = core->count; i-- > 0;) {
 		struct sandbox *sb = core->boxes[i];
@@ -89,6 +89,7 @@ int core_recover(struct core *core, struct err *err)
 		err_clear(err);
 	}
 	sweep(core);
+	mount_sweep(core);
 	return 0;
 }
 

@@ -127,6 +127,8 @@ static void on_handle_closed(uv_handle_t *h)
 		return;
 	template_free(&sb->tmpl);
 	db_sandbox_release(&sb->row);
+	db_fs_release(&sb->fs);
+	free(sb->fs_ref);
 	free(sb->dir);
 	free(sb);
 }
@@ -163,6 +165,7 @@ void sandbox_unload(struct sandbox *sb)
 		}
 	}
 	builder_forget(sb->build);
+	mount_forget(sb);
 	link_stream_close(sb->configure);
 	sb->configure = NULL;
 	link_close(sb->link);
@@ -274,6 +277,8 @@ static void finish_deletion(struct sandbox *sb)
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
+	if (rc == 0)
+		mount_removed(sb);
 	tell_waiters(sb, rc ? &err : NULL);
 	if (rc == 0)
 		sandbox_unload(sb);
@@ -349,6 +354,7 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->deadline);
 	builder_forget(sb->build);
 	sb->build = NULL;
+	mount_forget(sb);
 	link_stream_close(sb->configure);
 	sb->configure = NULL;
 	link_close(sb->link);

@@ -55,6 +55,7 @@ struct sandbox_spec {
 	int64_t timeout_s; /* 0 = never */
 	enum net_mode net;
 	int64_t account;
+	const char *fs_ref, *fs_path; /* a tree of the store (store/ref.h) and where it is mounted (absolute), or NULL */
 };
 
 /* Runs, or err says why not and nothing is left of it. sb is NULL on failure. */

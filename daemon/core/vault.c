@@ -267,6 +267,11 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 	op->run = run;
 	err_clear(&op->err);
 	op->failed = false;
+	if (v->closing) {
+		op->failed = err_set(&op->err, ERR_UNAVAILABLE, "the daemon is going down") != 0;
+		vault_finish(v, op);
+		return;
+	}
 	if (op->hold)
 		vault_touch(v);
 	if (!w->started) {

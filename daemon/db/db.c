@@ -17,6 +17,8 @@ static const char *const migrations[] = {
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE api_key (id TEXT PRIMARY KEY, name TEXT UNIQUE, prefix TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,"
 	" account INT NOT NULL, created_ms INT NOT NULL, used_ms INT NOT NULL) STRICT, WITHOUT ROWID;",
+	"CREATE TABLE sandbox_fs (sandbox TEXT PRIMARY KEY REFERENCES sandbox(id) ON DELETE CASCADE, path TEXT NOT NULL,"
+	" tree TEXT NOT NULL, label TEXT, pushed TEXT) STRICT, WITHOUT ROWID;",
 };
 
 enum stmt {
@@ -29,6 +31,8 @@ enum stmt {
 	KEY_ALL,
 	KEY_FIND,
 	KEY_TOUCH,
+	FS_PUT,
+	FS_ALL,
 	STMT_COUNT
 };
 
@@ -48,6 +52,8 @@ static const char *const sql[STMT_COUNT] = {
 	[KEY_ALL] = "SELECT " KEY_COLUMNS " FROM api_key ORDER BY created_ms, id",
 	[KEY_FIND] = "SELECT " KEY_COLUMNS " FROM api_key WHERE hash = ?",
 	[KEY_TOUCH] = "UPDATE api_key SET used_ms = ?2 WHERE id = ?1",
+	[FS_PUT] = "INSERT OR REPLACE INTO sandbox_fs (sandbox, path, tree, label, pushed) VALUES (?,?,?,?,?)",
+	[FS_ALL] = "SELECT sandbox, path, tree, label, pushed FROM sandbox_fs ORDER BY sandbox",
 };
 
 struct db {
@@ -369,4 +375,38 @@ void db_key_release(struct db_key *key)
 	free(key->id);
 	free(key->name);
 	*key = (struct db_key){ 0 };
+}
+
+/* ---- mounted trees ---- */
+
+int db_fs_put(struct db *db, const struct db_fs *row, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[FS_PUT];
+	const char *const texts[] = { row->sandbox, row->path, row->tree, row->label, row->pushed };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		bind_text(st, (int)i + 1, texts[i]);
+	return finish(db, st, "mounted tree", err);
+}
+
+int db_fs_each(struct db *db, int (*cb)(void *arg, struct db_fs *row), void *arg, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[FS_ALL];
+	int rc, stop = 0;
+	while (!stop && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct db_fs row = { column_text(st, 0), column_text(st, 1), column_text(st, 2), column_text(st, 3),
+			column_text(st, 4) };
+		stop = cb(arg, &row);
+		db_fs_release(&row);
+	}
+	int result = stop || rc == SQLITE_DONE ? 0 : db_err(db, err, "cannot list mounted trees");
+	sqlite3_reset(st);
+	return result;
+}
+
+void db_fs_release(struct db_fs *row)
+{
+	char *const texts[] = { row->sandbox, row->path, row->tree, row->label, row->pushed };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	*row = (struct db_fs){ 0 };
 }
