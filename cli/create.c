@@ -30,6 +30,21 @@ static void put_labels(struct jw *w, const struct opt_list *labels)
 	jw_obj_end(w);
 }
 
+/* "main", "main:/src", "main@{1}:docs:/src": the place begins at the last ":/". */
+static void put_fs(struct jw *w, const char *text)
+{
+	const char *path = NULL;
+	for (const char *p = strstr(text, ":/"); p; p = strstr(p + 1, ":/"))
+		path = p;
+	auto_free char *ref = mem_strndup(text, path ? (size_t)(path - text) : strlen(text));
+	jw_key(w, "fs");
+	jw_obj(w);
+	jw_kstr(w, "ref", ref);
+	if (path)
+		jw_kstr(w, "path", path + 1);
+	jw_obj_end(w);
+}
+
 static int request_body(const struct create_options *o, struct buf *out, struct err *err)
 {
 	struct jw w;
@@ -47,6 +62,8 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 		jw_kint(&w, "timeoutSeconds", (int64_t)o->timeout.v);
 	if (o->net)
 		jw_kstr(&w, "net", "full");
+	if (o->fs)
+		put_fs(&w, o->fs);
 	if (o->env.n && session_env(&w, &o->env, NULL, err))
 		return -1;
 	if (o->labels.n)

@@ -7,11 +7,17 @@
 #include "cli/cli.h"
 
 struct create_options {
-	const char *name, *image;
+	const char *name, *image, *fs;
 	struct opt_num vcpus, memory, timeout;
 	struct opt_list env, labels;
 	bool net;
 };
+
+/* clang-format off */
+#define CREATE_OPTION_FS(type, m) \
+	{ .kind = OPT_STR, .name = "fs", .arg = "REF[:/PATH]", \
+		.help = "mount a tree of the daemon's store, writable, at PATH (default /work)", .off = offsetof(type, m) }
+/* clang-format on */
 
 /* Rows for a table whose struct has a member `m` of struct create_options. */
 /* clang-format off */
@@ -30,7 +36,8 @@ struct create_options {
 	{ .kind = OPT_INT, .name = "timeout", .arg = "S", .help = "remove it after so many seconds (default: keep)", \
 		.off = offsetof(type, m.timeout), .min = 0, .max = 31536000 }, \
 	{ .kind = OPT_BOOL, .name = "net", .help = "outbound network (never to this machine itself)", \
-		.off = offsetof(type, m.net) }
+		.off = offsetof(type, m.net) }, \
+	CREATE_OPTION_FS(type, m.fs)
 /* clang-format on */
 
 /* Create and wait. The sandbox object; NULL with err, or NULL with *interrupted = 128 + signal when a signal came on sig_fd

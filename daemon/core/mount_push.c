@@ -205,6 +205,11 @@ static void move_from(struct mount_push *p, bool exists, const struct hash *head
 		landed(p, MOUNT_UNCHANGED, head);
 		return;
 	}
+	/* who has changed nothing has nothing to lose, wherever the label went */
+	if (!may && exists && !p->message && !p->spec.has_expected && p->has_origin && hash_eq(&p->out.tree, &p->origin)) {
+		landed(p, MOUNT_UNCHANGED, head);
+		return;
+	}
 	if (!may) {
 		rejected(p, exists, head);
 		return;
