@@ -61,6 +61,7 @@ void push_summary(const struct cli *cli, const js *answer)
 	text_size(&line, bytes);
 	if (removed)
 		buf_fmt(&line, ", %lld removed", (long long)removed);
-	buf_str(&line, js_bool(js_get(answer, "mounted"), false) ? " of changes" : " (all of the folder: no tree is mounted there)");
+	buf_str(&line,
+		js_bool(js_get(answer, "mounted"), false) ? " of changes" : " (all of the folder: no tree is mounted there)");
 	cli_warn(cli, "%s", line.p);
 }

@@ -23,7 +23,9 @@ void push_summary(const struct cli *cli, const js *answer);
 
 /* Rows of run and exec, for a struct of type T with bool push; const char *push_to. */
 #define PUSH_OPTIONS(T)                                                                                                            \
-	{ .kind = OPT_BOOL, .name = "push", .help = "when it went well, push what was changed in the mounted tree, to its label", \
+	{ .kind = OPT_BOOL,                                                                                                        \
+		.name = "push",                                                                                                    \
+		.help = "when it went well, push what was changed in the mounted tree, to its label",                              \
 		.off = offsetof(T, push) },                                                                                        \
 	{                                                                                                                          \
 		.kind = OPT_STR, .name = "push-to", .arg = "LABEL", .help = "likewise, to another label",                          \

@@ -95,14 +95,16 @@ const struct command cmd_exec = {
 		 "timeout,\n"
 		 "127 or 126 when the command is missing or cannot be run). Ctrl-C goes to the command; three within two seconds "
 		 "end us.\n\n"
-		 "With --fs no sandbox is named: a new one is made for the command, has that tree of the store mounted, and is removed "
+		 "With --fs no sandbox is named: a new one is made for the command, has that tree of the store mounted, and is "
+		 "removed "
 		 "at\n"
-		 "the end. With --push what the command changed there is pushed if it ended with 0; others who pushed meanwhile win, "
+		 "the end. With --push what the command changed there is pushed if it ended with 0; others who pushed meanwhile "
+		 "win, "
 		 "and then\n"
 		 "the exit code is 1.",
-	.example =
-		"  sbx exec demo -- ls -l /\n  tar c src | sbx exec -i demo -- tar x -C /tmp\n  sbx exec -it demo -- vi /etc/hosts\n"
-		"  sbx exec --fs main:/src --push-to built -w /src -- make",
+	.example = "  sbx exec demo -- ls -l /\n  tar c src | sbx exec -i demo -- tar x -C /tmp\n  sbx exec -it demo -- vi "
+		   "/etc/hosts\n"
+		   "  sbx exec --fs main:/src --push-to built -w /src -- make",
 	.options = options,
 	.options_size = sizeof(struct options),
 	.min_args = 1,

@@ -462,9 +462,11 @@ static int push_by(struct cli *cli, struct client *c, const struct push_options 
 
 static int push_sandbox(struct cli *cli, const struct push_options *o, const struct args *args, struct err *err)
 {
-	struct push_request q = {
-		.label = args->n > 1 ? args->v[1] : NULL, .message = o->message, .force = o->force, .merge = o->merge, .detach = o->detach
-	};
+	struct push_request q = { .label = args->n > 1 ? args->v[1] : NULL,
+		.message = o->message,
+		.force = o->force,
+		.merge = o->merge,
+		.detach = o->detach };
 	auto_free char *sandbox = NULL;
 	struct client c;
 	if (!push_source(args->v[0], &sandbox, &q.path) || check_sandbox_options(o, args, err))
@@ -504,7 +506,8 @@ const struct command cmd_fs_push = {
 	.group = "fs",
 	.name = "push",
 	.summary = "Store a folder as a tree and move a label to it",
-	.usage = "DIR|SANDBOX:/PATH [LABEL] [-m TEXT] [--expected REF] [--force] [--merge] [--detach] [--exclude PATTERN]... [--remote REMOTE] [--dry-run]",
+	.usage = "DIR|SANDBOX:/PATH [LABEL] [-m TEXT] [--expected REF] [--force] [--merge] [--detach] [--exclude PATTERN]... "
+		 "[--remote REMOTE] [--dry-run]",
 	.about =
 		"Prints the tree's id. LABEL is by default the one that DIR was last pushed to or checked out from. A label that "
 		"exists\n"
@@ -513,7 +516,8 @@ const struct command cmd_fs_push = {
 		"Kept are names, contents, permission bits, symlinks, empty folders, fifos, sockets and devices; owners, times "
 		"and\n"
 		"extended attributes are not. Lines of .sbxignore leave files out, with the rules of gitignore.\n\n"
-		"SANDBOX:/PATH is a folder of a running sandbox. Of a tree that was mounted there (sbx create --fs) only what was changed "
+		"SANDBOX:/PATH is a folder of a running sandbox. Of a tree that was mounted there (sbx create --fs) only what was "
+		"changed "
 		"is\n"
 		"read, and the label moves from where it was mounted or last pushed to; of any other folder all is read.\n\n"
 		"With --remote, DIR may also be a label or id of the local store, which goes to the other one under the same name.",

@@ -2,9 +2,9 @@
  * mount: a tree of the store in a sandbox, and what was changed there back into the store.
  *
  * At create the tree's image (image/fsimage.h) becomes the second drive of the VM, and the guest mounts it at a path, writable. The
- * record (db_fs) names the tree, which is pinned in the store for as long as there is the sandbox: the content of the mount is always
- * that tree and the changes that the guest keeps. A push stores the changes only, makes the new tree, and moves a label from where
- * it is known to be: at the tree that was mounted, or at what was pushed last. Of any other folder of the guest all is read.
+ * record (db_fs) names the tree, which is pinned in the store for as long as there is the sandbox: the content of the mount is
+ * always that tree and the changes that the guest keeps. A push stores the changes only, makes the new tree, and moves a label from
+ * where it is known to be: at the tree that was mounted, or at what was pushed last. Of any other folder of the guest all is read.
  * Thread: the loop's.
  */
 #ifndef SBX_CORE_MOUNT_H
@@ -31,11 +31,11 @@ const char *mount_outcome_name(enum mount_outcome o); /* "detached", "created", 
 
 struct mount_pushed {
 	enum mount_outcome outcome;
-	const char *label;    /* NULL: detached */
-	bool mounted;	      /* only what was changed in a mount was read */
-	struct hash tree;     /* the folder's content */
-	struct hash head;     /* where the label is now (exists) */
-	struct hash before;   /* where it was (had_before) */
+	const char *label;  /* NULL: detached */
+	bool mounted;	    /* only what was changed in a mount was read */
+	struct hash tree;   /* the folder's content */
+	struct hash head;   /* where the label is now (exists) */
+	struct hash before; /* where it was (had_before) */
 	bool exists, had_before;
 	struct vault_changes counts;
 	const struct merge_result *merge; /* MOUNT_CONFLICTS, MOUNT_MERGED */
@@ -44,8 +44,7 @@ struct mount_pushed {
 typedef void mount_pushed_cb(void *arg, const struct mount_pushed *out, const struct err *err);
 struct mount_push;
 /* NULL with err: STATE when the sandbox does not run, INVALID, LIMIT. */
-struct mount_push *mount_push(
-	struct sandbox *sb, const struct mount_spec *spec, mount_pushed_cb *cb, void *arg, struct err *err);
+struct mount_push *mount_push(struct sandbox *sb, const struct mount_spec *spec, mount_pushed_cb *cb, void *arg, struct err *err);
 /* Nobody waits any more: no callback. A label may have moved, or still move, or not. Not after the callback. */
 void mount_push_forget(struct mount_push *p);
 

@@ -219,7 +219,9 @@ static void move_from(struct mount_push *p, bool exists, const struct hash *head
 		.message = p->message,
 		.to = p->out.tree,
 		.expected = *head,
-		.when = p->spec.force ? VAULT_ANY : exists ? VAULT_EXPECTED : VAULT_ABSENT,
+		.when = p->spec.force ? VAULT_ANY
+			: exists      ? VAULT_EXPECTED
+				      : VAULT_ABSENT,
 		.what = p->spec.force && exists ? LABEL_FORCE : LABEL_PUSH,
 		.create = true };
 	vault_move(p->core->vault, &p->move);
@@ -355,8 +357,7 @@ static int begin(struct mount_push *p, struct sandbox *sb, struct err *err)
 	return 0;
 }
 
-struct mount_push *mount_push(
-	struct sandbox *sb, const struct mount_spec *spec, mount_pushed_cb *cb, void *arg, struct err *err)
+struct mount_push *mount_push(struct sandbox *sb, const struct mount_spec *spec, mount_pushed_cb *cb, void *arg, struct err *err)
 {
 	struct mount_push *p = mem_zalloc(sizeof(*p));
 	p->core = sb->core;

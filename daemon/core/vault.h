@@ -190,8 +190,8 @@ void vault_upload_end(struct vault_upload *u);
 /* No callbacks any more. What came whole is kept. */
 void vault_upload_close(struct vault_upload *u);
 
-/* What a sandbox changed, as the stream of shared/wire/changes.h comes from it: an upload that becomes a tree, made from `base`. The
- * result is there in on_end, when there was no error (its counts are NULL). Bytes are of regular files. */
+/* What a sandbox changed, as the stream of shared/wire/changes.h comes from it: an upload that becomes a tree, made from `base`.
+ * The result is there in on_end, when there was no error (its counts are NULL). Bytes are of regular files. */
 struct vault_changes {
 	struct hash tree;
 	uint64_t files, bytes, removed;

@@ -118,7 +118,8 @@ static int on_special(struct changes *c, const struct change *r, struct err *err
 	unsigned major = 0, minor = 0;
 	char text[32] = "", more;
 	if (S_ISCHR(r->mode) || S_ISBLK(r->mode)) {
-		if (sscanf(r->more, "%9u:%9u%c", &major, &minor, &more) != 2) /* NOLINT(cert-err34-c): nine digits are no overflow */
+		if (sscanf(r->more, "%9u:%9u%c", &major, &minor, &more) !=
+			2) /* NOLINT(cert-err34-c): nine digits are no overflow */
 			return err_set(err, ERR_PROTOCOL, "the sandbox sent a device without numbers: '%.300s'", r->path);
 		(void)snprintf(text, sizeof(text), "%u:%u", major, minor);
 	}

@@ -70,8 +70,8 @@ struct vault_sink {
 	const struct remote_counts *(*counts)(void *into); /* for on_end */
 };
 /* into is taken over, and freed in the end (also on failure). */
-struct vault_upload *vault_upload_to(struct vault *v, const struct vault_sink *sink, void *into,
-	const struct vault_upload_ops *ops, void *arg, struct err *err);
+struct vault_upload *vault_upload_to(
+	struct vault *v, const struct vault_sink *sink, void *into, const struct vault_upload_ops *ops, void *arg, struct err *err);
 void *vault_upload_into(struct vault_upload *u);
 
 /* ---- vault_ops.c ---- */

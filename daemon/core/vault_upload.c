@@ -137,8 +137,8 @@ static struct vault_upload *upload_new(struct vault *v, const struct vault_uploa
 	return u;
 }
 
-struct vault_upload *vault_upload_to(struct vault *v, const struct vault_sink *sink, void *into,
-	const struct vault_upload_ops *ops, void *arg, struct err *err)
+struct vault_upload *vault_upload_to(
+	struct vault *v, const struct vault_sink *sink, void *into, const struct vault_upload_ops *ops, void *arg, struct err *err)
 {
 	struct vault_upload *u = upload_new(v, ops, arg, err);
 	if (u) {

@@ -69,8 +69,8 @@ static int forget_cached(struct op *o, const char *drive)
 int op_mount(struct op *o)
 {
 	static const char *const dirs[] = { LOWER, UPPER, WORK };
-	static const char options[] = "lowerdir=" LOWER ",upperdir=" UPPER ",workdir=" WORK
-				      ",redirect_dir=off,metacopy=off,index=off,xino=off";
+	static const char options[] =
+		"lowerdir=" LOWER ",upperdir=" UPPER ",workdir=" WORK ",redirect_dir=off,metacopy=off,index=off,xino=off";
 	auto_free char *drive = find_drive();
 
 	if (!drive)
@@ -246,8 +246,7 @@ static int put_special(struct collector *c, const struct stat *st, const char *p
 
 	if (c->layer && S_ISCHR(st->st_mode) && st->st_rdev == 0)
 		return put_entry(c, CHANGE_GONE, 0, 0, path, NULL);
-	return put_entry(
-		c, CHANGE_SPECIAL, 0, st->st_mode, path, S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode) ? device : "");
+	return put_entry(c, CHANGE_SPECIAL, 0, st->st_mode, path, S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode) ? device : "");
 }
 
 static int put_dir(struct collector *c, const struct stat *st, const char *at, const char *path)
@@ -303,7 +302,8 @@ static int walk(struct collector *c, FTS *fts)
 	for (errno = 0; r == 0 && (e = fts_read(fts)); errno = 0) {
 		bool failed = e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS;
 
-		if (e->fts_info == FTS_DP || (e->fts_level == 0 && !failed) || (failed && e->fts_level > 0 && e->fts_errno == ENOENT))
+		if (e->fts_info == FTS_DP || (e->fts_level == 0 && !failed) ||
+			(failed && e->fts_level > 0 && e->fts_errno == ENOENT))
 			continue;
 		r = failed ? op_fail(c->o, e->fts_errno, e->fts_path) : put_any(c, e);
 	}

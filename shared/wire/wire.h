@@ -79,7 +79,8 @@ enum wire_op {
 	WIRE_OP_UNTAR,	   /* PATH: tar (plain, gz, zst) on stdin unpacked below PATH (made if missing); modes, times, links kept;
 			      owners kept with OWNERS=1; nothing leaves PATH */
 	WIRE_OP_INFO,	   /* stdout: JSON {hostname, uptimeMs, memTotalKb, memAvailableKb, processes, agentVersion, load} */
-	WIRE_OP_MOUNT,	   /* PATH: mount the tree on the read-only drive there (made if missing), writable: what is changed is kept apart */
+	WIRE_OP_MOUNT,	   /* PATH: mount the tree on the read-only drive there (made if missing), writable: what is changed is kept
+			      apart */
 	WIRE_OP_CHANGES,   /* PATH [NAME]: stream of changes.h on stdout: NAME "mount" = what was changed below that mount, else
 			      all that is below that folder */
 	WIRE_OP_END

@@ -41,10 +41,11 @@ static int shell(const char *fmt, ...)
 /* Names, types, permission bits, targets and contents of what lies below two folders. */
 static void assert_same(const char *a, const char *b)
 {
-	assert_int_equal(shell("look() { cd \"$1\"; find . -mindepth 1 -printf '%%p %%y %%m %%l %%U %%G\\0' | sort -z | tr '\\0' '\\n'; "
-			       "find . -type f -print0 | sort -z | xargs -0r sha256sum; "
-			       "find . -type c -exec stat -c '%%n %%t:%%T' {} +; }; diff <(look '%s') <(look '%s')",
-				 a, b),
+	assert_int_equal(
+		shell("look() { cd \"$1\"; find . -mindepth 1 -printf '%%p %%y %%m %%l %%U %%G\\0' | sort -z | tr '\\0' '\\n'; "
+		      "find . -type f -print0 | sort -z | xargs -0r sha256sum; "
+		      "find . -type c -exec stat -c '%%n %%t:%%T' {} +; }; diff <(look '%s') <(look '%s')",
+			a, b),
 		0);
 }
 
@@ -88,32 +89,37 @@ static void round_trip(struct store *s, const char *script)
 
 static void all_kinds(void **state)
 {
-	round_trip(*state, "mkdir -p a/b/c empty; mkdir -m 0700 private; mkdir -m 1777 tmp; echo x >a/b/c/f; : >none; "
-			   "echo run >run; chmod 0755 run; echo s >s; chmod 0511 s; echo k >private/k; chmod 0600 private/k; "
-			   "ln -s a/b link; ln -s /nowhere dangling; ln -s $(printf 'x%.0s' $(seq 900)) long; "
-			   "mkfifo -m 0640 pipe; [ $(id -u) -ne 0 ] || mknod -m 0660 dev c 300 70000");
+	round_trip(*state,
+		"mkdir -p a/b/c empty; mkdir -m 0700 private; mkdir -m 1777 tmp; echo x >a/b/c/f; : >none; "
+		"echo run >run; chmod 0755 run; echo s >s; chmod 0511 s; echo k >private/k; chmod 0600 private/k; "
+		"ln -s a/b link; ln -s /nowhere dangling; ln -s $(printf 'x%.0s' $(seq 900)) long; "
+		"mkfifo -m 0640 pipe; [ $(id -u) -ne 0 ] || mknod -m 0660 dev c 300 70000");
 }
 
 /* Names before, between and behind "." and "..", with bytes of all kinds. */
 static void names(void **state)
 {
-	round_trip(*state, "touch -- '!' -x .. ... .a '.!' '..!' ..a $'\\xff\\xfe' $'new\\nline' 'a b' $'\\x01' ~ "
-			   "$(printf 'n%.0s' $(seq 255)); mkdir -- $'-d\\x80' '.!d'; touch -- $'-d\\x80/!' ");
+	round_trip(*state,
+		"touch -- '!' -x .. ... .a '.!' '..!' ..a $'\\xff\\xfe' $'new\\nline' 'a b' $'\\x01' ~ "
+		"$(printf 'n%.0s' $(seq 255)); mkdir -- $'-d\\x80' '.!d'; touch -- $'-d\\x80/!' ");
 }
 
 /* Contents that end at, before and behind the ends of blocks and of what stands behind an inode. */
 static void sizes(void **state)
 {
-	round_trip(*state, "for n in 1 31 32 3071 3072 3073 4031 4032 4063 4064 4065 4095 4096 4097 7168 7169 8191 8192 8193 65535 65536 65537 "
-			   "262143 262144 262145 3000000; do head -c $n /dev/urandom >f$n; done; "
-			   "head -c 3000 /dev/zero >z; truncate -s 5M holes; printf x | dd of=holes bs=1 seek=3000000 conv=notrunc "
-			   "status=none; truncate -s 70000000 hole");
+	round_trip(*state,
+		"for n in 1 31 32 3071 3072 3073 4031 4032 4063 4064 4065 4095 4096 4097 7168 7169 8191 8192 8193 65535 65536 "
+		"65537 "
+		"262143 262144 262145 3000000; do head -c $n /dev/urandom >f$n; done; "
+		"head -c 3000 /dev/zero >z; truncate -s 5M holes; printf x | dd of=holes bs=1 seek=3000000 conv=notrunc "
+		"status=none; truncate -s 70000000 hole");
 }
 
 static void many(void **state)
 {
-	round_trip(*state, "mkdir many deep; cd many; for i in $(seq 2500); do echo $i >file-with-a-name-$i; done; cd ../deep; "
-			   "for i in $(seq 150); do mkdir d$i; cd d$i; echo $i >f; done");
+	round_trip(*state,
+		"mkdir many deep; cd many; for i in $(seq 2500); do echo $i >file-with-a-name-$i; done; cd ../deep; "
+		"for i in $(seq 150); do mkdir d$i; cd d$i; echo $i >f; done");
 }
 
 static void nothing(void **state)

@@ -35,8 +35,9 @@ static void say_conflict(const struct mount_pushed *out, struct err *err)
 		err_hint(err, "push to another label, and join the two with: sbx fs merge");
 	} else if (out->exists) {
 		err_set(err, ERR_CONFLICT, "label '%s' is at %s, not where it was expected", out->label, hash_hex(&out->head, hex));
-		err_hint(err, "%s", out->mounted ? "join the changes with what is there (merge), push to another label, or force it" :
-						   "push to another label, say where it is expected to be, or force it");
+		err_hint(err, "%s",
+			out->mounted ? "join the changes with what is there (merge), push to another label, or force it"
+				     : "push to another label, say where it is expected to be, or force it");
 	} else {
 		err_set(err, ERR_CONFLICT, "there is no label '%s', but one was expected", out->label);
 		err_hint(err, "expect none, or force it");
