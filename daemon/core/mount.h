@@ -37,7 +37,7 @@ struct mount_pushed {
 	struct hash head;   /* where the label is now (exists) */
 	struct hash before; /* where it was (had_before) */
 	bool exists, had_before;
-	struct vault_changes counts;
+	struct change_counts counts;
 	const struct merge_result *merge; /* MOUNT_CONFLICTS, MOUNT_MERGED */
 };
 /* Once, from the loop; err or out. */

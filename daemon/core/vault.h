@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "daemon/core/change_tree.h"
 #include "shared/store/gc.h"
 #include "shared/store/merge.h"
 #include "shared/store/ref.h"
@@ -191,14 +192,10 @@ void vault_upload_end(struct vault_upload *u);
 void vault_upload_close(struct vault_upload *u);
 
 /* What a sandbox changed, as the stream of shared/wire/changes.h comes from it: an upload that becomes a tree, made from `base`.
- * The result is there in on_end, when there was no error (its counts are NULL). Bytes are of regular files. */
-struct vault_changes {
-	struct hash tree;
-	uint64_t files, bytes, removed;
-};
+ * The result is there in on_end, when there was no error (its counts are NULL). */
 struct vault_upload *vault_changes_new(
 	struct vault *v, const struct hash *base, const struct vault_upload_ops *ops, void *arg, struct err *err);
-const struct vault_changes *vault_changes_result(struct vault_upload *u);
+const struct change_counts *vault_changes_result(struct vault_upload *u);
 
 /* ---- trees of sandboxes ---- */
 /* Find the tree that a text means, pin it under a name, and have its image in the cache (image/fsimage.h). */

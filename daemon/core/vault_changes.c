@@ -1,223 +1,31 @@
-/* vault: what a sandbox changed becomes a tree. The stream of changes (shared/wire/changes.h) is turned into edits of the tree that
- * was mounted; contents go into the store as they come, and edits are applied whenever they have become many, so that memory does
- * not depend on how much was changed. */
-#include <stdio.h>
+/* vault: an upload that becomes a tree. */
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 #include "daemon/core/vault_internal.h"
 #include "shared/base/mem.h"
-#include "shared/wire/changes.h"
 
-/* Edits are applied when they are so many, or hold so much. */
-#define EDITS_MAX 4096u
-#define HELD_MAX ((size_t)8 << 20)
-
-struct edit {
-	char *path;
-	void *data; /* what the entry points to */
-	struct entry entry;
-	bool remove, empty; /* what was there goes first; the folder begins empty */
-	bool has_entry;
+struct into {
+	struct change_tree *tree;
+	struct change_counts result;
 };
 
-struct edits {
-	struct edit *v;
-	size_t n, cap, held;
-};
-
-struct changes {
-	struct vault_changes result; /* its tree: so far */
-	struct changes_rx rx;
-	struct edits edits, dirs; /* dirs: all folders that there must be in the end, though they may become empty */
-	struct tree_file *file;
-	uint64_t bytes; /* of the file that is open */
-};
-
-static void edits_clear(struct edits *e)
+static int take_batch(struct into *in, struct store *s, const struct buf *batch, bool last, struct err *err)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		free(e->v[i].path);
-		free(e->v[i].data);
-	}
-	e->n = e->held = 0;
-}
-
-static struct edit *edits_add(struct edits *e, const char *path)
-{
-	if (e->n == e->cap) {
-		e->cap = e->cap ? 2 * e->cap : 64;
-		e->v = mem_grow(e->v, e->cap, sizeof(*e->v));
-	}
-	e->held += sizeof(struct edit) + strlen(path);
-	e->v[e->n] = (struct edit){ .path = mem_strdup(path) };
-	return &e->v[e->n++];
-}
-
-static void take_entry(struct edits *e, struct edit *edit, const struct entry *from)
-{
-	size_t n = from->chunked ? (size_t)from->chunks * HASH_LEN : (size_t)from->size;
-	edit->entry = *from;
-	edit->has_entry = true;
-	edit->data = mem_zalloc(n + 1);
-	if (n > 0)
-		memcpy(edit->data, from->data, n);
-	edit->entry.data = edit->data;
-	if (from->link)
-		edit->entry.link = edit->data;
-	e->held += n;
-}
-
-static int apply(struct changes *c, struct edits *e, struct store *s, struct err *err)
-{
-	struct hash now = c->result.tree;
-	if (e->n == 0)
-		return 0;
-	auto_free struct tree_edit *list = mem_array(e->n, sizeof(*list));
-	for (size_t i = 0; i < e->n; i++) {
-		const struct edit *x = &e->v[i];
-		list[i] = (struct tree_edit){ .path = x->path,
-			.remove = x->remove,
-			.dir = x->remove || x->empty,
-			.file = x->has_entry ? &x->entry : NULL,
-			.tree = object_empty };
-	}
-	int r = tree_apply(s, &now, list, e->n, &c->result.tree, err);
-	edits_clear(e);
-	return r;
-}
-
-/* ---- the records ---- */
-
-static void on_dir(struct changes *c, const struct change *r)
-{
-	const struct entry mode = { .mode = S_IFDIR | r->mode, .data = (const uint8_t *)"" };
-	struct edit *e = edits_add(&c->edits, r->path);
-	e->empty = r->opaque;
-	take_entry(&c->edits, e, &mode);
-	take_entry(&c->dirs, edits_add(&c->dirs, r->path), &mode);
-}
-
-static void on_plain(struct changes *c, const struct change *r, uint32_t mode, const char *text, bool link)
-{
-	const struct entry entry = { .mode = mode,
-		.size = strlen(text),
-		.data = (const uint8_t *)text,
-		.link = link ? text : NULL,
-		.link_len = link ? strlen(text) : 0 };
-	struct edit *e = edits_add(&c->edits, r->path);
-	e->remove = true;
-	take_entry(&c->edits, e, &entry);
-	c->result.files++;
-}
-
-/* The numbers of a device are written anew: the store has one form for them. */
-static int on_special(struct changes *c, const struct change *r, struct err *err)
-{
-	unsigned major = 0, minor = 0;
-	char text[32] = "", more;
-	if (S_ISCHR(r->mode) || S_ISBLK(r->mode)) {
-		if (sscanf(r->more, "%9u:%9u%c", &major, &minor, &more) !=
-			2) /* NOLINT(cert-err34-c): nine digits are no overflow */
-			return err_set(err, ERR_PROTOCOL, "the sandbox sent a device without numbers: '%.300s'", r->path);
-		(void)snprintf(text, sizeof(text), "%u:%u", major, minor);
-	}
-	on_plain(c, r, r->mode, text, false);
-	return 0;
-}
-
-static void on_gone(struct changes *c, const struct change *r)
-{
-	edits_add(&c->edits, r->path)->remove = true;
-	c->result.removed++;
-}
-
-static void file_begin(struct changes *c, struct store *s, uint32_t mode)
-{
-	tree_file_free(c->file);
-	c->file = tree_file_new(s, mode);
-	c->bytes = 0;
-}
-
-static int on_done(struct changes *c, struct err *err)
-{
-	struct entry entry;
-	if (tree_file_end(c->file, &entry, err) != 0)
-		return -1;
-	struct edit *e = edits_add(&c->edits, c->rx.path);
-	e->remove = true;
-	take_entry(&c->edits, e, &entry);
-	tree_file_free(c->file);
-	c->file = NULL;
-	c->result.files++;
-	c->result.bytes += c->bytes;
-	return 0;
-}
-
-static int on_change(struct changes *c, struct store *s, const struct change *r, struct err *err)
-{
-	switch (r->kind) {
-	case CHANGE_DIR:
-		on_dir(c, r);
-		return 0;
-	case CHANGE_FILE:
-	case CHANGE_AGAIN:
-		file_begin(c, s, r->mode);
-		return 0;
-	case CHANGE_LINK:
-		on_plain(c, r, OBJECT_LINK_MODE, r->more, true);
-		return 0;
-	case CHANGE_SPECIAL:
-		return on_special(c, r, err);
-	case CHANGE_GONE:
-		on_gone(c, r);
-		return 0;
-	case CHANGE_DATA:
-		c->bytes += r->n;
-		return tree_file_add(c->file, r->data, r->n, err);
-	case CHANGE_HOLE:
-		c->bytes += r->hole;
-		return tree_file_zeros(c->file, r->hole, err);
-	case CHANGE_DONE:
-		return on_done(c, err);
-	default:
-		return 0;
-	}
-}
-
-static int take_records(struct changes *c, struct store *s, const struct buf *batch, struct err *err)
-{
-	struct change r;
-	int got;
-	changes_rx_add(&c->rx, batch->p, batch->len);
-	while ((got = changes_rx_next(&c->rx, &r, err)) > 0) {
-		if (on_change(c, s, &r, err) != 0)
-			return -1;
-		if ((c->edits.n >= EDITS_MAX || c->edits.held >= HELD_MAX) && apply(c, &c->edits, s, err) != 0)
-			return -1;
-	}
-	return got;
-}
-
-static int take_all(struct changes *c, struct store *s, const struct buf *batch, bool last, struct err *err)
-{
-	if (take_records(c, s, batch, err) != 0)
+	if (change_tree_add(in->tree, s, batch->p, batch->len, err) != 0)
 		return -1;
 	if (!last)
 		return 0;
-	if (changes_rx_end(&c->rx, err) != 0 || apply(c, &c->edits, s, err) != 0)
+	if (change_tree_end(in->tree, s, err) != 0)
 		return -1;
-	/* a folder that lost all that was in it is still there */
-	return c->result.removed ? apply(c, &c->dirs, s, err) : 0;
+	in->result = *change_tree_result(in->tree);
+	return 0;
 }
 
 static int take(void *into, struct store *s, const struct buf *batch, bool last, struct err *err)
 {
-	struct changes *c = into;
 	if (store_begin(s, true, err) != 0)
 		return -1;
-	if (take_all(c, s, batch, last, err) == 0)
+	if (take_batch(into, s, batch, last, err) == 0)
 		return store_end(s, err);
 	store_abort(s);
 	return -1;
@@ -225,16 +33,9 @@ static int take(void *into, struct store *s, const struct buf *batch, bool last,
 
 static void drop(void *into)
 {
-	struct changes *c = into;
-	tree_file_free(c->file);
-	c->file = NULL;
-	struct edits *const lists[] = { &c->edits, &c->dirs };
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		edits_clear(lists[i]);
-		free(lists[i]->v);
-		*lists[i] = (struct edits){ 0 };
-	}
-	changes_rx_free(&c->rx);
+	struct into *in = into;
+	change_tree_free(in->tree);
+	in->tree = NULL;
 }
 
 static const struct remote_counts *no_counts(void *into)
@@ -248,14 +49,13 @@ static const struct vault_sink sink = { take, drop, no_counts };
 struct vault_upload *vault_changes_new(
 	struct vault *v, const struct hash *base, const struct vault_upload_ops *ops, void *arg, struct err *err)
 {
-	struct changes *c = mem_zalloc(sizeof(*c));
-	c->result.tree = *base;
-	changes_rx_init(&c->rx);
-	return vault_upload_to(v, &sink, c, ops, arg, err);
+	struct into *in = mem_zalloc(sizeof(*in));
+	in->tree = change_tree_new(base);
+	return vault_upload_to(v, &sink, in, ops, arg, err);
 }
 
-const struct vault_changes *vault_changes_result(struct vault_upload *u)
+const struct change_counts *vault_changes_result(struct vault_upload *u)
 {
-	const struct changes *c = vault_upload_into(u);
-	return &c->result;
+	const struct into *in = vault_upload_into(u);
+	return &in->result;
 }
