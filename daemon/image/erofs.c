@@ -240,7 +240,7 @@ static int add_inode(struct erofs *e, const struct inode *in, const void *tail, 
 
 static void push_row(struct folder *d, struct erofs_name name, uint64_t at, enum type type)
 {
-	if (d->count == d->cap) {
+	if (!d->rows || d->count == d->cap) {
 		d->cap = d->cap ? 2 * d->cap : 16;
 		d->rows = mem_grow(d->rows, d->cap, sizeof(*d->rows));
 	}
@@ -305,7 +305,7 @@ static void encode_block(const struct folder *d, size_t from, size_t n, uint8_t 
 /* The blocks of a folder's entries. */
 static int write_rows(struct erofs *e, const struct folder *d, struct inode *in, struct err *err)
 {
-	uint64_t at, blocks = 0;
+	uint64_t at = 0, blocks = 0;
 	size_t bytes = 0, n;
 	for (size_t i = 0; i < d->count; i += n, blocks++)
 		n = rows_of_block(d, i, &bytes);
@@ -426,7 +426,7 @@ int erofs_special(struct erofs *e, struct erofs_name name, mode_t mode, dev_t rd
 	if (type == TYPE_CHAR || type == TYPE_BLOCK)
 		in.where = (minor(rdev) & 0xff) | (major(rdev) & 0xfff) << 8 | (minor(rdev) & ~0xffu) << 12;
 	e->name = name;
-	return add_inode(e, &in, NULL, 0, type, err);
+	return add_inode(e, &in, "", 0, type, err);
 }
 
 /* ---- the whole ---- */
