@@ -53,6 +53,8 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 void vault_finish(struct vault *v, struct vault_op *op);
 /* A handle of the store for the calling thread. */
 struct store *vault_open(struct vault *v, struct err *err);
+/* Any thread. */
+bool vault_closing(struct vault *v);
 /* All signals are the loop's. 0 or an errno. */
 int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg);
 /* Objects that no label leads to have come or are relied on: begin the time anew. */

@@ -33,10 +33,15 @@ static void run_find(struct vault *v, struct vault_op *op, struct store *s)
 	op->failed = find_tree(s, (struct vault_mount *)op, &op->err) != 0;
 }
 
+static bool is_closing(void *arg)
+{
+	return vault_closing(arg);
+}
+
 static int make_image(struct vault_op *op, struct store *s, struct err *err)
 {
 	const struct vault_mount *q = (struct vault_mount *)op;
-	return fsimage_make(q->cache, s, &q->tree, err);
+	return fsimage_make(q->cache, s, &q->tree, is_closing, q->vault, err);
 }
 
 static void on_found(struct vault_op *op)

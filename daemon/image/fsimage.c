@@ -40,12 +40,19 @@ struct making {
 	struct store *s;
 	struct erofs *image;
 	unsigned depth;
+	fsimage_stop *stop;
+	void *arg;
 };
+
+static int check_stop(const struct making *m, struct err *err)
+{
+	return m->stop && m->stop(m->arg) ? err_set(err, ERR_UNAVAILABLE, "the image of the tree was called off") : 0;
+}
 
 static int add_piece(void *arg, const void *data, size_t n, struct err *err)
 {
 	const struct making *m = arg;
-	return erofs_file_data(m->image, data, n, err);
+	return check_stop(m, err) ? -1 : erofs_file_data(m->image, data, n, err);
 }
 
 static int add_file(struct making *m, struct erofs_name name, const struct entry *f, struct err *err)
@@ -94,6 +101,8 @@ static int add_child(struct making *m, const struct child *c, struct err *err)
 static int add_folder(struct making *m, const struct hash *id, struct err *err)
 {
 	struct tree_node t;
+	if (check_stop(m, err))
+		return -1;
 	if (m->depth >= DEPTH_MAX)
 		return err_set(err, ERR_INVALID, "the tree has paths through more than %u folders", DEPTH_MAX);
 	if (tree_load(m->s, id, &t, err))
@@ -107,21 +116,21 @@ static int add_folder(struct making *m, const struct hash *id, struct err *err)
 	return r;
 }
 
-static int write_image(int fd, struct store *s, const struct hash *tree, struct err *err)
+static int write_image(int fd, struct making *m, const struct hash *tree, struct err *err)
 {
-	struct making m = { .s = s, .image = erofs_new(fd, FSIMAGE_SIZE, clock_wall_ms() / 1000) };
 	uint64_t size = 0;
-	int r = add_folder(&m, tree, err);
+	m->image = erofs_new(fd, FSIMAGE_SIZE, clock_wall_ms() / 1000);
+	int r = add_folder(m, tree, err);
 	if (r == 0)
-		r = erofs_end(m.image, &size, err);
-	erofs_free(m.image);
+		r = erofs_end(m->image, &size, err);
+	erofs_free(m->image);
 	/* the guest's drive has one size, whatever is on it */
 	if (r == 0 && (ftruncate(fd, (off_t)FSIMAGE_SIZE) || fdatasync(fd)))
 		r = err_sys(err, errno, "cannot write a file system image");
 	return r;
 }
 
-static int make_locked(const char *path, struct store *s, const struct hash *tree, struct err *err)
+static int make_locked(const char *path, struct making *m, const struct hash *tree, struct err *err)
 {
 	auto_free char *tmp = mem_printf("%s.tmp", path);
 	if (fs_exists(path))
@@ -130,7 +139,7 @@ static int make_locked(const char *path, struct store *s, const struct hash *tre
 	auto_fd int fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot create '%s'", tmp);
-	int r = write_image(fd, s, tree, err);
+	int r = write_image(fd, m, tree, err);
 	if (r == 0 && rename(tmp, path))
 		r = err_sys(err, errno, "cannot rename '%s'", tmp);
 	if (r)
@@ -138,8 +147,9 @@ static int make_locked(const char *path, struct store *s, const struct hash *tre
 	return r;
 }
 
-int fsimage_make(const char *cache, struct store *s, const struct hash *tree, struct err *err)
+int fsimage_make(const char *cache, struct store *s, const struct hash *tree, fsimage_stop *stop, void *arg, struct err *err)
 {
+	struct making m = { .s = s, .stop = stop, .arg = arg };
 	if (fsimage_ready(cache, tree))
 		return 0;
 	auto_free char *dir = fs_join(cache, "fs");
@@ -149,7 +159,7 @@ int fsimage_make(const char *cache, struct store *s, const struct hash *tree, st
 	if (fs_mkdirs(dir, 0700, err))
 		return -1;
 	auto_fd int lock = fs_lock(lock_path, true, err);
-	if (lock < 0 || make_locked(path, s, tree, err))
+	if (lock < 0 || make_locked(path, &m, tree, err))
 		return -1;
 	fsimage_prune(cache, FSIMAGE_CACHE_MAX);
 	return 0;

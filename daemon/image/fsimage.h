@@ -7,6 +7,7 @@
 #ifndef SBX_IMAGE_FSIMAGE_H
 #define SBX_IMAGE_FSIMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/base/err.h"
@@ -20,8 +21,10 @@
 char *fsimage_path(const char *cache, const struct hash *tree);
 /* Whether it is there; then it counts as used now. */
 bool fsimage_ready(const char *cache, const struct hash *tree);
-/* Make it, if it is not there (blocking, for a thread). TOO_LARGE; INVALID for what no file system can hold. */
-int fsimage_make(const char *cache, struct store *s, const struct hash *tree, struct err *err);
+/* Make it, if it is not there (blocking, for a thread), unless stop says so meanwhile (UNAVAILABLE; NULL: it does not). TOO_LARGE;
+ * INVALID for what no file system can hold. */
+typedef bool fsimage_stop(void *arg);
+int fsimage_make(const char *cache, struct store *s, const struct hash *tree, fsimage_stop *stop, void *arg, struct err *err);
 /* Keep all together below max bytes. */
 void fsimage_prune(const char *cache, uint64_t max);
 

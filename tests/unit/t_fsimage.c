@@ -65,7 +65,7 @@ static struct hash push(struct store *s, const char *dir)
 static void make(struct store *s, const struct hash *id)
 {
 	struct err err = ERR_INIT;
-	if (fsimage_make(store_path(s), s, id, &err))
+	if (fsimage_make(store_path(s), s, id, NULL, NULL, &err))
 		fail_msg("%s", err.msg);
 }
 
@@ -151,10 +151,32 @@ static void file_and_folder(void **state)
 {
 	struct err err = ERR_INIT;
 	struct hash id = kit_tree(*state, "a=one a/b=two");
-	assert_int_equal(fsimage_make(store_path(*state), *state, &id, &err), -1);
+	assert_int_equal(fsimage_make(store_path(*state), *state, &id, NULL, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_non_null(strstr(err.msg, "'a' is a file and a folder"));
 	assert_false(fsimage_ready(store_path(*state), &id));
+}
+
+static bool stop_at(void *arg)
+{
+	return --*(int *)arg <= 0;
+}
+
+/* Called off at any time: an error, and nothing is left. */
+static void stopped(void **state)
+{
+	struct hash id = kit_tree(*state, "a=1 b/c=2 d=3");
+	int pieces = 0, left = 1000;
+	struct err err = ERR_INIT;
+	do {
+		left = ++pieces;
+		assert_false(fsimage_ready(store_path(*state), &id));
+		assert_true(pieces < 100);
+	} while (fsimage_make(store_path(*state), *state, &id, stop_at, &left, &err) && err.code == ERR_UNAVAILABLE);
+	assert_true(pieces > 4);
+	assert_true(fsimage_ready(store_path(*state), &id));
+	auto_free char *tmp = mem_printf("%s/fs", store_path(*state));
+	assert_int_equal(shell("test $(ls '%s' | wc -l) -eq 1", tmp), 0);
 }
 
 static void length_is_fixed(void **state)
@@ -223,6 +245,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(random_trees, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(file_and_folder, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(stopped, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(length_is_fixed, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(pruning, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(used_again, store_dir_setup, store_dir_teardown),
