@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "daemon/image/erofs.h"
-#include "daemon/image/image.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -171,6 +170,7 @@ struct cached {
 	char *path;
 	int64_t used_ms;
 	uint64_t bytes;
+	bool kept; /* by a sandbox: removing our name for it would free nothing */
 };
 
 static int by_use(const void *a, const void *b)
@@ -193,7 +193,8 @@ static struct cached *list_cached(const char *dir, size_t *n, uint64_t *bytes)
 			continue;
 		list = mem_grow(list, *n + 1, sizeof(*list));
 		list[*n] = (struct cached){ .used_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000,
-			.bytes = (uint64_t)st.st_blocks * 512 };
+			.bytes = (uint64_t)st.st_blocks * 512,
+			.kept = st.st_nlink > 1 };
 		*bytes += list[*n].bytes;
 		list[(*n)++].path = mem_steal(&path);
 	}
@@ -211,8 +212,7 @@ void fsimage_prune(const char *cache, uint64_t max)
 	if (n > 0)
 		qsort(list, n, sizeof(*list), by_use);
 	for (size_t i = 0; i < n; i++) {
-		if (bytes > max && clock_wall_ms() - list[i].used_ms > PRUNE_AFTER_MS && !image_in_use(list[i].path) &&
-			!unlink(list[i].path))
+		if (bytes > max && clock_wall_ms() - list[i].used_ms > PRUNE_AFTER_MS && !list[i].kept && !unlink(list[i].path))
 			bytes -= list[i].bytes;
 		free(list[i].path);
 	}

@@ -14,7 +14,7 @@
 #include "shared/store/store.h"
 
 #define FSIMAGE_SIZE ((uint64_t)64 << 30)
-/* Images that no VM has open are removed, the least recently used first, when all together take more. */
+/* Images that no sandbox has a link to are removed, the least recently used first, when all together take more. */
 #define FSIMAGE_CACHE_MAX ((uint64_t)8 << 30)
 
 /* Path of a tree's image: allocated. */

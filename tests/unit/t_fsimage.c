@@ -1,4 +1,4 @@
-/* link: daemon/image/[!m]*.c shared/store/[a-z]*.c | -lzstd -lcrypto -llz4 -lpthread */
+/* link: daemon/image/erofs.c daemon/image/fsimage.c shared/store/[a-z]*.c | -lzstd -lpthread */
 /* Images of trees, read back by erofs-utils. */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -223,6 +223,22 @@ static void pruning(void **state)
 	assert_true(fsimage_ready(cache, &ids[2]));
 }
 
+/* What a sandbox has stays. */
+static void linked(void **state)
+{
+	struct hash id = kit_tree(*state, "a=1");
+	make(*state, &id);
+	auto_free char *path = fsimage_path(store_path(*state), &id);
+	auto_free char *other = mem_printf("%s/other", store_path(*state));
+	age(path, 60);
+	assert_int_equal(link(path, other), 0);
+	fsimage_prune(store_path(*state), 0);
+	assert_true(fs_exists(path));
+	assert_int_equal(unlink(other), 0);
+	fsimage_prune(store_path(*state), 0);
+	assert_false(fs_exists(path));
+}
+
 /* A use makes it young again. */
 static void used_again(void **state)
 {
@@ -248,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stopped, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(length_is_fixed, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(pruning, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(linked, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(used_again, store_dir_setup, store_dir_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
