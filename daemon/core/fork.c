@@ -130,13 +130,14 @@ static void child_launched(struct sandbox *child, const struct err *launch_err)
 
 /* ---- from the state to the children ---- */
 
-static void launch_child(struct fork *f, struct sandbox *child, const struct launch *how)
+static void launch_child(
+	struct fork *f, struct sandbox *child, const struct sandbox *parent, const struct launch *how)
 {
 	auto_free char *log = fs_join(child->dir, "events.log");
 	struct err err = ERR_INIT;
 
 	child->log = eventlog_new(log);
-	if (db_sandbox_update(f->core->db, &child->row, &err) || launch_begin(child, how, child_launched, &err))
+	if (db_sandbox_update(f->core->db, &child->row, &err) || mount_share(child, parent, &err) || launch_begin(child, how, child_launched, &err))
 		create_fail(child, &err);
 }
 
@@ -163,7 +164,7 @@ static void launch_children(struct fork *f, const struct sandbox *parent, const 
 		if (how.ram_fd < 0 || (!f->copy && vm_overlay(f->disks[i], &below, &err)))
 			create_fail(child, &err);
 		else
-			launch_child(f, child, &how);
+			launch_child(f, child, parent, &how);
 	}
 }
 

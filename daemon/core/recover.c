@@ -145,7 +145,7 @@ static void sweep(struct core *core)
 
 int core_recover(struct core *core, struct err *err)
 {
-	if (db_sandbox_each(core->db, recover_row, core, err) || ports_load(core, err))
+	if (db_sandbox_each(core->db, recover_row, core, err) || ports_load(core, err) || mount_recover(core, err))
 		return -1;
 	for (size_t i = core->count; i-- > 0;) {
 		struct sandbox *sb = core->boxes[i];
@@ -155,6 +155,7 @@ int core_recover(struct core *core, struct err *err)
 	}
 	sweep(core);
 	disk_sweep(core);
+	mount_sweep(core);
 	bases_sweep(core->bases);
 	return 0;
 }

@@ -160,6 +160,8 @@ static void on_handle_closed(uv_handle_t *h)
 		return;
 	template_free(&sb->tmpl);
 	db_sandbox_release(&sb->row);
+	db_fs_release(&sb->fs);
+	free(sb->fs_ref);
 	free(sb->dir);
 	free(sb->user);
 	free(sb->workdir);
@@ -323,6 +325,8 @@ static void finish_deletion(struct sandbox *sb)
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
+	if (rc == 0)
+		mount_removed(sb);
 	tell_waiters(sb, rc ? &err : NULL);
 	if (rc == 0) {
 		bool layers = sb->row.layers && sb->row.layers[0];

@@ -82,4 +82,17 @@ int db_key_find(struct db *db, const char *hash, struct db_key *out, struct err 
 int db_key_touch(struct db *db, const char *id, int64_t used_ms, struct err *err);
 void db_key_release(struct db_key *key);
 
+/* The tree of the store that is mounted in a sandbox; goes with its sandbox. */
+struct db_fs {
+	char *sandbox, *path;
+	char *tree;   /* id */
+	char *label;  /* that it was mounted by or last pushed to, or NULL */
+	char *pushed; /* what its content was at the last push, or NULL */
+};
+/* New, or in place of what there was. */
+int db_fs_put(struct db *db, const struct db_fs *row, struct err *err);
+/* As db_sandbox_each; what the callee takes it sets to NULL. */
+int db_fs_each(struct db *db, int (*cb)(void *arg, struct db_fs *row), void *arg, struct err *err);
+void db_fs_release(struct db_fs *row);
+
 #endif
