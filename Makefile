@@ -27,9 +27,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSI
 # measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
 	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev liblzma-dev libbz2-dev nettle-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
-	qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
+	libext2fs-dev libcurl4-openssl-dev qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates \
+	mmdebstrap debian-archive-keyring tar util-linux
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
-	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils
+	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils \
+	docker-registry skopeo apache2-utils
 PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk libllvm15 restic ostree
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
@@ -68,6 +70,9 @@ GENO := $(patsubst $(GEN)/%.c,$(OBJ)/gen/%.o,$(GENC))
 
 # Static, with what it unpacks by, so that sbx starts fast: gzip, zstd, xz, bzip2 (nettle: its zip knows of encryption).
 ARCHIVE_LIBS := -l:libarchive.a -l:libz.a -l:libzstd.a -l:liblzma.a -l:libbz2.a -l:libnettle.a
+
+# For images of others: their layers, and the disks made of them. Static too: only the builder uses them, the daemon starts as before.
+IMAGE_LIBS := $(ARCHIVE_LIBS) -l:libext2fs.a -l:libcom_err.a
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 SBX_SRC := $(call src,cli cli/api cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML) $(STORE)
@@ -115,7 +120,7 @@ $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd -lpthread -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

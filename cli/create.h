@@ -8,7 +8,7 @@
 
 struct create_options {
 	const char *name, *image;
-	struct opt_num vcpus, memory, timeout;
+	struct opt_num vcpus, memory, timeout, idle;
 	struct opt_list env, labels, ports;
 	const char *net;
 };
@@ -23,7 +23,7 @@ extern const char *const create_nets[];
 		.off = offsetof(type, m.image) }, \
 	{ .kind = OPT_INT, .name = "vcpus", .arg = "N", .help = "virtual CPUs (default 1)", \
 		.off = offsetof(type, m.vcpus), .min = 1, .max = 16 }, \
-	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default 256)", \
+	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default: of the image)", \
 		.off = offsetof(type, m.memory), .min = 128, .max = 16384 }, \
 	{ .kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V", \
 		.help = "environment of its commands, repeatable; K alone takes our value", .off = offsetof(type, m.env) }, \

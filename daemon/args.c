@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/core/pool.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -18,6 +19,7 @@ const char daemon_usage[] =
 	"  --home DIR          state (env: SBX_HOME)\n"
 	"  --cache DIR         images and templates (env: SBX_CACHE)\n"
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
+	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
 	"  --proxy HOST:PORT   serve HTTP to sandboxes by host name: 3000-demo.localhost is port 3000 of demo\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
@@ -30,10 +32,13 @@ enum option_id {
 	OPT_CACHE,
 	OPT_LISTEN,
 	OPT_PROXY,
+	OPT_POOL,
 	OPT_READY,
 	OPT_BUILD,
 	OPT_VCPUS,
 	OPT_MEMORY,
+	OPT_IMPORT,
+	OPT_PULL,
 	OPT_VERSION,
 	OPT_OPERATIONS
 };
@@ -42,16 +47,28 @@ static const struct option options[] = {
 	{ "home", required_argument, NULL, OPT_HOME },
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "proxy", required_argument, NULL, OPT_PROXY },
 	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "build", required_argument, NULL, OPT_BUILD },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "import", required_argument, NULL, OPT_IMPORT },
+	{ "pull", required_argument, NULL, OPT_PULL },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "operations", no_argument, NULL, OPT_OPERATIONS },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int take_pool(struct daemon_args *args, const char *value, struct err *err)
+{
+	int64_t n = 0;
+	if (parse_int(value, "--pool", 0, POOL_SIZE_MAX, &n, err))
+		return -1;
+	args->pool_size = (unsigned)n;
+	return 0;
+}
 
 static int take(struct daemon_args *args, int id, const char *value, struct err *err)
 {
@@ -75,8 +92,15 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 			return -1;
 		args->ready_fd = (int)n;
 		return 0;
+	case OPT_POOL:
+		return take_pool(args, value, err);
 	case OPT_BUILD:
 		args->image = value;
+		return 0;
+	case OPT_IMPORT:
+	case OPT_PULL:
+		args->scratch = value;
+		args->pull = id == OPT_PULL;
 		return 0;
 	case OPT_VCPUS:
 		if (parse_int(value, "--vcpus", 1, 16, &n, err))
@@ -123,7 +147,12 @@ static int fill_in(struct daemon_args *args, struct err *err)
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .memory_mb = 256 };
+	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
+	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
+	if (pool && *pool && take_pool(args, pool, err)) {
+		err_prefix(err, "SBX_POOL");
+		return DAEMON_USAGE;
+	}
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */
@@ -144,7 +173,7 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	}
 	if (fill_in(args, err))
 		return DAEMON_FAILED;
-	return args->image ? DAEMON_BUILD : DAEMON_SERVE;
+	return args->image || args->scratch ? DAEMON_BUILD : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)

@@ -22,7 +22,9 @@ struct daemon_args {
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb, pool_size;
+	const char *scratch; /* --import, --pull: a folder for what is being made */
+	bool pull;
 };
 
 extern const char daemon_usage[];

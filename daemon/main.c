@@ -3,6 +3,7 @@
  *
  *   sbxd [--home DIR] [--cache DIR] [--listen ADDRESS]... [--proxy ADDRESS]... [--ready-fd N]
  *   sbxd --build IMAGE --vcpus N --memory MIB --cache DIR      (the builder: a child of the daemon, see core/builder.h)
+ *   sbxd --import SCRATCH --home DIR --cache DIR; --pull       (the importer, another one, see core/importer.h)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include "daemon/core/core.h"
 #include "daemon/http/http.h"
 #include "daemon/proxy/proxy.h"
+#include "daemon/import_main.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -154,7 +156,11 @@ static int start_serving(struct daemon *d, const struct daemon_args *args, struc
 
 static int start(struct daemon *d, const struct daemon_args *args, struct err *err)
 {
-	struct core_config config = { .loop = &d->loop, .home = args->home, .cache = args->cache, .program = args->program };
+	struct core_config config = { .loop = &d->loop,
+		.home = args->home,
+		.cache = args->cache,
+		.program = args->program,
+		.pool_size = args->pool_size };
 	d->core = core_new(&config, err);
 	if (!d->core)
 		return -1;
@@ -249,7 +255,7 @@ int main(int argc, char **argv)
 	case DAEMON_SERVE:
 		break;
 	}
-	int rc = args.image ? build_main(&args) : serve(&args);
+	int rc = args.scratch ? import_main(&args) : args.image ? build_main(&args) : serve(&args);
 	daemon_args_free(&args);
 	return rc;
 }

@@ -95,6 +95,7 @@ static void check_programs(struct doctor *d)
 		{ "apt-get", "apt" },
 		{ "dpkg-deb", "dpkg" },
 		{ "busybox", "busybox-static" },
+		{ "mmdebstrap", "mmdebstrap" },
 	};
 	const char *path = getenv("PATH");
 	auto_free char *folders = mem_printf("%s:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", path ? path : "");

@@ -122,7 +122,7 @@ static int fill(struct client *c, struct err *err)
 			continue;
 		if (errno != EAGAIN)
 			return lost(c, errno, err);
-		if (wait_io(c, POLLIN, err) < 0)
+		if (c->wait ? c->wait(c->wait_arg, c->fd, err) : wait_io(c, POLLIN, err) < 0)
 			return -1;
 	}
 }

@@ -30,21 +30,25 @@ struct client {
 	bool no_start;	      /* do not start the daemon */
 	const char *who;      /* "the daemon", in messages */
 	const char *key_hint; /* what to do about a 401 */
-	struct buf again; /* the request, while it may be sent again: see client_head */
+	struct buf again;     /* the request, while it may be sent again: see client_head */
 	unsigned tries;
-	bool chunked;	      /* how the streamed body goes out */
+	bool chunked; /* how the streamed body goes out */
 	char *rx;
 	size_t rx_off, rx_len;
 	struct http1_head head;
 	struct http1_body body;
 	const char *ws_key; /* asks for an upgrade; set by ws_open */
+	/* Instead of the time limit and cancel_fd while an answer is waited for: come back with 0 when fd can be read; non-zero
+	 * gives the call up, with err. NULL = not used. */
+	int (*wait)(void *arg, int fd, struct err *err);
+	void *wait_arg;
 };
 
 struct kv {
 	const char *key, *value; /* value NULL = leave out */
 };
 
-#define CALL_QUERY_MAX 6
+#define CALL_QUERY_MAX 7
 struct call {
 	enum sbx_op op;
 	const char *path[2]; /* values of the path parameters in order */

@@ -5,11 +5,9 @@
 #include <string.h>
 #include <uv.h>
 
-#include "shared/base/buf.h"
+#include "daemon/core/said.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
-
-enum { LINE_MAX_BYTES = 4096 };
 
 struct build_wait {
 	struct build_wait *next;
@@ -25,8 +23,7 @@ struct build {
 	unsigned vcpus, memory_mb;
 	uv_process_t process;
 	uv_pipe_t output;
-	struct buf line;
-	struct err failure;
+	struct said said;
 	struct build_wait *waits;
 	unsigned open; /* handles not yet closed */
 	bool exited, drained;
@@ -63,7 +60,7 @@ static void on_handle_closed(uv_handle_t *h)
 	struct build *build = h->data;
 	if (--build->open > 0)
 		return;
-	buf_free(&build->line);
+	said_free(&build->said);
 	free(build->image);
 	free(build);
 }
@@ -82,10 +79,10 @@ static void build_settle(struct build *build)
 		return;
 	const struct err *err = NULL;
 	if (build->status != 0) {
-		if (build->failure.code == ERR_OK)
-			err_set(&build->failure, ERR_INTERNAL, "building image '%s' ended with status %lld", build->image,
+		if (build->said.failure.code == ERR_OK)
+			err_set(&build->said.failure, ERR_INTERNAL, "building image '%s' ended with status %lld", build->image,
 				(long long)build->status);
-		err = &build->failure;
+		err = &build->said.failure;
 		log_warn("build", "%s", err->msg);
 	}
 	build_unlink(build);
@@ -98,23 +95,14 @@ static void build_settle(struct build *build)
 	build_close(build);
 }
 
-/* Lines are "phase\ttext", the last one of a failed build "error\tcode\tmessage\thint". */
-static void got_line(struct build *build, char *line)
+static void got_line(void *arg, const char *phase, const char *text)
 {
-	const char *fields[4] = { "", "", "", "" };
-	for (size_t i = 0; i < ARRAY_LEN(fields) && line; i++)
-		fields[i] = strsep(&line, "\t");
-	if (!strcmp(fields[0], "error")) {
-		err_set(&build->failure, err_from_name(fields[1]), "%s", fields[2]);
-		if (fields[3][0])
-			err_hint(&build->failure, "%s", fields[3]);
-		return;
-	}
-	log_info("build", "%s: %s: %s", build->image, fields[0], fields[1]);
+	struct build *build = arg;
+	log_info("build", "%s: %s: %s", build->image, phase, text);
 	for (struct build_wait *w = build->waits, *next; w; w = next) {
 		next = w->next;
 		if (w->ops->on_progress)
-			w->ops->on_progress(w->arg, fields[0], fields[1]);
+			w->ops->on_progress(w->arg, phase, text);
 	}
 }
 
@@ -122,8 +110,8 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
 	(void)suggested;
 	struct build *build = h->data;
-	char *p = buf_reserve(&build->line, LINE_MAX_BYTES);
-	*out = uv_buf_init(p, p ? LINE_MAX_BYTES : 0);
+	char *p = said_room(&build->said);
+	*out = uv_buf_init(p, p ? SAID_LINE_MAX : 0);
 }
 
 static void on_output(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
@@ -136,16 +124,7 @@ static void on_output(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		build_settle(build);
 		return;
 	}
-	buf_commit(&build->line, (size_t)n);
-	char *nl;
-	while ((nl = memchr(build->line.p, '\n', build->line.len))) {
-		*nl = '\0';
-		size_t used = (size_t)(nl + 1 - build->line.p);
-		got_line(build, build->line.p);
-		buf_drop(&build->line, used);
-	}
-	if (build->line.len > LINE_MAX_BYTES)
-		buf_clear(&build->line);
+	said_take(&build->said, (size_t)n);
 }
 
 static void on_child_exit(uv_process_t *p, int64_t status, int signal)
@@ -163,7 +142,7 @@ static int build_spawn(struct build *build, struct err *err)
 	snprintf(vcpus, sizeof(vcpus), "%u", build->vcpus);
 	snprintf(memory, sizeof(memory), "%u", build->memory_mb);
 	const char *args[] = { config->program, "--build", build->image, "--vcpus", vcpus, "--memory", memory, "--cache",
-		config->cache, NULL };
+		config->cache, "--home", config->home, NULL };
 	uv_stdio_container_t stdio[3] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&build->output },
@@ -184,7 +163,7 @@ static struct build *build_start(struct builder *b, const struct build_goal *goa
 	*build = (struct build){
 		.builder = b, .image = mem_strdup(goal->image), .vcpus = goal->vcpus, .memory_mb = goal->memory_mb
 	};
-	buf_init(&build->line);
+	said_init(&build->said, got_line, build);
 	uv_pipe_init(b->config.loop, &build->output, 0);
 	build->process.data = build->output.data = build;
 	build->next = b->builds;

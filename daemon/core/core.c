@@ -3,12 +3,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/core/importer.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
 #include "daemon/core/vault.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+
+enum { TICK_MS = 1000, SWEEP_MS = 60000 };
 
 static int open_state(struct core *core, struct err *err)
 {
@@ -24,12 +28,29 @@ static int open_state(struct core *core, struct err *err)
 		return -1;
 	}
 	auto_free char *path = fs_join(core->home, "db.sqlite");
+	importer_sweep(core);
 	core->db = db_open(path, err);
 	return core->db ? 0 : -1;
 }
 
+/* Once a second. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct core *core = timer->data;
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < core->count; i++)
+		sandbox_tick(core->boxes[i], now);
+	pool_tick(core->pool, now);
+	if (now - core->swept_ms < SWEEP_MS)
+		return;
+	core->swept_ms = now;
+	bases_sweep(core->bases);
+}
+
 static void core_free(struct core *core)
 {
+	importer_release(core);
 	builder_free(core->builder);
 	db_close(core->db);
 	if (core->lock_fd >= 0)
@@ -42,6 +63,11 @@ static void core_free(struct core *core)
 	free(core);
 }
 
+static void on_tick_closed(uv_handle_t *handle)
+{
+	core_free(handle->data);
+}
+
 struct core *core_new(const struct core_config *config, struct err *err)
 {
 	struct core *core = mem_zalloc(sizeof(*core));
@@ -50,16 +76,23 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->program = mem_strdup(config->program);
 	core->vms_dir = fs_join(config->home, "vms");
 	core->config =
-		(struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program };
+		(struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program, .pool_size = config->pool_size };
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);
 	auto_free char *store = fs_join(core->home, "store");
 	core->vault = vault_new(config->loop, store);
+	core->bases = bases_new(core);
+	core->pool = pool_new(core, config->pool_size);
+	uv_timer_init(config->loop, &core->tick);
+	core->tick.data = core;
+	core->metrics = metrics_new(core);
+	metrics_wake(core->metrics);
 	if (open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
 	}
+	uv_timer_start(&core->tick, on_tick, TICK_MS, TICK_MS);
 	return core;
 }
 
@@ -68,7 +101,10 @@ void core_close(struct core *core)
 	core->closing = true;
 	core_release_all(core);
 	vault_close(core->vault);
-	core_free(core);
+	bases_close(core->bases);
+	pool_close(core->pool);
+	metrics_close(core->metrics);
+	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }
 
 const struct core_config *core_config(const struct core *core)

@@ -22,6 +22,7 @@ struct core_config {
 	uv_loop_t *loop;
 	const char *home, *cache; /* absolute */
 	const char *program;	  /* this executable, started as `program --build ...` */
+	unsigned pool_size;	  /* VMs that wait, a shape (pool.h) */
 };
 
 /* Open the state in home (made if missing) and recover what is recorded there. CONFLICT when another daemon has it. */

@@ -1,8 +1,8 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> image and template (built if need be) -> files -> held process ->
- *   record of its pid -> go -> agent's hello -> configure -> record (state running) -> callback
+ *   record (state creating: the name is taken) -> image and template (built if need be) -> base -> files -> launch.c ->
+ *   record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
  * through create_fail, which deletes the sandbox like any other and calls back when that is done.
@@ -14,21 +14,20 @@
 
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/pool.h"
 #include "daemon/core/port.h"
+#include "daemon/core/snapshot.h"
+#include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum {
-	ID_LENGTH = 12,
-	DEADLINE_MS = 30000, /* from the start of the VM to its first answer */
-	SEED_BYTES = 64,
-};
+enum { ID_LENGTH = 12 };
 
 void create_fail(struct sandbox *sb, const struct err *err)
 {
-	if (sb->state != SANDBOX_CREATING)
+	if (sb->state != SANDBOX_CREATING && sb->state != SANDBOX_POOLED)
 		return; /* already on its way out */
 	sb->failure = *err;
 	sandbox_delete(sb, NULL, NULL);
@@ -41,120 +40,202 @@ void create_undone(struct sandbox *sb)
 	cb(sb->created_arg, NULL, &sb->failure);
 }
 
-/* ---- last step: the guest is told who it is ---- */
-
-static void on_configured(void *arg, const struct link_exit *e)
+static void tell_created(struct sandbox *sb)
 {
-	struct sandbox *sb = arg;
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
-	struct err err = ERR_INIT;
-	if (e->link_lost)
-		return; /* the link tells why, next */
-	if (e->sys || e->code) {
-		err_set(&err, ERR_INTERNAL, "the guest could not be set up: %s", e->message[0] ? e->message : "no reason given");
-		create_fail(sb, &err);
-		return;
-	}
-	uv_timer_stop(&sb->deadline);
-	sb->row.create_us = clock_mono_us() - sb->asked_us;
-	if (sandbox_set_state(sb, SANDBOX_RUNNING, NULL, &err)) {
-		create_fail(sb, &err);
-		return;
-	}
-	eventlog_add(sb->log, "created", "from image %s in %lld ms", sb->row.image, (long long)sb->row.create_us / 1000);
-	sandbox_arm_expiry(sb);
 	sandbox_created_cb *cb = sb->created_cb;
 	sb->created_cb = NULL;
 	cb(sb->created_arg, sb, NULL);
 }
 
-static void ignore_data(void *arg, enum wire_channel ch, const uint8_t *data, size_t n)
+/* ---- into the pool, and out of it ---- */
+
+static void hold_work(struct op *op)
 {
-	struct sandbox *sb = arg;
-	(void)data;
-	link_stream_consumed(sb->configure, ch, n);
+	op->failed = freeze_hold(op->dir, &op->err) != 0;
 }
 
-static const struct link_stream_ops configure_ops = { .on_data = ignore_data, .on_exit = on_configured };
-
-void create_link_up(struct sandbox *sb)
+static void held(struct sandbox *sb, struct op *op)
 {
-	uint8_t seed[SEED_BYTES], mac[6];
-	rand_bytes(seed, sizeof(seed));
-	rand_bytes(mac, sizeof(mac));
-	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02); /* locally administered, unicast */
-	auto_free char *mac_text = mem_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-	auto_buf r = BUF_INIT;
-	wire_rec_u64(&r, WT_OP, WIRE_OP_CONFIGURE);
-	wire_rec_str(&r, WT_ID, sb->row.id);
-	wire_rec_str(&r, WT_HOSTNAME, sb->row.name ? sb->row.name : sb->row.id);
-	wire_rec_bytes(&r, WT_SEED, seed, sizeof(seed));
-	wire_rec_u64(&r, WT_WALL_MS, (uint64_t)clock_wall_ms());
-	wire_rec_str(&r, WT_MAC, mac_text);
-	if (sb->row.net != NET_NONE) {
-		/* The addresses of libslirp's virtual network, see daemon/netd. */
-		wire_rec_str(&r, WT_IP, "10.0.2.15/24");
-		wire_rec_str(&r, WT_GATEWAY, "10.0.2.2");
-		wire_rec_str(&r, WT_DNS, "10.0.2.3");
-	}
-	for (size_t i = 0; sb->row.env[i]; i++)
-		wire_rec_str(&r, WT_ENV, sb->row.env[i]);
-	struct err err = ERR_INIT;
-	sb->configure = link_stream_open(sb->link, &r, &configure_ops, sb, &err);
-	if (!sb->configure)
+	struct err err = op->err;
+	bool failed = op->failed;
+	op_end(sb, failed ? &err : NULL);
+	if (failed) {
 		create_fail(sb, &err);
+		return;
+	}
+	sb->pool_ready = true;
+	tell_created(sb);
+}
+
+/* It has run its first command. */
+static void hold(struct sandbox *sb)
+{
+	struct err err = ERR_INIT;
+	struct op *op = op_begin(sb, OP_HOLD, NULL, NULL, &err);
+	if (op)
+		op_work(op, hold_work, held);
 	else
-		link_stream_eof(sb->configure);
+		create_fail(sb, &err);
+}
+
+static void on_launched(struct sandbox *sb, const struct err *launch_err);
+
+static void release_work(struct op *op)
+{
+	op->failed = freeze_release(op->dir, &op->err) != 0;
+}
+
+static void released(struct sandbox *sb, struct op *op)
+{
+	struct err err = op->err;
+	bool failed = op->failed;
+	op_end(sb, failed ? &err : NULL);
+	if (failed || launch_configure(sb, on_launched, &err))
+		create_fail(sb, &err);
+}
+
+static void on_launched(struct sandbox *sb, const struct err *launch_err)
+{
+	struct err err = ERR_INIT;
+	if (launch_err) {
+		create_fail(sb, launch_err);
+		return;
+	}
+	sb->row.create_us = clock_mono_us() - sb->asked_us;
+	if (sb->state == SANDBOX_POOLED) {
+		hold(sb);
+		return;
+	}
+	if (sandbox_set_state(sb, SANDBOX_RUNNING, NULL, &err)) {
+		create_fail(sb, &err);
+		return;
+	}
+	pool_busy(sb->core->pool);
+	eventlog_add(sb->log, "created", "from image %s in %lld ms", sb->row.image, (long long)sb->row.create_us / 1000);
+	sandbox_arm_expiry(sb);
+	tell_created(sb);
 }
 
 /* ---- the VM ---- */
 
-static void on_deadline(uv_timer_t *timer)
+static int start_vm(struct sandbox *sb, const struct base *base, struct err *err)
 {
-	struct err err = ERR_INIT;
-	err_set(&err, ERR_TIMEOUT, "the VM did not answer within %d s", DEADLINE_MS / 1000);
-	err_hint(&err, "see what is wrong with: sbx doctor");
-	create_fail(timer->data, &err);
-}
+	auto_free char *log = fs_join(sb->dir, "events.log");
+	auto_free char *disk = fs_join(sb->dir, "disk.qcow2");
+	const struct launch how = { .base = base,
+		.state = base->state,
+		.top = "disk.qcow2",
+		.ram_fd = base->ram_fd,
+		.vcpus = (unsigned)base->info.vcpus,
+		.memory_mb = (unsigned)base->info.memory_mb,
+		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
+		.warm = sb->state == SANDBOX_POOLED };
 
-static int start_vm(struct sandbox *sb, struct err *err)
-{
-	struct core *core = sb->core;
-	struct vm_config config = {
-		.id = sb->row.id, .dir = sb->dir, .tmpl = &sb->tmpl, .net = sb->row.net != NET_NONE, .net_rules = sb->row.net_rules
-	};
+	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
+	sb->row.memory_mb = base->info.memory_mb;
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
-	auto_free char *log = fs_join(sb->dir, "events.log");
 	sb->log = eventlog_new(log);
-	if (vm_files(&config, err))
-		return -1;
-	sb->vm = vm_spawn(core->config.loop, &config, sandbox_vm_ended, sb, err);
-	if (!sb->vm)
-		return -1;
-	sb->row.pid = vm_pid(sb->vm);
-	sb->row.start_time = (int64_t)vm_start_time(sb->vm);
+	return vm_overlay(disk, &base->disk[0], err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
+}
+
+static void on_base(void *arg, struct base *base, const struct err *base_err)
+{
+	struct sandbox *sb = arg;
+	struct err err = ERR_INIT;
+	sb->base_wait = NULL;
+	if (!base)
+		create_fail(sb, base_err);
+	else if (start_vm(sb, base, &err))
+		create_fail(sb, &err);
+}
+
+/* The template stands: keep its files here, and its memory in memory. */
+static int use_template(struct sandbox *sb, struct err *err)
+{
+	struct bases *bases = sb->core->bases;
 	free(sb->row.template_key);
-	free(sb->row.accel);
 	sb->row.template_key = mem_strdup(sb->tmpl.key);
-	sb->row.accel = mem_strdup(accel_name(sb->tmpl.accel));
-	if (sandbox_set_state(sb, SANDBOX_CREATING, NULL, err) || vm_go(sb->vm, err))
+	if (base_keep(bases, &sb->tmpl, err))
 		return -1;
-	uv_timer_start(&sb->deadline, on_deadline, DEADLINE_MS, 0);
-	return sandbox_open_link(sb, true, err);
+	struct base *base = base_ready(bases, sb->tmpl.key);
+	if (base)
+		return start_vm(sb, base, err);
+	sb->base_wait = base_load(bases, sb->tmpl.key, on_base, sb);
+	return 0;
+}
+
+/* The tag may mean another image by now. */
+static char *image_name(const struct sandbox *sb)
+{
+	return sb->row.image_digest ? mem_printf("sha256:%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+}
+
+/* ---- from a snapshot ---- */
+
+struct snapshot_wait {
+	struct sandbox *sb; /* NULL: it went meanwhile */
+};
+
+static void on_snapshot_base(void *arg, const char *key, const struct err *base_err)
+{
+	struct snapshot_wait *w = arg;
+	struct sandbox *sb = w->sb;
+
+	free(w);
+	if (!sb)
+		return;
+	sb->snapshot_wait = NULL;
+	if (base_err) {
+		create_fail(sb, base_err);
+		return;
+	}
+	free(sb->row.template_key);
+	sb->row.template_key = mem_strdup(key);
+	sb->base_wait = base_load(sb->core->bases, key, on_base, sb);
+}
+
+static void use_snapshot(struct sandbox *sb)
+{
+	struct snapshot_wait *w = mem_zalloc(sizeof(*w));
+	w->sb = sb;
+	sb->snapshot_wait = w;
+	snapshot_base(sb->core, sb->row.image + strlen(SNAPSHOT_IMAGE), on_snapshot_base, w);
+}
+
+static bool is_snapshot(const struct sandbox *sb)
+{
+	return str_starts(sb->row.image, SNAPSHOT_IMAGE);
+}
+
+void create_forget(struct sandbox *sb)
+{
+	builder_forget(sb->build);
+	sb->build = NULL;
+	base_forget(sb->base_wait);
+	sb->base_wait = NULL;
+	if (sb->snapshot_wait)
+		sb->snapshot_wait->sb = NULL;
+	sb->snapshot_wait = NULL;
 }
 
 /* 1 the template stands, 0 it must be built, -1 err. */
-static int find_template(struct sandbox *sb, struct err *err)
+static int find_current(const struct sandbox *sb, struct template *out, struct err *err)
 {
 	struct image image;
-	int found = image_find(sb->core->cache, sb->row.image, &image, err);
+	auto_free char *name = image_name(sb);
+	int found = resolve_find(sb->core->home, sb->core->cache, name, &image, err);
 	if (found != 1)
 		return found;
-	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, &sb->tmpl, err);
+	found = template_find(sb->core->cache, &image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb, out, err);
 	image_free(&image);
 	return found;
+}
+
+static int find_template(struct sandbox *sb, struct err *err)
+{
+	template_free(&sb->tmpl);
+	return find_current(sb, &sb->tmpl, err);
 }
 
 static void on_built(void *arg, const struct err *build_err)
@@ -169,7 +250,7 @@ static void on_built(void *arg, const struct err *build_err)
 	int found = find_template(sb, &err);
 	if (found == 0)
 		err_set(&err, ERR_INTERNAL, "image '%s' was built but cannot be found", sb->row.image);
-	if (found != 1 || start_vm(sb, &err))
+	if (found != 1 || use_template(sb, &err))
 		create_fail(sb, &err);
 }
 
@@ -180,20 +261,25 @@ static void on_begin(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
+	if (is_snapshot(sb)) {
+		use_snapshot(sb);
+		return;
+	}
 	int found = find_template(sb, &err);
 	if (found == 0) {
-		struct build_goal goal = { sb->row.image, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
+		auto_free char *name = image_name(sb);
+		struct build_goal goal = { name, (unsigned)sb->row.vcpus, (unsigned)sb->row.memory_mb };
 		sb->build = builder_wait(sb->core->builder, &goal, &build_ops, sb, &err);
 		if (!sb->build)
 			create_fail(sb, &err);
-	} else if (found < 0 || start_vm(sb, &err)) {
+	} else if (found < 0 || use_template(sb, &err)) {
 		create_fail(sb, &err);
 	}
 }
 
 /* ---- the request ---- */
 
-static char **copy_list(char *const *list)
+char **copy_list(char *const *list)
 {
 	size_t n = 0;
 	while (list && list[n])
@@ -202,6 +288,118 @@ static char **copy_list(char *const *list)
 	for (size_t i = 0; i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
+}
+
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
+}
+
+int create_check_name(struct core *core, const char *name, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	if (!name || !sandbox_find(core, name, &ignored))
+		return 0;
+	err_set(err, ERR_CONFLICT, "a sandbox named '%s' already exists", name);
+	return err_hint(err, "choose another name, or remove it with: sbx rm %s", name);
+}
+
+/* Unique and growing, so that lists have one order and cursors hold. */
+static int64_t next_ms(const struct core *core)
+{
+	int64_t now = clock_wall_ms(), last = core->count ? core->boxes[core->count - 1]->row.created_ms : 0;
+	return now > last ? now : last + 1;
+}
+
+static struct sandbox *new_record(struct core *core, struct db_sandbox *row, enum sandbox_state state, struct err *err)
+{
+	char id[ID_LENGTH + 1];
+	rand_id(id, ID_LENGTH);
+	row->id = mem_strdup(id);
+	row->state = mem_strdup(sandbox_state_name(state));
+	row->mac = launch_mac();
+	row->created_ms = next_ms(core);
+	row->expires_ms = row->timeout_s ? row->created_ms + row->timeout_s * 1000 : 0;
+	if (db_sandbox_insert(core->db, row, err)) {
+		db_sandbox_release(row);
+		return NULL;
+	}
+	struct sandbox *sb = sandbox_load(core, row, state);
+	sb->asked_us = clock_mono_us();
+	return sb;
+}
+
+struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err)
+{
+	return new_record(core, row, SANDBOX_CREATING, err);
+}
+
+/* What is to be created, as a record without an id. */
+static int make_row(struct core *core, const struct sandbox_spec *spec, struct db_sandbox *row, struct err *err)
+{
+	struct catalog_choice choice;
+
+	if (create_check_name(core, spec->name, err))
+		return -1;
+	choice = (struct catalog_choice){ 0 };
+	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
+		return -1;
+	*row = (struct db_sandbox){
+		.name = spec->name ? mem_strdup(spec->name) : NULL,
+		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
+		.image_digest = mem_steal(&choice.digest),
+		.env = merge_env(choice.env, spec->env),
+		.labels = copy_list(spec->labels),
+		.layers = copy_list(NULL),
+		.vcpus = spec->vcpus,
+		.memory_mb = spec->memory_mb ? spec->memory_mb : choice.memory_mb,
+		.timeout_s = spec->timeout_s,
+		.idle_s = spec->idle_s,
+		.net = spec->net,
+		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
+		.account = spec->account,
+	};
+	catalog_choice_free(&choice);
+	return 0;
+}
+
+int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+{
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
+		return -1;
+	struct sandbox *sb = new_record(core, &row, SANDBOX_POOLED, err);
+	if (!sb)
+		return -1;
+	sb->created_cb = cb;
+	sb->created_arg = arg;
+	uv_timer_start(&sb->deadline, on_begin, 0, 0);
+	return 0;
+}
+
+bool create_is_current(const struct sandbox *sb)
+{
+	struct template tmpl = { 0 };
+	bool current = find_current(sb, &tmpl, NULL) == 1 && sb->row.template_key && !strcmp(tmpl.key, sb->row.template_key);
+	template_free(&tmpl);
+	return current;
 }
 
 /* All of them, or the sandbox goes again. */
@@ -213,56 +411,67 @@ static int add_ports(struct sandbox *sb, const struct sandbox_spec *spec, struct
 		i++;
 	if (i == spec->port_count)
 		return 0;
-	struct err undo = ERR_INIT;
-	if (db_sandbox_delete(sb->core->db, sb->row.id, &undo)) /* its state says creating: the next start removes it */
-		log_error("core", "%s: %s", sb->row.id, undo.msg);
-	sandbox_unload(sb);
+	sandbox_delete(sb, NULL, NULL);
 	return -1;
+}
+
+/* The record of a pooled one becomes that of the sandbox that was asked for (from, which it is exchanged with). */
+static int become(struct sandbox *sb, struct db_sandbox *want, struct err *err)
+{
+	struct db_sandbox row = sb->row;
+	row.name = want->name;
+	row.env = want->env;
+	row.labels = want->labels;
+	row.timeout_s = want->timeout_s;
+	row.idle_s = want->idle_s;
+	row.account = want->account;
+	row.created_ms = next_ms(sb->core);
+	row.expires_ms = want->timeout_s ? row.created_ms + want->timeout_s * 1000 : 0;
+	if (db_sandbox_update(sb->core->db, &row, err))
+		return -1;
+	want->name = sb->row.name;
+	want->env = sb->row.env;
+	want->labels = sb->row.labels;
+	sb->row = row;
+	return 0;
+}
+
+static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *err)
+{
+	if (become(sb, want, err))
+		return -1;
+	struct op *op = op_begin(sb, OP_TAKE, NULL, NULL, err);
+	if (!op) { /* a pooled one that has a name: it is of no use any more */
+		sandbox_delete(sb, NULL, NULL);
+		return -1;
+	}
+	sandbox_to_end(sb);
+	sb->pool_ready = false;
+	sb->asked_us = clock_mono_us();
+	op_work(op, release_work, released);
+	return 0;
 }
 
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
-	if (catalog_check(spec->image, err))
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
 		return NULL;
-	struct err ignored = ERR_INIT;
-	if (spec->name && sandbox_find(core, spec->name, &ignored)) {
-		err_set(err, ERR_CONFLICT, "a sandbox named '%s' already exists", spec->name);
-		err_hint(err, "choose another name, or remove it with: sbx rm %s", spec->name);
-		return NULL;
-	}
-	char id[ID_LENGTH + 1];
-	rand_id(id, ID_LENGTH);
-	/* Unique and growing, so that lists have one order and cursors hold. */
-	int64_t now = clock_wall_ms();
-	if (core->count > 0 && now <= core->boxes[core->count - 1]->row.created_ms)
-		now = core->boxes[core->count - 1]->row.created_ms + 1;
-	struct db_sandbox row = {
-		.id = mem_strdup(id),
-		.name = spec->name ? mem_strdup(spec->name) : NULL,
-		.image = mem_strdup(spec->image),
-		.state = mem_strdup(sandbox_state_name(SANDBOX_CREATING)),
-		.env = copy_list(spec->env),
-		.labels = copy_list(spec->labels),
-		.vcpus = spec->vcpus,
-		.memory_mb = spec->memory_mb,
-		.timeout_s = spec->timeout_s,
-		.net = spec->net,
-		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
-		.account = spec->account,
-		.created_ms = now,
-		.expires_ms = spec->timeout_s ? now + spec->timeout_s * 1000 : 0,
-	};
-	if (db_sandbox_insert(core->db, &row, err)) {
+	struct sandbox *sb = spec->snapshot ? NULL : pool_take(core->pool, &row);
+	bool pooled = sb != NULL;
+	if (!pooled) {
+		sb = create_record(core, &row, err);
+	} else {
+		if (take_pooled(sb, &row, err))
+			sb = NULL;
 		db_sandbox_release(&row);
-		return NULL;
 	}
-	struct sandbox *sb = sandbox_load(core, &row, SANDBOX_CREATING);
-	if (add_ports(sb, spec, err))
+	if (!sb || add_ports(sb, spec, err))
 		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;
-	sb->asked_us = clock_mono_us();
-	uv_timer_start(&sb->deadline, on_begin, 0, 0);
+	if (!pooled)
+		uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;
 }

@@ -199,8 +199,8 @@ struct execution *execution_command(
 	wire_rec_u64(&r, WT_OP, WIRE_OP_EXEC);
 	add_list(&r, WT_ARG, spec->command);
 	add_list(&r, WT_ENV, spec->env);
-	wire_rec_str(&r, WT_CWD, spec->cwd);
-	wire_rec_str(&r, WT_USER, spec->user);
+	wire_rec_str(&r, WT_CWD, spec->cwd ? spec->cwd : sb->workdir);
+	wire_rec_str(&r, WT_USER, spec->user ? spec->user : sb->user);
 	if (spec->tty) {
 		wire_rec_u64(&r, WT_TTY, 1);
 		wire_rec_u64(&r, WT_COLS, spec->cols);
@@ -237,6 +237,7 @@ struct execution *execution_file(
 		[FILE_REMOVE] = WIRE_OP_REMOVE,
 		[FILE_TAR] = WIRE_OP_TAR,
 		[FILE_UNTAR] = WIRE_OP_UNTAR,
+		[FILE_WATCH] = WIRE_OP_WATCH,
 	};
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, op[spec->op]);

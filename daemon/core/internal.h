@@ -2,11 +2,14 @@
 #ifndef SBX_CORE_INTERNAL_H
 #define SBX_CORE_INTERNAL_H
 
+#include "daemon/core/base.h"
 #include "daemon/core/builder.h"
 #include "daemon/core/core.h"
 #include "daemon/core/eventlog.h"
+#include "daemon/core/metrics.h"
 #include "daemon/core/sandbox.h"
 #include "daemon/db/db.h"
+#include "daemon/vm/freeze.h"
 #include "daemon/vm/link.h"
 #include "daemon/vm/vm.h"
 
@@ -17,6 +20,12 @@ struct core {
 	struct db *db;
 	struct builder *builder;
 	struct vault *vault;
+	struct bases *bases;
+	struct pool *pool;
+	uv_timer_t tick; /* once a second: idleness, sweeping */
+	int64_t swept_ms;
+	struct metrics *metrics;
+	struct import *imports; /* importer.h */
 	struct sandbox **boxes; /* oldest first */
 	size_t count, cap;
 	int64_t started_ms;
@@ -29,23 +38,66 @@ struct deletion {
 	void *arg;
 };
 
+enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_SNAPSHOT, OP_KINDS };
+
+struct fork;
+struct shot;
+
+/* One operation on a sandbox; while it works in another thread, that thread uses nothing but this. */
+struct op {
+	struct sandbox *sb; /* NULL: it went while the worker was at work */
+	enum op_kind kind;
+	sandbox_done_cb *cb;
+	void *arg;
+	uv_work_t work;
+	bool working;
+	void (*run)(struct op *op);		    /* in the worker */
+	void (*next)(struct sandbox *sb, struct op *op);
+	void (*after)(struct sandbox *sb, struct op *op); /* from the loop, if sb is still there and not being deleted */
+	char *dir, *memory, *disk;		    /* paths */
+	char **paths;				    /* op_merge */
+	struct freeze freeze;
+	/* The VM has ended meanwhile, or was ended by the operation. */
+	void (*ended)(struct sandbox *sb, struct op *op);
+	bool failed, idle;
+	int64_t since_ms;
+	struct err err;
+	struct fork *fork;
+	struct shot *shot;
+};
+
+typedef void launch_cb(struct sandbox *sb, const struct err *err);
+
 struct sandbox {
 	struct core *core;
 	struct db_sandbox row;
 	enum sandbox_state state;
 	char *dir;
+	char *user, *workdir; /* its image's defaults for commands, or NULL */
 	struct vm *vm;
 	struct link *link;
 	struct eventlog *log;
-	uv_timer_t expiry, deadline, relink; /* end of its time; of a create; next try to reach the agent */
+	struct metrics_box *metrics;	     /* NULL until it was sampled */
+	uv_timer_t expiry, deadline, relink; /* end of its time; of a launch; next try to reach the agent */
 	unsigned handles;
+	struct op *op;
+	struct wake *wakes;
+	int64_t used_ms; /* when it was seen in use last */
+	/* while being launched */
+	launch_cb *launched;
+	struct link_stream *configure;
+	bool pool_ready; /* in state pooled: its processors are held */
+	bool warm; /* run a command instead of telling the guest who it is */
+	int64_t launch_ms;
+	struct err failure; /* why a create is being undone, or a launch has failed */
 	/* while creating */
 	struct template tmpl;
 	struct build_wait *build;
-	struct link_stream *configure;
+	struct base_wait *base_wait;
+	struct snapshot_wait *snapshot_wait;
+	struct fork *fork; /* as a child */
 	sandbox_created_cb *created_cb;
 	void *created_arg;
-	struct err failure; /* why a create is being undone */
 	int64_t asked_us;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
@@ -54,22 +106,87 @@ struct sandbox {
 	bool deletion_failed;
 };
 
+/* ---- launch.c: from a disk and a state to a VM that knows who it is ---- */
+struct launch {
+	const struct base *base;
+	const char *state; /* stream to restore, or NULL: boot */
+	const char *top;   /* of its disk: "disk.qcow2" or "disk.next" */
+	const char *kernel, *initrd; /* to boot, instead of the base's own */
+	int ram_fd;
+	unsigned vcpus, memory_mb;
+	bool fresh; /* nobody has spoken to this guest's agent */
+	bool warm;
+};
+/* Begin; done is called from the loop. When it failed there is no VM any more. -1: not begun, nothing is left of it. */
+int launch_begin(struct sandbox *sb, const struct launch *how, launch_cb *done, struct err *err);
+/* Tell a guest that runs who it is, and call done. */
+int launch_configure(struct sandbox *sb, launch_cb *done, struct err *err);
+/* What happens to a VM that is being launched. */
+void launch_link_up(struct sandbox *sb);
+void launch_link_down(struct sandbox *sb, const struct err *why);
+void launch_vm_ended(struct sandbox *sb);
+/* It failed, for this reason. */
+void launch_fail(struct sandbox *sb, const struct err *err);
+/* Forget it; done is not called. */
+void launch_drop(struct sandbox *sb);
+/* A locally administered address, allocated. */
+char *launch_mac(void);
+
+/* ---- op.c ---- */
+/* Refused unless the table has it from this state; else sb->op is the new one, and the state is what the table says meanwhile. */
+struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, void *arg, struct err *err);
+/* Let run() work in another thread and after() go on. */
+void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct sandbox *sb, struct op *op));
+/* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once. */
+void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op));
+/* It is over: frees sb->op, then tells. err NULL: it succeeded. */
+void op_end(struct sandbox *sb, const struct err *err);
+/* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */
+bool op_drop(struct sandbox *sb, const struct err *err);
+/* The sandbox is being unloaded: end the operation; a worker goes on without it. */
+void op_leave(struct sandbox *sb, const struct err *err);
+/* The VM has ended: is that what the operation waits for? Then it goes on. */
+bool op_vm_ended(struct sandbox *sb);
+void sandbox_deletion_due(struct sandbox *sb);
+
+/* ---- snapshot.c ---- */
+/* Make a snapshot a base of this home, and call back with its key. */
+typedef void snapshot_base_cb(void *arg, const char *key, const struct err *err);
+void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg);
+
+/* ---- create.c, fork.c ---- */
+/* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
+struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
+/* Let go of what a create waits for. */
+void create_forget(struct sandbox *sb);
+/* Nobody has that name? */
+/* A VM for the pool: cb when it is ready. */
+int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
+/* Is it made from what a create would use now? */
+bool create_is_current(const struct sandbox *sb);
+int create_check_name(struct core *core, const char *name, struct err *err);
+char **copy_list(char *const *list);
+void fork_child_gone(struct sandbox *child);
+
 /* A link to a sandbox that can take streams, or NULL with err. */
 struct link *sandbox_link(struct sandbox *sb, struct err *err);
 
 /* An object for a record (which moves into it), listed in core; its folder and log are opened, nothing is started. */
 struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum sandbox_state state);
+/* It counts as the newest. */
+void sandbox_to_end(struct sandbox *sb);
 /* Take it off the list and free it; handles close by the loop. Its VM, if any, lives on. */
 void sandbox_unload(struct sandbox *sb);
 /* Record a new state durably. */
 int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err);
 /* Connect to the agent; on_up is handled by the sandbox itself. */
 int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err);
+/* Once a second: pause it when it has been idle for long enough. */
+void sandbox_tick(struct sandbox *sb, int64_t now_ms);
 /* Start the clock of timeout_s. */
 void sandbox_arm_expiry(struct sandbox *sb);
 vm_exit_cb sandbox_vm_ended;
-/* The steps of a create (create.c): the guest answered; the create failed for this reason and is to be undone; undone. */
-void create_link_up(struct sandbox *sb);
+/* The create failed for this reason and is to be undone; undone. */
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
 /* -1 for an unknown word */

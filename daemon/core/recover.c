@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -17,7 +19,7 @@ static int recover_row(void *arg, struct db_sandbox *row)
 	return 0;
 }
 
-/* A create or delete that was under way when the daemon ended is undone. */
+/* A create or delete that was under way when the daemon ended is undone; so is a VM of the pool, that nobody has. */
 static int undo(struct sandbox *sb, struct err *err)
 {
 	log_info("core", "%s: was %s when the daemon ended; removing it", sb->row.id, sandbox_state_name(sb->state));
@@ -31,34 +33,96 @@ static int undo(struct sandbox *sb, struct err *err)
 	return 0;
 }
 
+static void remove_file(const struct sandbox *sb, const char *name)
+{
+	auto_free char *path = fs_join(sb->dir, name);
+	unlink(path);
+}
+
+/* A daemon that died while it held the VM may have left it so, and may not have come to switch its disk to the new top. */
+static void settle_work(struct op *op)
+{
+	struct err err = ERR_INIT;
+	if (freeze_repair(op->dir, op->disk, op->freeze.node, &err))
+		log_warn("core", "'%s': %s", op->dir, err.msg);
+}
+
+static void settle_after(struct sandbox *sb, struct op *op)
+{
+	(void)op;
+	op_end(sb, NULL);
+}
+
+static void settle(struct sandbox *sb)
+{
+	struct op *op = op_begin(sb, OP_SETTLE, NULL, NULL, NULL);
+	if (!op)
+		return;
+	auto_free char *base = base_dir(sb->core->bases, sb->row.template_key);
+	auto_free char *raw = fs_join(base, "disk.raw");
+	op->freeze.node = fs_exists(raw) ? 1 : 2; /* files of the base */
+	for (char *const *l = sb->row.layers; l && *l; l++)
+		op->freeze.node++;
+	op_work(op, settle_work, settle_after);
+}
+
+static int stopped_meanwhile(struct sandbox *sb, struct err *err)
+{
+	sb->row.pid = sb->row.start_time = 0;
+	eventlog_add(sb->log, "stopped", "the VM ended while no daemon ran");
+	return sandbox_set_state(sb, SANDBOX_STOPPED, "the VM ended while no daemon ran", err);
+}
+
+/* What was running, or was being paused and had not been yet. */
 static int adopt(struct sandbox *sb, struct err *err)
 {
+	remove_file(sb, "memory.tmp");
+	remove_file(sb, "memory");
+	disk_forget_saved(sb);
+	if (disk_recover(sb, err))
+		return -1;
 	sb->vm = vm_adopt(
 		sb->core->config.loop, sb->dir, (pid_t)sb->row.pid, (uint64_t)sb->row.start_time, sandbox_vm_ended, sb, err);
 	if (sb->vm) {
 		log_info("core", "%s: adopted, pid %lld", sb->row.id, (long long)sb->row.pid);
 		sandbox_arm_expiry(sb);
 		ports_update(sb);
+		if (sb->state != SANDBOX_RUNNING && sandbox_set_state(sb, SANDBOX_RUNNING, NULL, err))
+			return -1;
+		settle(sb);
 		return sandbox_open_link(sb, false, err);
 	}
 	if (err->code != ERR_NOT_FOUND)
 		return -1;
 	err_clear(err);
+	return stopped_meanwhile(sb, err);
+}
+
+/* Its process must not live: what is recorded is its memory and disk, or its disk. */
+static int end_vm(struct sandbox *sb, enum sandbox_state state, struct err *err)
+{
+	if (sb->row.pid)
+		vm_kill_recorded((pid_t)sb->row.pid, (uint64_t)sb->row.start_time);
 	sb->row.pid = sb->row.start_time = 0;
-	eventlog_add(sb->log, "stopped", "the VM ended while no daemon ran");
-	return sandbox_set_state(sb, SANDBOX_STOPPED, "the VM ended while no daemon ran", err);
+	if (state == SANDBOX_PAUSED ? disk_restore(sb, err) : disk_recover(sb, err))
+		return -1;
+	if (state == SANDBOX_STOPPED)
+		remove_file(sb, "memory");
+	sandbox_arm_expiry(sb);
+	return sandbox_set_state(sb, state, sb->row.reason, err);
 }
 
 static int recover_one(struct sandbox *sb, struct err *err)
 {
-	if (sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING)
+	enum sandbox_state was = sb->state;
+
+	if (was == SANDBOX_CREATING || was == SANDBOX_DELETING || was == SANDBOX_POOLED)
 		return undo(sb, err);
 	auto_free char *log = fs_join(sb->dir, "events.log");
 	sb->log = eventlog_new(log);
-	if (sb->state == SANDBOX_RUNNING)
+	if (was == SANDBOX_RUNNING || was == SANDBOX_PAUSING)
 		return adopt(sb, err);
-	sandbox_arm_expiry(sb);
-	return 0;
+	return end_vm(sb, was == SANDBOX_PAUSED || was == SANDBOX_RESUMING ? SANDBOX_PAUSED : SANDBOX_STOPPED, err);
 }
 
 /* Folders without a record: left by a delete between its two steps. */
@@ -90,6 +154,8 @@ int core_recover(struct core *core, struct err *err)
 		err_clear(err);
 	}
 	sweep(core);
+	disk_sweep(core);
+	bases_sweep(core->bases);
 	return 0;
 }
 
@@ -98,7 +164,7 @@ void core_release_all(struct core *core)
 	while (core->count > 0) {
 		struct sandbox *sb = core->boxes[core->count - 1];
 		struct err err = ERR_INIT;
-		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING) && undo(sb, &err) == 0)
+		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING || sb->state == SANDBOX_POOLED) && !undo(sb, &err))
 			continue;
 		if (err.code != ERR_OK) /* the next start tries again */
 			log_error("core", "%s: %s", sb->row.id, err.msg);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/disk.h"
+#include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -10,12 +12,18 @@
 #include "shared/base/util.h"
 #include "shared/net/egress.h"
 
-enum { RELINK_MS = 200, LAST_WORDS_MS = 500, QEMU_LOG_MAX = 64 * 1024 };
+enum { RELINK_MS = 200 };
 
 static const char *const state_names[SANDBOX_STATES] = {
 	[SANDBOX_CREATING] = "creating",
 	[SANDBOX_RUNNING] = "running",
+	[SANDBOX_PAUSING] = "pausing",
+	[SANDBOX_PAUSED] = "paused",
+	[SANDBOX_RESUMING] = "resuming",
+	[SANDBOX_STOPPING] = "stopping",
 	[SANDBOX_STOPPED] = "stopped",
+	[SANDBOX_STARTING] = "starting",
+	[SANDBOX_POOLED] = "pooled",
 	[SANDBOX_DELETING] = "deleting",
 };
 
@@ -119,18 +127,30 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 	sb->row = db_sandbox_move(row);
 	sb->state = state;
 	sb->dir = fs_join(core->vms_dir, sb->row.id);
+	sb->used_ms = clock_mono_ms();
 	uv_timer_t *const timers[] = { &sb->expiry, &sb->deadline, &sb->relink };
 	for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
 		uv_timer_init(core->config.loop, timers[i]);
 		timers[i]->data = sb;
 	}
 	sb->handles = ARRAY_LEN(timers);
+	catalog_defaults(core, sb->row.image_digest, &sb->user, &sb->workdir);
 	if (core->count == core->cap) {
 		core->cap = core->cap ? 2 * core->cap : 16;
 		core->boxes = mem_grow(core->boxes, core->cap, sizeof(struct sandbox *));
 	}
 	core->boxes[core->count++] = sb;
 	return sb;
+}
+
+void sandbox_to_end(struct sandbox *sb)
+{
+	struct core *core = sb->core;
+	size_t i = 0;
+	while (core->boxes[i] != sb)
+		i++;
+	memmove(&core->boxes[i], &core->boxes[i + 1], (core->count - i - 1) * sizeof(struct sandbox *));
+	core->boxes[core->count - 1] = sb;
 }
 
 static void on_handle_closed(uv_handle_t *h)
@@ -141,6 +161,8 @@ static void on_handle_closed(uv_handle_t *h)
 	template_free(&sb->tmpl);
 	db_sandbox_release(&sb->row);
 	free(sb->dir);
+	free(sb->user);
+	free(sb->workdir);
 	free(sb);
 }
 
@@ -151,6 +173,8 @@ static void tell_waiters(struct sandbox *sb, const struct err *err)
 	sb->deletions = NULL;
 	if (sb->created_cb)
 		create_undone(sb);
+	if (sb->fork)
+		fork_child_gone(sb);
 	while (list) {
 		struct deletion *d = list;
 		list = d->next;
@@ -175,16 +199,18 @@ void sandbox_unload(struct sandbox *sb)
 			break;
 		}
 	}
-	builder_forget(sb->build);
+	op_leave(sb, &going);
+	create_forget(sb);
 	ports_free(sb);
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
+	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	vm_free(sb->vm);
 	sb->vm = NULL;
 	eventlog_free(sb->log);
 	sb->log = NULL;
+	metrics_box_free(sb->metrics);
+	sb->metrics = NULL;
 	uv_close((uv_handle_t *)&sb->expiry, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->deadline, on_handle_closed);
 	uv_close((uv_handle_t *)&sb->relink, on_handle_closed);
@@ -203,6 +229,7 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 	sb->row.reason = reason ? mem_strdup(reason) : NULL;
 	sb->state = state;
 	ports_update(sb);
+	metrics_wake(sb->core->metrics);
 	return 0;
 }
 
@@ -211,36 +238,33 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 static void on_link_up(void *arg)
 {
 	struct sandbox *sb = arg;
-	if (sb->state == SANDBOX_CREATING)
-		create_link_up(sb);
+	if (sb->launched)
+		launch_link_up(sb);
 	else
 		log_debug("core", "%s: connected to its agent", sb->row.id);
+}
+
+/* Its VM lives, and nothing is wrong with a connection to its agent. */
+static bool has_guest(const struct sandbox *sb)
+{
+	return sb->vm && (sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_POOLED);
 }
 
 static void on_relink(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
-	if (sb->state == SANDBOX_RUNNING && sb->vm && !sb->link && sandbox_open_link(sb, false, &err))
+	if (has_guest(sb) && !sb->link && sandbox_open_link(sb, false, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
-}
-
-static void on_no_last_words(uv_timer_t *timer)
-{
-	struct sandbox *sb = timer->data;
-	struct err why = sb->failure;
-	create_fail(sb, &why);
 }
 
 static void on_link_down(void *arg, const struct err *why)
 {
 	struct sandbox *sb = arg;
 	sb->link = NULL;
-	if (sb->state == SANDBOX_CREATING) {
-		/* Mostly the VM is ending too, and what its process said last, which comes with its end, says more. */
-		sb->failure = *why;
-		uv_timer_start(&sb->deadline, on_no_last_words, LAST_WORDS_MS, 0);
-	} else if (sb->state == SANDBOX_RUNNING) {
+	if (sb->launched) {
+		launch_link_down(sb, why);
+	} else if (has_guest(sb)) {
 		/* Mostly the VM is ending, and the process's end comes next; else the agent is reached again. */
 		log_debug("core", "%s: %s", sb->row.id, why->msg);
 		uv_timer_start(&sb->relink, on_relink, RELINK_MS, 0);
@@ -259,16 +283,21 @@ int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err)
 struct link *sandbox_link(struct sandbox *sb, struct err *err)
 {
 	const char *id = sb->row.id;
-	if (sb->state == SANDBOX_RUNNING && sb->link)
+	if (sb->state == SANDBOX_RUNNING && sb->link) {
+		sb->used_ms = clock_mono_ms(); /* also for what is over before the next tick */
 		return sb->link;
+	}
 	if (sb->state == SANDBOX_RUNNING) {
 		err_set(err, ERR_UNAVAILABLE, "sandbox '%s' is not connected at the moment", id);
 		err_hint(err, "try again");
 	} else {
 		err_set(err, ERR_STATE, "sandbox '%s' is %s", id, sandbox_state_name(sb->state));
-		err_hint(err,
-			sb->state == SANDBOX_STOPPED ? "why: sbx logs %s; remove it: sbx rm %s" : "wait, or remove it: sbx rm %s",
-			id, id);
+		if (sb->state == SANDBOX_STOPPED)
+			err_hint(err, "start it with: sbx start %s (what happened: sbx logs %s)", id, id);
+		else if (sb->state == SANDBOX_PAUSED)
+			err_hint(err, "resume it with: sbx resume %s", id);
+		else
+			err_hint(err, "wait, or remove it: sbx rm %s", id);
 	}
 	return NULL;
 }
@@ -283,17 +312,31 @@ int sandbox_usable(struct sandbox *sb, struct err *err)
 static void finish_deletion(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
+	struct core *core = sb->core;
+	struct err removed = ERR_INIT;
+	err_set(&removed, ERR_CONFLICT, "sandbox '%s' was removed", sb->row.id);
+	if (sb->vm || !op_drop(sb, &removed))
+		return; /* the end of the VM, or of the worker, comes here again */
 	int rc = fs_remove_tree(sb->dir, &err);
 	if (rc == 0)
-		rc = db_sandbox_delete(sb->core->db, sb->row.id, &err);
+		rc = db_sandbox_delete(core->db, sb->row.id, &err);
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
 	tell_waiters(sb, rc ? &err : NULL);
-	if (rc == 0)
+	if (rc == 0) {
+		bool layers = sb->row.layers && sb->row.layers[0];
 		sandbox_unload(sb);
-	else
+		if (layers)
+			disk_sweep(core);
+	} else {
 		sb->deletion_failed = true;
+	}
+}
+
+void sandbox_deletion_due(struct sandbox *sb)
+{
+	finish_deletion(sb);
 }
 
 static void on_deletion_due(uv_timer_t *timer)
@@ -301,24 +344,10 @@ static void on_deletion_due(uv_timer_t *timer)
 	finish_deletion(timer->data);
 }
 
-/* A VM that should have come up has ended; the last line of its complaints is why, the ones before may be mere warnings. */
-static void ended_early(struct sandbox *sb, struct err *err)
-{
-	auto_free char *path = fs_join(sb->dir, "qemu.log");
-	auto_buf text = BUF_INIT;
-	err_set(err, ERR_INTERNAL, "the VM ended while it was being created");
-	if (fs_read(path, QEMU_LOG_MAX, &text, NULL) != 0)
-		return;
-	while (text.len > 0 && text.p[text.len - 1] == '\n')
-		text.p[--text.len] = '\0';
-	const char *nl = strrchr(text.p, '\n');
-	if (text.len > 0)
-		err_set(err, ERR_INTERNAL, "the VM ended while it was being created: %s", nl ? nl + 1 : text.p);
-}
-
 void sandbox_vm_ended(struct vm *vm, void *arg)
 {
 	struct sandbox *sb = arg;
+	struct err err = ERR_INIT;
 	vm_free(vm);
 	sb->vm = NULL;
 	sb->row.pid = sb->row.start_time = 0;
@@ -326,15 +355,19 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 		finish_deletion(sb);
 		return;
 	}
-	struct err err = ERR_INIT;
-	if (sb->state == SANDBOX_CREATING) {
-		ended_early(sb, &err);
-		create_fail(sb, &err);
+	if (sb->launched) {
+		launch_vm_ended(sb);
 		return;
 	}
 	link_close(sb->link);
 	sb->link = NULL;
 	uv_timer_stop(&sb->relink);
+	if (sb->state == SANDBOX_POOLED) {
+		sandbox_delete(sb, NULL, NULL);
+		return;
+	}
+	if (op_vm_ended(sb))
+		return;
 	eventlog_add(sb->log, "stopped", "the VM process ended");
 	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
 		/* The record still names a process that is gone: the next start comes to the same. */
@@ -362,16 +395,25 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->expiry);
 	uv_timer_stop(&sb->relink);
 	uv_timer_stop(&sb->deadline);
-	builder_forget(sb->build);
-	sb->build = NULL;
-	link_stream_close(sb->configure);
-	sb->configure = NULL;
+	create_forget(sb);
+	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	if (sb->vm)
 		vm_kill(sb->vm); /* sandbox_vm_ended goes on */
 	else
 		uv_timer_start(&sb->deadline, on_deletion_due, 0, 0);
+}
+
+void sandbox_tick(struct sandbox *sb, int64_t now_ms)
+{
+	struct err err = ERR_INIT;
+	if (sb->state != SANDBOX_RUNNING || sb->op || (sb->link && link_streams(sb->link))) {
+		sb->used_ms = now_ms;
+		return;
+	}
+	if (sb->row.idle_s && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, NULL, NULL, &err))
+		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
 
 static void on_expiry(uv_timer_t *timer)

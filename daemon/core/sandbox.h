@@ -1,13 +1,16 @@
 /*
  * sandbox: one microVM as its users know it: a name, a state, and what it may do.
  *
- *   (nothing) -> creating -> running -> deleting -> (nothing)
- *                    |          |          ^
- *                    |          v          |
- *                    |       stopped ------+      the VM process ended by itself
- *                    +---------------------+      a create failed or was called off
+ *   (nothing) -> creating -> running <-> pausing -> paused -> resuming -> running
+ *                   |          |                       |
+ *                   |          +-> stopping -> stopped <+       -> starting -> running
+ *                   +-> deleting -> (nothing)          from every state
  *
- * creating and deleting are never seen after a restart: recovery finishes the deletion.
+ * paused: no process; memory and disk are kept. stopped: the disk is kept; also what becomes of a VM whose process ended by itself.
+ * pooled: a VM that runs for nobody yet, its processors held; a create may take it (pool.h).
+ * The states in -ing last as long as one operation; an operation is the only one on its sandbox. What they become when the daemon
+ * dies in them: creating, deleting and pooled are undone; pausing goes back to running if its VM lives, else it is stopped; resuming
+ * goes back to paused; stopping and starting become stopped. The table is in op.c.
  */
 #ifndef SBX_CORE_SANDBOX_H
 #define SBX_CORE_SANDBOX_H
@@ -20,7 +23,19 @@
 #include "daemon/db/db.h"
 #include "shared/base/err.h"
 
-enum sandbox_state { SANDBOX_CREATING, SANDBOX_RUNNING, SANDBOX_STOPPED, SANDBOX_DELETING, SANDBOX_STATES };
+enum sandbox_state {
+	SANDBOX_CREATING,
+	SANDBOX_RUNNING,
+	SANDBOX_PAUSING,
+	SANDBOX_PAUSED,
+	SANDBOX_RESUMING,
+	SANDBOX_STOPPING,
+	SANDBOX_STOPPED,
+	SANDBOX_STARTING,
+	SANDBOX_DELETING,
+	SANDBOX_POOLED,
+	SANDBOX_STATES
+};
 enum net_mode { NET_NONE, NET_FULL, NET_ALLOW };
 
 const char *sandbox_state_name(enum sandbox_state state);
@@ -51,10 +66,12 @@ int sandbox_usable(struct sandbox *sb, struct err *err);
 struct port_spec;
 struct sandbox_spec {
 	const char *name; /* or NULL */
-	const char *image;
+	const char *image;    /* or: */
+	const char *snapshot; /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
-	unsigned vcpus, memory_mb;
+	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
 	int64_t timeout_s; /* 0 = never */
+	int64_t idle_s;	   /* pause it after so long without use; 0 = never */
 	enum net_mode net;
 	const char *net_rules;	       /* of NET_ALLOW */
 	const struct port_spec *ports; /* port.h: open when it is there */
@@ -68,6 +85,39 @@ typedef void sandbox_created_cb(void *arg, struct sandbox *sb, const struct err 
  * NO_SPACE ...) in which case cb is not called. The image is built first when it must be. */
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
+
+/* Operations. Each begins at once, or is refused (STATE, CONFLICT: another one is under way) with cb never called; cb comes when it is
+ * over. When it failed the sandbox is as before, or in a state that err tells. */
+typedef void sandbox_done_cb(void *arg, struct sandbox *sb, const struct err *err);
+/* The process goes; memory and disk stay. Streams end. idle: it was not in use, and its next use resumes it. */
+int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg, struct err *err);
+/* Its processes go on where they were. */
+int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
+/* The guest shuts down (for at most STOP_MS; with force it gets no say); the disk stays. */
+int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg, struct err *err);
+/* It boots anew from its disk, with the shape that the record has. */
+int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
+/* Change the shape; 0 leaves a value. It counts from the next start. */
+int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, struct err *err);
+
+/* Children that go on from this instant of a running or paused sandbox, each for itself. All or none. */
+#define FORK_MAX 100
+struct fork_spec {
+	unsigned count;
+	char *const *names; /* NULL-terminated, at most count; NULL: none has one */
+	int64_t account;
+};
+/* children: valid in the call. */
+typedef void sandbox_forked_cb(void *arg, struct sandbox *const *children, size_t n, const struct err *err);
+int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forked_cb *cb, void *arg, struct err *err);
+
+/* 0: it can be used now. 1: it was paused for idleness and is being resumed, or comes up anyhow; cb says when, or why not. -1: it is
+ * in no such state. */
+int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
+
+/* True: it is being looked after, since this daemon has just taken it over, and cb says when that is over. No operation can begin
+ * before. */
+bool sandbox_settling(struct sandbox *sb, sandbox_done_cb *cb, void *arg);
 
 typedef void sandbox_deleted_cb(void *arg, const struct err *err); /* err NULL when all went well */
 /* End the VM at once and remove the record and files; works in any state, also while creating (whose callback then gets an

@@ -17,9 +17,16 @@ static const char *const migrations[] = {
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE api_key (id TEXT PRIMARY KEY, name TEXT UNIQUE, prefix TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,"
 	" account INT NOT NULL, created_ms INT NOT NULL, used_ms INT NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN mac TEXT; ALTER TABLE sandbox ADD COLUMN parent TEXT;"
+	"ALTER TABLE sandbox ADD COLUMN layers BLOB NOT NULL DEFAULT x'';"
+	"ALTER TABLE sandbox ADD COLUMN run_vcpus INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE sandbox ADD COLUMN run_memory_mb INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE sandbox ADD COLUMN booted INT NOT NULL DEFAULT 0; ALTER TABLE sandbox ADD COLUMN idle_s INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE sandbox ADD COLUMN idled INT NOT NULL DEFAULT 0;",
 	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
 	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
 	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN image_digest TEXT;",
 };
 
 enum stmt {
@@ -40,13 +47,13 @@ enum stmt {
 
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
-	" expires_ms, pid, start_time, create_us, net_rules"
+	" expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers, run_vcpus, run_memory_mb, booted, idle_s, idled"
+#define SANDBOX_VALUES "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
-	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[SANDBOX_UPDATE] = "UPDATE sandbox SET state = ?2, reason = ?3, accel = ?4, template_key = ?5, pid = ?6, start_time = ?7,"
-			   " expires_ms = ?8, create_us = ?9 WHERE id = ?1",
+	[SANDBOX_INSERT] = "INSERT INTO sandbox (" SANDBOX_COLUMNS ") VALUES " SANDBOX_VALUES,
+	[SANDBOX_UPDATE] = "UPDATE sandbox SET (" SANDBOX_COLUMNS ") = " SANDBOX_VALUES " WHERE id = ?1",
 	[SANDBOX_DELETE] = "DELETE FROM sandbox WHERE id = ?",
 	[SANDBOX_ALL] = "SELECT " SANDBOX_COLUMNS " FROM sandbox ORDER BY created_ms, id",
 	[KEY_INSERT] = "INSERT INTO api_key (" KEY_COLUMNS ") VALUES (?,?,?,?,?,?,?)",
@@ -206,36 +213,50 @@ static int finish(struct db *db, sqlite3_stmt *st, const char *doing, struct err
 
 /* ---- sandboxes ---- */
 
-int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err)
+/* The columns of each kind, in the order of SANDBOX_COLUMNS. */
+#define TEXTS_1(r) r id, r name, r image, r template_key, r state, r reason, r accel
+#define INTS_1(r)                                                                                                                  \
+	r vcpus, r memory_mb, r timeout_s, r net, r account, r created_ms, r expires_ms, r pid, r start_time, r create_us
+#define TEXTS_2(r) r mac, r parent, r net_rules, r image_digest
+#define INTS_2(r) r run_vcpus, r run_memory_mb, r booted, r idle_s, r idled
+
+static int bind_texts(sqlite3_stmt *st, int at, const char *const *texts, size_t n)
 {
-	sqlite3_stmt *st = db->stmt[SANDBOX_INSERT];
-	const char *const texts[] = { row->id, row->name, row->image, row->template_key, row->state, row->reason, row->accel };
-	const int64_t ints[] = { row->vcpus, row->memory_mb, row->timeout_s, row->net, row->account, row->created_ms,
-		row->expires_ms, row->pid, row->start_time, row->create_us };
-	int at = 1;
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+	for (size_t i = 0; i < n; i++)
 		bind_text(st, at++, texts[i]);
+	return at;
+}
+
+static int bind_ints(sqlite3_stmt *st, int at, const int64_t *ints, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sqlite3_bind_int64(st, at++, ints[i]);
+	return at;
+}
+
+static int put_sandbox(struct db *db, enum stmt which, const struct db_sandbox *row, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[which];
+	const char *const texts_1[] = { TEXTS_1(row->) }, *const texts_2[] = { TEXTS_2(row->) };
+	const int64_t ints_1[] = { INTS_1(row->) }, ints_2[] = { INTS_2(row->) };
+	int at = bind_texts(st, 1, texts_1, ARRAY_LEN(texts_1));
 	bind_list(st, at++, row->env);
 	bind_list(st, at++, row->labels);
-	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
-		sqlite3_bind_int64(st, at++, ints[i]);
-	bind_text(st, at, row->net_rules);
+	at = bind_ints(st, at, ints_1, ARRAY_LEN(ints_1));
+	at = bind_texts(st, at, texts_2, ARRAY_LEN(texts_2));
+	bind_list(st, at++, row->layers);
+	bind_ints(st, at, ints_2, ARRAY_LEN(ints_2));
 	return finish(db, st, "sandbox", err);
+}
+
+int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err)
+{
+	return put_sandbox(db, SANDBOX_INSERT, row, err);
 }
 
 int db_sandbox_update(struct db *db, const struct db_sandbox *row, struct err *err)
 {
-	sqlite3_stmt *st = db->stmt[SANDBOX_UPDATE];
-	bind_text(st, 1, row->id);
-	bind_text(st, 2, row->state);
-	bind_text(st, 3, row->reason);
-	bind_text(st, 4, row->accel);
-	bind_text(st, 5, row->template_key);
-	sqlite3_bind_int64(st, 6, row->pid);
-	sqlite3_bind_int64(st, 7, row->start_time);
-	sqlite3_bind_int64(st, 8, row->expires_ms);
-	sqlite3_bind_int64(st, 9, row->create_us);
-	return finish(db, st, "sandbox", err);
+	return put_sandbox(db, SANDBOX_UPDATE, row, err);
 }
 
 int db_sandbox_delete(struct db *db, const char *id, struct err *err)
@@ -246,17 +267,20 @@ int db_sandbox_delete(struct db *db, const char *id, struct err *err)
 
 static void read_sandbox(sqlite3_stmt *st, struct db_sandbox *row)
 {
-	char **const texts[] = { &row->id, &row->name, &row->image, &row->template_key, &row->state, &row->reason, &row->accel };
-	int64_t *const ints[] = { &row->vcpus, &row->memory_mb, &row->timeout_s, &row->net, &row->account, &row->created_ms,
-		&row->expires_ms, &row->pid, &row->start_time, &row->create_us };
+	char **const texts_1[] = { TEXTS_1(&row->) }, **const texts_2[] = { TEXTS_2(&row->) };
+	int64_t *const ints_1[] = { INTS_1(&row->) }, *const ints_2[] = { INTS_2(&row->) };
 	int at = 0;
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		*texts[i] = column_text(st, at++);
+	for (size_t i = 0; i < ARRAY_LEN(texts_1); i++)
+		*texts_1[i] = column_text(st, at++);
 	row->env = column_list(st, at++);
 	row->labels = column_list(st, at++);
-	for (size_t i = 0; i < ARRAY_LEN(ints); i++)
-		*ints[i] = sqlite3_column_int64(st, at++);
-	row->net_rules = column_text(st, at);
+	for (size_t i = 0; i < ARRAY_LEN(ints_1); i++)
+		*ints_1[i] = sqlite3_column_int64(st, at++);
+	for (size_t i = 0; i < ARRAY_LEN(texts_2); i++)
+		*texts_2[i] = column_text(st, at++);
+	row->layers = column_list(st, at++);
+	for (size_t i = 0; i < ARRAY_LEN(ints_2); i++)
+		*ints_2[i] = sqlite3_column_int64(st, at++);
 }
 
 int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row), void *arg, struct err *err)
@@ -276,12 +300,12 @@ int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row),
 
 void db_sandbox_release(struct db_sandbox *row)
 {
-	char *const texts[] = { row->id, row->name, row->image, row->template_key, row->state, row->reason, row->accel };
+	char *const texts[] = { TEXTS_1(row->), TEXTS_2(row->) };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
-	free(row->net_rules);
 	free_list(row->env);
 	free_list(row->labels);
+	free_list(row->layers);
 	*row = (struct db_sandbox){ 0 };
 }
 

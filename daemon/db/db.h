@@ -19,6 +19,7 @@ struct db;
 struct db_sandbox {
 	char *id, *name; /* name NULL when it has none */
 	char *image, *template_key;
+	char *image_digest; /* of an image of the user's library, or NULL */
 	char *state;  /* word of core's state table */
 	char *reason; /* why it does not run, or NULL */
 	char *accel;  /* word, or NULL */
@@ -29,6 +30,13 @@ struct db_sandbox {
 	int64_t created_ms, expires_ms; /* wall clock; 0 = never */
 	int64_t pid, start_time;	/* of the VM process; 0 = none */
 	int64_t create_us;
+	char *mac;    /* of its NIC, or NULL */
+	char *parent; /* id of the sandbox or name of the snapshot that it was made from, or NULL */
+	char **layers; /* names of frozen layers under its disk's top, the uppermost first */
+	int64_t run_vcpus, run_memory_mb; /* what it runs with, or was paused with; vcpus and memory_mb count from its next start */
+	int64_t booted; /* its memory began empty, not as the template's */
+	int64_t idle_s; /* pause it after so long without use; 0 = never */
+	int64_t idled;	/* it was paused for that: the next use resumes it */
 	char *net_rules; /* of net mode allow, else NULL */
 };
 
@@ -51,7 +59,7 @@ void db_close(struct db *db);
 
 /* CONFLICT when the id or name is taken. */
 int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err);
-/* Writes state, reason, accel, template_key, pid, start_time, expires_ms and create_us of the row with that id. */
+/* Writes all of the row with that id. CONFLICT when the name is taken. */
 int db_sandbox_update(struct db *db, const struct db_sandbox *row, struct err *err);
 int db_sandbox_delete(struct db *db, const char *id, struct err *err);
 /* Calls cb with each row, oldest first; the callee takes what it wants with db_sandbox_move. Stops at a non-zero answer. */

@@ -79,7 +79,7 @@ struct proc {
 	TAILQ_ENTRY(proc) link; /* agent.procs, or agent.dead */
 	enum proc_kind kind;
 	pid_t pid;
-	bool tty, started, reaped, dead, timed_out;
+	bool tty, started, reaped, dead, timed_out, orphan;
 	int dial_sys;	       /* connection: the errno that ended it, 0 none */
 	uint16_t dial_again;   /* connection: port to try on ::1 when 127.0.0.1 refuses, 0 no */
 	struct watch in;       /* stdin; on a pty the same descriptor as out[0] (then owned by out[0]) */
@@ -110,7 +110,8 @@ struct session {
 
 struct agent {
 	int ep, sigfd;
-	bool guest; /* PID 1 of a VM: may set clock, hostname, network */
+	bool guest; /* in a VM, as PID 1 or a service: may set clock, hostname, network */
+	bool init;  /* PID 1: no signal ends it */
 	bool quit, busy;
 	struct watch port, signals, listener;
 	bool port_is_socket;
@@ -139,6 +140,8 @@ void loop_close(struct watch *w);
 /* Take fd (non-blocking, close-on-exec) as the port. */
 int conn_open(struct agent *a, int fd, bool is_socket);
 int conn_listen(struct agent *a, int fd);
+/* Say what is no frame: a host that was connected to an agent before this one notices, and begins anew. */
+void conn_begin_anew(struct agent *a);
 /* Move bytes until the port is full or nothing is left; bounded, sets a->busy when there is more to do. */
 void conn_pump(struct agent *a);
 
@@ -154,7 +157,9 @@ void stream_pull(struct agent *a, struct stream *s, size_t room);
 void stream_feed(struct agent *a, struct stream *s);
 /* End as by CLOSE, no EXIT. */
 void stream_close(struct agent *a, struct stream *s);
-void stream_close_all(struct agent *a);
+/* The host has gone, or is another: it may be a copy of this machine that goes on from here. Files being written are given up;
+ * commands go on, and what they print is dropped. */
+void stream_lose_all(struct agent *a);
 /* EXIT with an errno and a message ("no such file or directory: '/x'"), then free the stream. */
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* STARTED for s; session may be NULL. */
@@ -172,6 +177,10 @@ void proc_attach(struct proc *p, struct stream *s);
 int proc_watch(struct agent *a, struct proc *p, const int fds[3], int status);
 /* The last stream has left a process that is not a session: kill it and forget it when it is reaped. */
 void proc_abandon(struct agent *a, struct proc *p);
+/* The last stream has left a command that is to go on. */
+void proc_orphan(struct agent *a, struct proc *p);
+/* Drop what orphans print; true when some could be read more now. */
+bool proc_drain(struct agent *a);
 void proc_signal(struct proc *p, int sig);
 /* The child started, or failed to (then every stream of it ends). */
 void proc_on_status(struct agent *a, void *owner, uint32_t events);
@@ -227,12 +236,19 @@ void configure_open(struct agent *a, struct stream *s, struct rec r);
 /* Step the clock when it is off by more than 100 ms (guest only). */
 void configure_clock(const struct agent *a, uint64_t wall_ms);
 void info_open(struct agent *a, struct stream *s, struct rec r);
+/* ---- shutdown.c ---- */
+void shutdown_open(struct agent *a, struct stream *s, struct rec r);
 
-/* ---- setup.c: PID 1 ---- */
-/* In the initramfs: load modules, mount the disk, switch to it. Returns only on failure (after saying so). */
-void setup_initramfs(char **argv);
+/* ---- setup.c: in a VM ---- */
+#define SETUP_RUN "/run/sbx" /* made in the initramfs, in memory */
+#define SETUP_AGENT SETUP_RUN "/sbx-agent"
+/* In the initramfs: load modules, mount the disk, switch to it, start its systemd or the agent. Returns only on failure (after
+ * saying so). */
+void setup_initramfs(void);
 bool setup_is_initramfs(void);
-/* In the real root: mounts, limits, loopback; then find and open the port. -1 after 10 s without it. */
+/* In the real root, as PID 1: mounts, limits, loopback; then find and open the port. -1 after 10 s without it. */
 int setup_guest(void);
+/* The same as a service of systemd, which has mounted all. */
+int setup_service(void);
 
 #endif

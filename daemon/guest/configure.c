@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@
 #define SEED_MAX 512
 #define HOSTS_MAX 65536
 #define LINK_NAME "eth0"
+#define MACHINE_ID 32
+#define MACHINE_ID_FILE "/etc/machine-id"
 
 void configure_clock(const struct agent *a, uint64_t wall_ms)
 {
@@ -44,6 +47,16 @@ static void write_file(const char *path, const char *text, size_t n)
 
 	if (fd >= 0 && write(fd, text, n) < 0)
 		return;
+}
+
+/* Where a link may stand in its place (to what a resolver of systemd would write, which does not run): ours takes it. */
+static void replace_file(const char *path, const char *text, size_t n)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && S_ISLNK(st.st_mode) && unlink(path))
+		return;
+	write_file(path, text, n);
 }
 
 /* Everything of /etc/hosts but an older line of ours, and the new one. */
@@ -75,6 +88,33 @@ static void set_hostname(const char *name)
 	write_hosts(name);
 }
 
+/* journald has written below the template's id, and journalctl looks below the clone's. */
+static void link_journal(const char *id)
+{
+	char old[MACHINE_ID + 1];
+	auto_fd int fd = open(MACHINE_ID_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	auto_free char *at = mem_printf("/run/log/journal/%s", id);
+
+	if (fd < 0 || read(fd, old, MACHINE_ID) != MACHINE_ID)
+		return;
+	old[MACHINE_ID] = '\0';
+	if (strspn(old, "0123456789abcdef") == MACHINE_ID && symlink(old, at))
+		return; /* no journal: nothing is lost */
+}
+
+static void set_machine_id(uint8_t id[16])
+{
+	auto_buf text = BUF_INIT;
+
+	/* as systemd does it: a valid random UUID */
+	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+	buf_hex(&text, id, 16);
+	link_journal(text.p);
+	buf_ch(&text, '\n');
+	replace_file(MACHINE_ID_FILE, text.p, text.len);
+}
+
 /* 0, or -1 with errno: a clone that goes on with its siblings' random numbers must not be used. */
 static int set_seed(const uint8_t *seed, size_t n)
 {
@@ -83,7 +123,6 @@ static int set_seed(const uint8_t *seed, size_t n)
 		uint8_t bytes[SEED_MAX];
 	} pool = { 0 };
 	uint8_t id[16];
-	auto_buf text = BUF_INIT;
 	auto_fd int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 
 	if (n > SEED_MAX)
@@ -96,12 +135,7 @@ static int set_seed(const uint8_t *seed, size_t n)
 		return -1;
 	if (getrandom(id, sizeof(id), GRND_NONBLOCK) != (ssize_t)sizeof(id))
 		return -1;
-	/* as systemd does it: a valid random UUID. The seed itself must not be in a file. */
-	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
-	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
-	buf_hex(&text, id, sizeof(id));
-	buf_ch(&text, '\n');
-	write_file("/etc/machine-id", text.p, text.len);
+	set_machine_id(id); /* not of the seed itself, which must not be in a file */
 	return 0;
 }
 
@@ -227,7 +261,7 @@ static int set_network(struct rec r, const char *ip, const char **what)
 	if (dns && *dns) {
 		auto_free char *line = mem_printf("nameserver %s\n", dns);
 
-		write_file("/etc/resolv.conf", line, strlen(line));
+		replace_file("/etc/resolv.conf", line, strlen(line));
 	}
 	return 0;
 }

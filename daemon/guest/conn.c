@@ -18,7 +18,7 @@
 
 static void put_down(struct agent *a)
 {
-	stream_close_all(a);
+	stream_lose_all(a);
 	buf_clear(&a->cur);
 	buf_clear(&a->ctl);
 	a->cur_at = 0;
@@ -174,7 +174,7 @@ void conn_pump(struct agent *a)
 	a->busy = false;
 	if (a->port_readable)
 		read_port(a);
-	if (session_fill(a))
+	if (session_fill(a) | proc_drain(a))
 		a->busy = true;
 	if (a->port.fd >= 0)
 		write_port(a);
@@ -198,6 +198,16 @@ int conn_open(struct agent *a, int fd, bool is_socket)
 	a->port_is_socket = is_socket;
 	wire_rx_lose(&a->rx); /* nothing counts before a HELLO */
 	return loop_watch(a, &a->port, fd, on_port, a);
+}
+
+void conn_begin_anew(struct agent *a)
+{
+	char *pad = buf_reserve(&a->ctl, WIRE_SYNC_PAD);
+
+	if (!pad)
+		return;
+	memset(pad, 0, WIRE_SYNC_PAD);
+	buf_commit(&a->ctl, WIRE_SYNC_PAD);
 }
 
 static void on_listener(struct agent *a, void *owner, uint32_t events)

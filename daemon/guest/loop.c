@@ -38,7 +38,7 @@ static void on_signal(struct agent *a, void *owner, uint32_t events)
 	do {
 		n = read(a->signals.fd, info, sizeof(info));
 		for (ssize_t i = 0; i < n / (ssize_t)sizeof(info[0]); i++)
-			if (info[i].ssi_signo != SIGCHLD && !a->guest)
+			if (info[i].ssi_signo != SIGCHLD && !a->init)
 				a->quit = true;
 	} while (n > 0);
 	proc_reap(a);

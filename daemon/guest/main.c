@@ -1,6 +1,6 @@
 /*
- * sbx-agent: PID 1 of a VM, or (--fd, --connect, --listen) an ordinary process that serves the same protocol on a
- * socket, for tests and the bench.
+ * sbx-agent: PID 1 of a VM, or there a service of systemd (--guest), or (--fd, --connect, --listen) an ordinary process that
+ * serves the same protocol on a socket, for tests and the bench. Under the name modprobe it loads a kernel module.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #include "daemon/guest/agent.h"
+#include "daemon/guest/modules.h"
 #include "shared/base/util.h"
 #include "shared/base/version.h"
 
-static const char usage[] = "usage: sbx-agent --fd N | --connect SOCKET | --listen SOCKET | --version\n";
+static const char usage[] = "usage: sbx-agent --guest | --fd N | --connect SOCKET | --listen SOCKET | --version\n";
 
 static int open_socket(const char *path, bool listening)
 {
@@ -62,19 +63,25 @@ static int attach(struct agent *a, const char *how, const char *arg)
 	return conn_open(a, (int)n, true);
 }
 
-static int as_init(char **argv)
+/* What runs when we end goes on: a service that is started again must not take the commands with it. */
+static int serve_guest(bool init)
 {
-	struct agent a = { .guest = true };
-	int fd;
+	struct agent a = { .guest = true, .init = init };
+	int fd = init ? setup_guest() : setup_service();
 
-	if (setup_is_initramfs()) {
-		setup_initramfs(argv);
-		return 1;
-	}
-	fd = setup_guest();
 	if (fd < 0 || loop_init(&a) || conn_open(&a, fd, false))
 		return 1;
+	if (!init)
+		conn_begin_anew(&a);
 	loop_run(&a);
+	return init;
+}
+
+static int as_init(void)
+{
+	if (!setup_is_initramfs())
+		return serve_guest(true);
+	setup_initramfs();
 	return 1;
 }
 
@@ -83,11 +90,15 @@ int main(int argc, char **argv)
 	struct agent a = { 0 };
 
 	if (getpid() == 1) {
-		int r = as_init(argv);
+		int r = as_init();
 
 		sleep(2); /* the kernel panics when PID 1 ends: let the console take the words before */
 		return r;
 	}
+	if (modules_is_modprobe(argv[0]))
+		return modules_modprobe(argc, argv);
+	if (argc == 2 && !strcmp(argv[1], "--guest"))
+		return serve_guest(false);
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		printf("sbx-agent %s\n", sbx_version);
 		return 0;

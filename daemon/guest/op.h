@@ -27,6 +27,8 @@ int op_fail(struct op *o, int sys, const char *path);
 int op_error(struct op *o, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Make the folders above (or, whole: including) path with mode 0755. 0 or -1 with the error noted. */
 int op_parents(struct op *o, const char *path, bool whole);
+/* Absolute, without slashes at its end. Caller frees. */
+char *op_absolute(const char *path);
 /* All bytes to fd. */
 int op_write_all(int fd, const char *p, size_t n);
 
@@ -39,5 +41,6 @@ int op_list(struct op *o);
 int op_stat(struct op *o);
 int op_tar(struct op *o);
 int op_untar(struct op *o);
+int op_watch(struct op *o);
 
 #endif

@@ -169,8 +169,7 @@ static int flush(struct op *o, struct lister *l, size_t more_than)
 	return 0;
 }
 
-/* Absolute, without slashes at its end. Caller frees. */
-static char *absolute(const char *path)
+char *op_absolute(const char *path)
 {
 	char cwd[PATH_MAX];
 	size_t n = strlen(path);
@@ -191,7 +190,7 @@ static const char *base_name(const char *path)
 
 int op_stat(struct op *o)
 {
-	auto_free char *path = absolute(o->path);
+	auto_free char *path = op_absolute(o->path);
 	struct lister l = { .out = BUF_INIT };
 	struct stat st;
 	int r;
@@ -235,7 +234,7 @@ static int visit(struct op *o, struct lister *l, FTS *fts, FTSENT *e, int64_t de
 
 int op_list(struct op *o)
 {
-	auto_free char *path = absolute(o->path);
+	auto_free char *path = op_absolute(o->path);
 	char *roots[] = { path, NULL };
 	struct lister l = { .out = BUF_INIT };
 	uint64_t depth = wire_rec_get_u64(o->r.p, o->r.n, WT_DEPTH, 1);

@@ -26,6 +26,7 @@ static const struct {
 	[WIRE_OP_REMOVE] = { "removing", op_remove, false },
 	[WIRE_OP_TAR] = { "packing", op_tar, false },
 	[WIRE_OP_UNTAR] = { "unpacking", op_untar, true },
+	[WIRE_OP_WATCH] = { "watching", op_watch, false },
 };
 
 int op_error(struct op *o, int sys, const char *fmt, ...)

@@ -18,6 +18,7 @@
 /* What a pty may hold for us after its process has ended: the kernel's buffers are smaller. */
 #define TTY_REST_MAX (256 * 1024)
 #define RESULT_MAX 4096
+#define DRAIN_SIZE 16384
 #define CODE_TIMEOUT 124
 #define CODE_NOT_RUN 126
 #define CODE_NOT_FOUND 127
@@ -164,6 +165,43 @@ void proc_abandon(struct agent *a, struct proc *p)
 	p->out[0].done = p->out[1].done = true;
 	if (p->tty)
 		set_deadline(p, clock_mono_ms() + KILL_DELAY_MS, SIGKILL);
+}
+
+void proc_orphan(struct agent *a, struct proc *p)
+{
+	if (p->reaped) {
+		proc_bury(a, p);
+		return;
+	}
+	p->orphan = true;
+	loop_close(&p->in);
+}
+
+/* A bounded look at one channel. */
+static bool drain(struct output *o)
+{
+	char waste[DRAIN_SIZE];
+	ssize_t n;
+
+	if (!o->ready || o->done)
+		return false;
+	n = read(o->w.fd, waste, sizeof(waste));
+	if (n > 0 || (n < 0 && errno == EINTR))
+		return true;
+	o->ready = false;
+	o->done = n == 0 || errno != EAGAIN;
+	return false;
+}
+
+bool proc_drain(struct agent *a)
+{
+	struct proc *p;
+	bool more = false;
+
+	for (p = TAILQ_FIRST(&a->procs); p; p = TAILQ_NEXT(p, link))
+		if (p->orphan)
+			more |= drain(&p->out[0]) | drain(&p->out[1]);
+	return more;
 }
 
 /* ---- start ---- */

@@ -1,5 +1,5 @@
-/* agent setup: what PID 1 does before it serves. Two lives: in the initramfs, until the disk is mounted; then again,
- * from the disk, for good. */
+/* agent setup: what it does before it serves. Two lives: PID 1 in the initramfs, until the disk is mounted; then again, from
+ * /run/sbx on the disk's root, for good: as PID 1, or as a service of the image's systemd. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,12 +20,15 @@
 #include <unistd.h>
 
 #include "daemon/guest/agent.h"
+#include "daemon/guest/modules.h"
+#include "daemon/guest/systemd.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 #define MODULES "/lib/sbx/modules"
 #define DISK "/dev/vda"
-#define INIT "/sbin/sbx-agent"
+#define ROOT "/root" /* where the initramfs mounts the disk */
+#define INIT "/init" /* the agent in the initramfs */
 #define WAIT_MS 10000
 #define PORT_NAME "agent"
 #define FILES_SOFT 65536
@@ -62,6 +66,15 @@ static const struct mount_row late[] = {
 	{ "cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
 };
 
+/* Is another file system mounted there? A second tmpfs would hide what the first one holds. */
+static bool is_mounted(const char *at)
+{
+	struct stat here, above;
+	auto_free char *parent = mem_printf("%s/..", at);
+
+	return !stat(at, &here) && !stat(parent, &above) && here.st_dev != above.st_dev;
+}
+
 static void mount_all(const struct mount_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -69,8 +82,7 @@ static void mount_all(const struct mount_row *rows, size_t n)
 
 		if (mkdir(r->at, 0755) && errno != EEXIST)
 			say("cannot make '%s': %s", r->at, strerror(errno));
-		/* EBUSY: it is mounted already */
-		if (mount(r->type, r->at, r->type, r->flags, r->options) && errno != EBUSY)
+		if (!is_mounted(r->at) && mount(r->type, r->at, r->type, r->flags, r->options))
 			say("cannot mount '%s': %s", r->at, strerror(errno));
 	}
 }
@@ -96,16 +108,6 @@ static void open_console(void)
 		close(fd);
 }
 
-static void load_module(const char *path)
-{
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		say("cannot open module '%s': %s", path, strerror(errno));
-	else if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
-		say("cannot load module '%s': %s", path, strerror(errno));
-}
-
 static void load_modules(void)
 {
 	FILE *f = fopen(MODULES, "re");
@@ -113,8 +115,8 @@ static void load_modules(void)
 
 	while (f && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\r\n")] = '\0';
-		if (line[0])
-			load_module(line);
+		if (line[0] && modules_insert(line))
+			say("cannot load module '%s': %s", line, strerror(errno));
 	}
 	if (f)
 		fclose(f);
@@ -162,15 +164,85 @@ static bool wait_for(const char *path)
 
 static bool mount_disk(void)
 {
-	if (mkdir("/root", 0700) && errno != EEXIST)
+	if (mkdir(ROOT, 0700) && errno != EEXIST)
 		return false;
-	for (int64_t end = clock_mono_ms() + WAIT_MS; mount(DISK, "/root", "ext4", MS_NOATIME, NULL); nap_ms(5)) {
+	for (int64_t end = clock_mono_ms() + WAIT_MS; mount(DISK, ROOT, "ext4", MS_NOATIME, NULL); nap_ms(5)) {
 		if (errno == EROFS || errno == EACCES)
-			return mount(DISK, "/root", "ext4", MS_NOATIME | MS_RDONLY, NULL) == 0;
+			return mount(DISK, ROOT, "ext4", MS_NOATIME | MS_RDONLY, NULL) == 0;
 		if (clock_mono_ms() > end)
 			return false;
 	}
 	return true;
+}
+
+/* ---- what comes along into the disk's root ---- */
+
+/* An image may be as bare as it likes. A root that is read-only must have them. */
+static void make_folders(void)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+	} folders[] = { { "dev", 0755 }, { "proc", 0555 }, { "sys", 0555 }, { "run", 0755 }, { "etc", 0755 }, { "tmp", 01777 } };
+
+	umask(0);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		auto_free char *path = mem_printf(ROOT "/%s", folders[i].path);
+
+		if (mkdir(path, folders[i].mode) && errno != EEXIST)
+			say("cannot make '%s': %s", path, strerror(errno));
+	}
+	umask(022);
+}
+
+static bool copy_file(const char *from, const char *to, mode_t mode)
+{
+	static char chunk[65536];
+	auto_fd int in = open(from, O_RDONLY | O_CLOEXEC);
+	auto_fd int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	ssize_t n = in < 0 || out < 0 ? -1 : 1;
+
+	while (n > 0) {
+		n = read(in, chunk, sizeof(chunk));
+		if (n > 0 && write(out, chunk, (size_t)n) != n)
+			n = -1;
+	}
+	return n == 0;
+}
+
+static bool copy_folder(const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	const struct dirent *e;
+	bool ok = true;
+
+	if (!d)
+		return errno == ENOENT;
+	ok = !mkdir(to, 0755);
+	while (ok && (e = readdir(d))) {
+		auto_free char *source = mem_printf("%s/%s", from, e->d_name);
+		auto_free char *target = mem_printf("%s/%s", to, e->d_name);
+
+		if (e->d_name[0] != '.')
+			ok = copy_file(source, target, 0644);
+	}
+	closedir(d);
+	return ok;
+}
+
+/*
+ * Any root file system is to work as it is, so nothing of ours is on it: the agent and the modules that are loaded on demand
+ * move into a tmpfs on /run, which systemd, too, takes as it finds it.
+ */
+static bool bring_along(void)
+{
+	static const struct mount_row run = { "tmpfs", ROOT "/run", "mode=0755", MS_NOSUID | MS_NODEV };
+
+	make_folders();
+	if (mount(run.type, run.at, run.type, run.flags, run.options) || mkdir(ROOT SETUP_RUN, 0755))
+		return false;
+	return copy_file(INIT, ROOT SETUP_AGENT, 0755) && copy_folder(MODULES_STORED, ROOT MODULES_DIR) &&
+		modules_announce(ROOT) == 0;
 }
 
 static bool switch_root(void)
@@ -181,20 +253,32 @@ static bool switch_root(void)
 	if (old < 0 || fstat(old, &st))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(early); i++) {
-		auto_free char *to = mem_printf("/root%s", early[i].at);
+		auto_free char *to = mem_printf(ROOT "%s", early[i].at);
 
-		if (mkdir(to, 0755) && errno != EEXIST)
-			say("cannot make '%s': %s", to, strerror(errno));
 		if (mount(early[i].at, to, NULL, MS_MOVE, NULL))
 			say("cannot move '%s': %s", early[i].at, strerror(errno));
 	}
-	if (chdir("/root"))
+	if (chdir(ROOT))
 		return false;
 	delete_tree(old, st.st_dev);
 	return mount(".", "/", NULL, MS_MOVE, NULL) == 0 && chroot(".") == 0 && chdir("/") == 0;
 }
 
-void setup_initramfs(char **argv)
+/* The image's systemd with the agent as its service; without one the agent is PID 1. */
+static void start_init(void)
+{
+	static char init[] = "/sbin/init", agent[] = SETUP_AGENT;
+
+	if (systemd_is_there()) {
+		if (!systemd_prepare())
+			execv(SYSTEMD_PROGRAM, (char *const[]){ init, NULL });
+		say("cannot start '" SYSTEMD_PROGRAM "': %s", strerror(errno));
+	}
+	execv(SETUP_AGENT, (char *const[]){ agent, NULL });
+	say("cannot start '" SETUP_AGENT "': %s", strerror(errno));
+}
+
+void setup_initramfs(void)
 {
 	mount_all(early, ARRAY_LEN(early));
 	open_console();
@@ -203,11 +287,12 @@ void setup_initramfs(char **argv)
 		say("no disk '%s'", DISK);
 	else if (!mount_disk())
 		say("cannot mount '%s': %s", DISK, strerror(errno));
+	else if (!bring_along())
+		say("cannot fill '" ROOT "/run': %s", strerror(errno));
 	else if (!switch_root())
 		say("cannot switch to the disk: %s", strerror(errno));
 	else
-		execv(INIT, argv);
-	say("cannot start '%s': %s", INIT, strerror(errno));
+		start_init();
 }
 
 /* ---- the real root ---- */
@@ -282,18 +367,10 @@ static void link_dev(const char *to, const char *at)
 		say("cannot link '%s': %s", at, strerror(errno));
 }
 
-int setup_guest(void)
+static int serve_port(void)
 {
 	int fd;
 
-	mount_all(early, ARRAY_LEN(early));
-	open_console();
-	mount_all(late, ARRAY_LEN(late));
-	link_dev("/proc/self/fd", "/dev/fd");
-	link_dev("/proc/self/fd/0", "/dev/stdin");
-	link_dev("/proc/self/fd/1", "/dev/stdout");
-	link_dev("/proc/self/fd/2", "/dev/stderr");
-	load_modules(); /* there is no list on the disk when the initramfs did it */
 	set_limits();
 	loopback_up();
 	if (setsid() < 0 && errno != EPERM)
@@ -304,4 +381,25 @@ int setup_guest(void)
 	else
 		say("ready");
 	return fd;
+}
+
+int setup_service(void)
+{
+	open_console();
+	/* orphans of commands come to us, as they do to PID 1 */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		say("cannot adopt orphans: %s", strerror(errno));
+	return serve_port();
+}
+
+int setup_guest(void)
+{
+	mount_all(early, ARRAY_LEN(early));
+	open_console();
+	mount_all(late, ARRAY_LEN(late));
+	link_dev("/proc/self/fd", "/dev/fd");
+	link_dev("/proc/self/fd/0", "/dev/stdin");
+	link_dev("/proc/self/fd/1", "/dev/stdout");
+	link_dev("/proc/self/fd/2", "/dev/stderr");
+	return serve_port();
 }

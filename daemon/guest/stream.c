@@ -66,12 +66,20 @@ void stream_close(struct agent *a, struct stream *s)
 		proc_abandon(a, p);
 }
 
-void stream_close_all(struct agent *a)
+void stream_lose_all(struct agent *a)
 {
 	struct stream *s;
 
-	while ((s = TAILQ_FIRST(&a->streams)))
-		stream_close(a, s);
+	while ((s = TAILQ_FIRST(&a->streams))) {
+		struct proc *p = s->proc;
+
+		if (!p || p->session || p->tty || p->kind != PROC_EXEC || p->clients > 1) {
+			stream_close(a, s);
+			continue;
+		}
+		stream_free(a, s);
+		proc_orphan(a, p);
+	}
 }
 
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...)
@@ -385,7 +393,9 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_TAR] = ops_open,
 	[WIRE_OP_UNTAR] = ops_open,
 	[WIRE_OP_INFO] = info_open,
+	[WIRE_OP_SHUTDOWN] = shutdown_open,
 	[WIRE_OP_DIAL] = dial_open,
+	[WIRE_OP_WATCH] = ops_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)

@@ -6,51 +6,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/image/bundle.h"
 #include "daemon/image/hash.h"
-#include "daemon/image/kernel.h"
+#include "daemon/image/input.h"
+#include "daemon/image/recipe.h"
 #include "daemon/image/rootfs.h"
-#include "daemon/image/sparse.h"
 #include "shared/base/fs.h"
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define RECIPE_VERSION 1 /* raise when the same inputs shall give another image */
 #define KEY_LENGTH 16
 #define JSON_MAX ((size_t)64 << 10)
+#define MEMORY_MB 256			/* of an image that says nothing about it */
 #define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
-
-static const char *const recipes[] = { "base", NULL };
-
-/* One file that goes into an image. */
-struct input {
-	char *path;
-	char id[96]; /* size, mtime, inode: equal means unchanged, without reading it */
-	char sha[HASH_HEX];
-};
-
-struct inputs {
-	struct input busybox, agent;
-};
 
 const char *const *image_recipes(void)
 {
-	return recipes;
+	return recipe_names();
 }
 
-static bool recipe_known(const char *name)
+unsigned image_memory_mb(const char *name)
 {
-	for (const char *const *r = recipes; *r; r++)
-		if (!strcmp(*r, name))
-			return true;
-	return false;
+	const struct recipe *r = recipe_find(name);
+	return r ? r->memory_mb : MEMORY_MB;
 }
 
 void image_free(struct image *image)
 {
+	for (char **w = image->warm; w && *w; w++)
+		free(*w);
+	free((void *)image->warm);
 	free(image->name);
 	free(image->key);
 	free(image->dir);
@@ -61,73 +49,34 @@ void image_free(struct image *image)
 	*image = (struct image){ 0 };
 }
 
-void image_list_free(struct image *list, size_t n)
+static void make_key(const struct buf *text, char out[KEY_LENGTH + 1])
 {
-	for (size_t i = 0; i < n; i++)
-		image_free(&list[i]);
-	free(list);
-}
+	char sha[HASH_HEX];
 
-/* ---- inputs ---- */
-
-static int input_stat(struct input *in, struct err *err)
-{
-	struct stat st;
-
-	if (stat(in->path, &st))
-		return err_sys(err, errno, "cannot read '%s'", in->path);
-	snprintf(in->id, sizeof(in->id), "%lld:%lld.%09ld:%llu", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
-		st.st_mtim.tv_nsec, (unsigned long long)st.st_ino);
-	return 0;
-}
-
-static char *agent_path(struct err *err)
-{
-	const char *set = getenv("SBX_AGENT"); /* NOLINT(concurrency-mt-unsafe): nobody changes the environment */
-
-	if (set && *set)
-		return mem_strdup(set);
-	auto_free char *dir = fs_exe_dir(err);
-	return dir ? fs_join(dir, "sbx-agent") : NULL;
-}
-
-static void inputs_free(struct inputs *in)
-{
-	free(in->busybox.path);
-	free(in->agent.path);
-	*in = (struct inputs){ 0 };
-}
-
-static int inputs_read(struct inputs *in, struct err *err)
-{
-	*in = (struct inputs){ 0 };
-	in->agent.path = agent_path(err);
-	if (!in->agent.path)
-		return -1;
-	if (input_stat(&in->agent, err))
-		return err_hint(err, "the guest agent is built with sbxd: run 'make', or name it in SBX_AGENT");
-	in->busybox.path = rootfs_busybox(err);
-	if (!in->busybox.path || input_stat(&in->busybox, err))
-		return -1;
-	return 0;
-}
-
-/* Is this the file that an image was made of? Its contents are looked at only when it was touched since. */
-static bool input_same(struct input *in, const js *recorded)
-{
-	if (!strcmp(in->id, js_str(js_get(recorded, "id"), "")))
-		return true;
-	if (!in->sha[0] && hash_file(in->path, in->sha, NULL))
-		return false;
-	return !strcmp(in->sha, js_str(js_get(recorded, "sha256"), ""));
+	hash_bytes(text->p, text->len, sha);
+	memcpy(out, sha, KEY_LENGTH);
+	out[KEY_LENGTH] = '\0';
 }
 
 /* ---- image.json ---- */
 
-static int image_load(const char *dir, struct image *out, js **json, struct err *err)
+static char **load_strings(const js *list)
+{
+	size_t n = 0;
+	char **out = mem_array(js_count(list) + 1, sizeof(*out));
+
+	for (const js *v = js_first(list); v; v = js_next(v))
+		if (js_type(v) == JS_STRING)
+			out[n++] = mem_strdup(js_str(v, ""));
+	return out;
+}
+
+/* All but what comes from the bundle; its key is that of the root filesystem alone. */
+static int load(const char *dir, struct image *out, js **json, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(dir, "image.json");
+	int64_t memory = MEMORY_MB;
 
 	*out = (struct image){ 0 };
 	if (fs_read(path, JSON_MAX, &text, err))
@@ -137,32 +86,53 @@ static int image_load(const char *dir, struct image *out, js **json, struct err 
 		err_prefix(err, "'%s'", path);
 		return -1;
 	}
+	js_int(js_get(v, "memoryMb"), &memory);
+	js_int(js_get(v, "createdWallMs"), &out->created_wall_ms);
 	out->name = mem_strdup(js_str(js_get(v, "name"), ""));
 	out->key = mem_strdup(js_str(js_get(v, "key"), ""));
-	out->kernel_version = mem_strdup(js_str(js_get(v, "kernelVersion"), ""));
 	out->dir = mem_strdup(dir);
-	out->kernel = fs_join(dir, "vmlinux");
-	out->initrd = fs_join(dir, "initrd");
 	out->rootfs = fs_join(dir, "rootfs.ext4");
-	js_int(js_get(v, "createdWallMs"), &out->created_wall_ms);
-	out->size_bytes = fs_allocated(out->kernel) + fs_allocated(out->initrd) + fs_allocated(out->rootfs);
+	out->warm = load_strings(js_get(v, "warm"));
+	out->memory_mb = (unsigned)memory;
 	if (json)
 		*json = mem_steal(&v);
 	return 0;
 }
 
-static void write_input(struct jw *w, const char *name, const struct input *in)
+/* Takes what is in the bundle. */
+static void join(struct image *image, struct bundle *bundle)
 {
-	jw_key(w, name);
-	jw_obj(w);
-	jw_kstr(w, "path", in->path);
-	jw_kstr(w, "id", in->id);
-	jw_kstr(w, "sha256", in->sha);
-	jw_obj_end(w);
+	auto_buf text = BUF_INIT;
+	char key[KEY_LENGTH + 1];
+
+	buf_fmt(&text, "rootfs=%s\nkernel=%s\n", image->key, bundle->key);
+	make_key(&text, key);
+	free(image->key);
+	image->key = mem_strdup(key);
+	image->kernel = mem_steal(&bundle->kernel);
+	image->initrd = mem_steal(&bundle->initrd);
+	image->kernel_version = mem_steal(&bundle->release);
+	image->size_bytes = fs_allocated(image->kernel) + fs_allocated(image->initrd) + fs_allocated(image->rootfs);
+	bundle_free(bundle);
 }
 
-static int image_save(
-	const char *dir, const struct image *image, const struct kernel_package *kernel, const struct inputs *in, struct err *err)
+int image_open(const char *cache, const char *dir, struct image *out, struct err *err)
+{
+	struct bundle bundle;
+	int r = bundle_find(cache, &bundle, err);
+
+	*out = (struct image){ 0 };
+	if (r != 1)
+		return r;
+	if (load(dir, out, NULL, err)) {
+		bundle_free(&bundle);
+		return -1;
+	}
+	join(out, &bundle);
+	return 1;
+}
+
+static int save(const char *dir, const char *key, const struct recipe *recipe, const struct input *busybox, struct err *err)
 {
 	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(dir, "image.json");
@@ -170,14 +140,17 @@ static int image_save(
 
 	jw_init(&w, &text);
 	jw_obj(&w);
-	jw_kstr(&w, "name", image->name);
-	jw_kstr(&w, "key", image->key);
-	jw_kint(&w, "recipe", RECIPE_VERSION);
-	jw_kstr(&w, "kernelVersion", image->kernel_version);
-	jw_kstr(&w, "kernelPackage", kernel->name);
-	jw_kstr(&w, "kernelPackageVersion", kernel->version);
-	write_input(&w, "busybox", &in->busybox);
-	write_input(&w, "agent", &in->agent);
+	jw_kstr(&w, "name", recipe->name);
+	jw_kstr(&w, "key", key);
+	jw_kint(&w, "recipe", recipe->version);
+	jw_kint(&w, "memoryMb", recipe->memory_mb);
+	jw_key(&w, "warm");
+	jw_arr(&w);
+	for (const char *const *c = recipe->warm; *c; c++)
+		jw_str(&w, *c);
+	jw_arr_end(&w);
+	if (recipe->busybox)
+		input_write(&w, "busybox", busybox);
 	jw_kint(&w, "createdWallMs", clock_wall_ms());
 	jw_obj_end(&w);
 	buf_ch(&text, '\n');
@@ -203,7 +176,7 @@ static int for_each_image(const char *cache, const char *name, image_fn *fn, voi
 		js *json = NULL;
 		auto_free char *path = fs_join(dir, e->d_name);
 		/* a folder without a readable image.json is no image */
-		if (e->d_name[0] == '.' || image_load(path, &image, &json, NULL))
+		if (e->d_name[0] == '.' || load(path, &image, &json, NULL))
 			continue;
 		if (name && strcmp(name, image.name) != 0)
 			image_free(&image);
@@ -216,7 +189,8 @@ static int for_each_image(const char *cache, const char *name, image_fn *fn, voi
 }
 
 struct find {
-	struct inputs in;
+	const struct recipe *recipe;
+	struct input busybox;
 	struct image *out;
 	bool found;
 };
@@ -224,11 +198,11 @@ struct find {
 static int find_one(void *arg, struct image *image, const js *json)
 {
 	struct find *f = arg;
-	int64_t recipe = 0;
+	int64_t version = 0;
 
-	if (js_int(js_get(json, "recipe"), &recipe) || recipe != RECIPE_VERSION ||
+	if (js_int(js_get(json, "recipe"), &version) || version != f->recipe->version ||
 		(f->found && image->created_wall_ms < f->out->created_wall_ms) ||
-		!input_same(&f->in.agent, js_get(json, "agent")) || !input_same(&f->in.busybox, js_get(json, "busybox"))) {
+		(f->recipe->busybox && !input_same(&f->busybox, js_get(json, "busybox")))) {
 		image_free(image);
 		return 0;
 	}
@@ -239,44 +213,41 @@ static int find_one(void *arg, struct image *image, const js *json)
 	return 0;
 }
 
-int image_find(const char *cache, const char *name, struct image *out, struct err *err)
+static int read_busybox(const struct recipe *recipe, struct input *in, struct err *err)
 {
-	struct find f = { .out = out };
+	*in = (struct input){ 0 };
+	if (!recipe->busybox)
+		return 0;
+	in->path = rootfs_busybox(err);
+	return in->path ? input_stat(in, err) : -1;
+}
+
+/* The root filesystem alone. */
+static int find_rootfs(const char *cache, const struct recipe *recipe, struct image *out, struct err *err)
+{
+	struct find f = { .recipe = recipe, .out = out };
 	int r = -1;
 
-	*out = (struct image){ 0 };
-	if (!inputs_read(&f.in, err))
-		r = for_each_image(cache, name, find_one, &f, err);
-	inputs_free(&f.in);
+	if (!read_busybox(recipe, &f.busybox, err))
+		r = for_each_image(cache, recipe->name, find_one, &f, err);
+	input_free(&f.busybox);
 	return r ? -1 : f.found;
 }
 
-struct list {
-	struct image *items;
-	size_t n;
-};
-
-static int list_one(void *arg, struct image *image, const js *json)
+int image_find(const char *cache, const char *name, struct image *out, struct err *err)
 {
-	struct list *l = arg;
+	const struct recipe *recipe = recipe_find(name);
+	struct bundle bundle;
 
-	(void)json;
-	l->items = mem_grow(l->items, l->n + 1, sizeof(*l->items));
-	l->items[l->n++] = *image;
-	return 0;
-}
-
-int image_list(const char *cache, struct image **out, size_t *n, struct err *err)
-{
-	struct list l = { 0 };
-
-	if (for_each_image(cache, NULL, list_one, &l, err)) {
-		image_list_free(l.items, l.n);
-		return -1;
-	}
-	*out = l.items;
-	*n = l.n;
-	return 0;
+	*out = (struct image){ 0 };
+	int r = recipe ? bundle_find(cache, &bundle, err) : 0;
+	if (r != 1)
+		return r;
+	r = find_rootfs(cache, recipe, out, err);
+	if (r == 1)
+		join(out, &bundle);
+	bundle_free(&bundle);
+	return r;
 }
 
 bool image_in_use(const char *path)
@@ -308,128 +279,117 @@ static int prune_one(void *arg, struct image *image, const js *json)
 
 struct build {
 	const char *cache, *tmp;
+	const struct recipe *recipe;
+	struct input busybox;
 	image_progress *progress;
 	void *arg;
-	struct kernel_package kernel;
-	struct inputs in;
 	struct err *err;
 };
 
-static void say(const struct build *b, const char *phase, const char *text)
-{
-	if (b->progress)
-		b->progress(b->arg, phase, text);
-}
-
-static int build_kernel(struct build *b, const char *dir, char **release)
-{
-	auto_free char *unpacked = fs_join(b->tmp, "kernel");
-	auto_free char *elf = fs_join(dir, "vmlinux");
-	auto_free char *initrd = fs_join(dir, "initrd");
-	auto_free char *text = mem_printf("%s %s", b->kernel.name, b->kernel.version);
-
-	say(b, "kernel", text);
-	if (fs_mkdirs(unpacked, 0755, b->err) || kernel_unpack(b->cache, &b->kernel, unpacked, b->err))
-		return -1;
-	if (kernel_write_elf(unpacked, elf, release, b->err))
-		return -1;
-	return kernel_write_initrd(unpacked, *release, b->in.agent.path, initrd, b->err);
-}
-
-static int build_disk(struct build *b, const char *dir)
+static int build_disk(const struct build *b, const char *dir)
 {
 	auto_buf owners = BUF_INIT;
-	auto_free char *tree = fs_join(b->tmp, "rootfs");
+	auto_free char *tree = fs_join(b->tmp, "tree");
 	auto_free char *disk = fs_join(dir, "rootfs.ext4");
+	struct tree_job job = { .cache = b->cache,
+		.tmp = b->tmp,
+		.dir = tree,
+		.busybox = b->busybox.path,
+		.owners = &owners,
+		.progress = b->progress,
+		.arg = b->arg,
+		.err = b->err };
 
-	say(b, "rootfs", "busybox and the agent");
-	if (rootfs_tree(tree, b->in.busybox.path, b->in.agent.path, &owners, b->err))
+	if (b->recipe->make(&job))
 		return -1;
-	say(b, "disk", "ext4");
-	if (rootfs_disk(tree, &owners, b->tmp, disk, b->err))
-		return -1;
-	auto_fd int fd = open(disk, O_RDWR | O_CLOEXEC);
-	if (fd < 0 || sparse_punch(fd, NULL) || fsync(fd))
-		return err_sys(b->err, errno, "cannot sync '%s'", disk);
-	return 0;
+	if (b->progress)
+		b->progress(b->arg, "disk", "ext4");
+	return rootfs_disk(tree, &b->recipe->disk, &owners, b->tmp, disk, b->err);
 }
 
 /* Everything in a temporary folder, made visible by one rename. */
-static int build_into(struct build *b, const struct image *image)
+static int build_into(const struct build *b, const char *key, const char *final)
 {
 	auto_free char *dir = fs_join(b->tmp, "image");
-	struct image whole = *image;
-	auto_free char *release = NULL;
 
-	if (fs_mkdirs(dir, 0755, b->err) || build_kernel(b, dir, &release) || build_disk(b, dir))
+	if (fs_mkdirs(dir, 0755, b->err) || build_disk(b, dir) || save(dir, key, b->recipe, &b->busybox, b->err))
 		return -1;
-	whole.kernel_version = release;
-	if (image_save(dir, &whole, &b->kernel, &b->in, b->err))
-		return -1;
-	fs_remove_tree(image->dir, NULL); /* an incomplete one: a complete one would have been found */
-	if (rename(dir, image->dir))
-		return err_sys(b->err, errno, "cannot rename '%s'", dir);
-	return 0;
+	fs_remove_tree(final, NULL); /* an incomplete one: a complete one would have been found */
+	return rename(dir, final) ? err_sys(b->err, errno, "cannot rename '%s'", dir) : 0;
 }
 
-static void image_key(const char *name, const struct build *b, char out[KEY_LENGTH + 1])
+static void rootfs_key(const struct build *b, char out[KEY_LENGTH + 1])
 {
 	auto_buf text = BUF_INIT;
-	char sha[HASH_HEX];
 
-	buf_fmt(&text, "recipe=%d\nname=%s\nkernel=%s %s\nbusybox=%s\nagent=%s\n", RECIPE_VERSION, name, b->kernel.name,
-		b->kernel.version, b->in.busybox.sha, b->in.agent.sha);
-	hash_bytes(text.p, text.len, sha);
-	memcpy(out, sha, KEY_LENGTH);
-	out[KEY_LENGTH] = '\0';
+	buf_fmt(&text, "recipe=%d\nname=%s\n", b->recipe->version, b->recipe->name);
+	if (b->recipe->busybox)
+		buf_fmt(&text, "busybox=%s\n", b->busybox.sha);
+	make_key(&text, out);
 }
 
-static int build_locked(struct build *b, const char *name, struct image *out)
+/* Under the lock of the name. */
+static int build_rootfs(struct build *b, const char *images, struct image *out)
 {
 	char key[KEY_LENGTH + 1];
-	auto_free char *images = fs_join(b->cache, "images");
-	auto_free char *tmp = mem_printf("%s/.tmp-%s", images, name);
+	auto_free char *tmp = mem_printf("%s/.tmp-%s", images, b->recipe->name);
 
-	say(b, "kernel", "asking apt for linux-image-cloud-amd64");
-	if (kernel_candidate(&b->kernel, b->err))
-		return image_find(b->cache, name, out, NULL) == 1 ? 0 : -1;
-	if (hash_file(b->in.busybox.path, b->in.busybox.sha, b->err) || hash_file(b->in.agent.path, b->in.agent.sha, b->err))
+	if (b->busybox.path && input_hash(&b->busybox, b->err))
 		return -1;
-	image_key(name, b, key);
-	auto_free char *dir = mem_printf("%s/%s-%s", images, name, key);
-	if (!image_load(dir, out, NULL, NULL))
+	rootfs_key(b, key);
+	auto_free char *dir = mem_printf("%s/%s-%s", images, b->recipe->name, key);
+	if (!load(dir, out, NULL, NULL))
 		return 0;
-	struct image image = { .name = mem_strdup(name), .key = mem_strdup(key), .dir = mem_strdup(dir) };
 	b->tmp = tmp;
 	/* we hold the lock, so what is there was left by a build that died */
-	int r = fs_remove_tree(tmp, b->err) || fs_mkdirs(tmp, 0755, b->err) || build_into(b, &image) ? -1 : 0;
+	int r = fs_remove_tree(tmp, b->err) || fs_mkdirs(tmp, 0755, b->err) || build_into(b, key, dir) ? -1 : 0;
 	fs_remove_tree(tmp, NULL);
-	image_free(&image);
-	if (r || image_load(dir, out, NULL, b->err))
+	if (r || load(dir, out, NULL, b->err))
 		return -1;
-	for_each_image(b->cache, name, prune_one, out->key, NULL);
+	for_each_image(b->cache, b->recipe->name, prune_one, out->key, NULL);
 	return 0;
+}
+
+static int build_locked(struct build *b, struct image *out)
+{
+	auto_free char *images = fs_join(b->cache, "images");
+	auto_free char *lock_path = mem_printf("%s/.lock-%s", images, b->recipe->name);
+
+	if (fs_mkdirs(images, 0755, b->err))
+		return -1;
+	auto_fd int lock = fs_lock(lock_path, true, b->err);
+	if (lock < 0)
+		return -1;
+	int r = read_busybox(b->recipe, &b->busybox, b->err);
+	if (!r)
+		r = build_rootfs(b, images, out);
+	input_free(&b->busybox);
+	return r;
+}
+
+static int unknown_name(const char *name, struct err *err)
+{
+	auto_buf names = BUF_INIT;
+
+	for (const char *const *n = recipe_names(); *n; n++)
+		buf_fmt(&names, "%s%s", n == recipe_names() ? "" : ", ", *n);
+	err_set(err, ERR_NOT_FOUND, "no image named '%s'", name);
+	return err_hint(err, "images that can be built: %s", names.p);
 }
 
 int image_build(const char *cache, const char *name, image_progress *progress, void *arg, struct image *out, struct err *err)
 {
-	struct build b = { .cache = cache, .progress = progress, .arg = arg, .err = err };
-	auto_free char *images = fs_join(cache, "images");
-	auto_free char *lock_path = mem_printf("%s/.lock-%s", images, name);
+	struct build b = { .cache = cache, .recipe = recipe_find(name), .progress = progress, .arg = arg, .err = err };
+	struct bundle bundle;
 
 	*out = (struct image){ 0 };
-	if (!recipe_known(name)) {
-		err_set(err, ERR_NOT_FOUND, "no image named '%s'", name);
-		return err_hint(err, "images that can be built: base");
-	}
-	if (fs_mkdirs(images, 0755, err))
+	if (!b.recipe)
+		return unknown_name(name, err);
+	if (bundle_build(cache, progress, arg, &bundle, err))
 		return -1;
-	auto_fd int lock = fs_lock(lock_path, true, err);
-	if (lock < 0)
-		return -1;
-	int r = inputs_read(&b.in, err);
+	int r = build_locked(&b, out);
 	if (!r)
-		r = build_locked(&b, name, out);
-	inputs_free(&b.in);
+		join(out, &bundle);
+	bundle_free(&bundle);
 	return r;
 }

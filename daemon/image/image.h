@@ -1,9 +1,9 @@
 /*
- * image: a kernel and a root filesystem, built once into $SBX_CACHE/images/<name>-<key>/ with image.json, vmlinux, initrd,
- * rootfs.ext4. The key hashes the inputs: kernel package and version, busybox binary, agent binary, recipe version. Made in a
- * temporary folder and renamed when whole, under a lock file; older keys of the same name are removed when no
- * process has their disk open.
- * No root, no loop device, no installed kernel needed: apt-get download, dpkg-deb -x, lz4, mke2fs -d.
+ * image: a root filesystem, built once into $SBX_CACHE/images/<name>-<key>/{rootfs.ext4,image.json}, together with the kernel
+ * bundle that it boots with (bundle.h). What a build is made of is in its recipe (recipe.h): the key of the folder hashes the
+ * recipe's version and its inputs. Made in a temporary folder and renamed when whole, under a lock file; older keys of
+ * the same name are removed when no process has their disk open.
+ * No loop device and no installed kernel needed, and for `base` no root: apt-get download, dpkg-deb -x, lz4, mke2fs -d.
  */
 #ifndef SBX_IMAGE_IMAGE_H
 #define SBX_IMAGE_IMAGE_H
@@ -15,8 +15,13 @@
 #include "shared/base/err.h"
 
 struct image {
-	char *name, *key, *dir, *kernel, *initrd, *rootfs, *kernel_version;
-	int64_t size_bytes; /* allocated on disk */
+	char *name;
+	char *key; /* of the root filesystem and the bundle: changes with either */
+	char *dir; /* of the root filesystem */
+	char *kernel, *initrd, *rootfs, *kernel_version;
+	char **warm;	    /* commands for the guest's /bin/sh that a template runs, NULL-terminated; each must end with 0 */
+	unsigned memory_mb; /* for VMs whose memory nobody names */
+	int64_t size_bytes; /* allocated on disk, kernel and all */
 	int64_t created_wall_ms;
 };
 
@@ -24,15 +29,17 @@ typedef void image_progress(void *arg, const char *phase, const char *text);
 
 /* Names that can be built ("base"); NULL-terminated. */
 const char *const *image_recipes(void);
+/* What struct image.memory_mb will be, built or not. */
+unsigned image_memory_mb(const char *name);
 /* The current build of a name, if any: 1 found, 0 not, -1 err. Reads files only. Inputs that changed since (a new agent)
  * make it "not found". */
 int image_find(const char *cache, const char *name, struct image *out, struct err *err);
-/* All complete images in the cache. *out allocated (image_list_free). */
-int image_list(const char *cache, struct image **out, size_t *n, struct err *err);
-void image_list_free(struct image *list, size_t n);
+/* A root filesystem in any folder (rootfs.ext4; image.json with the strings name and key and, if wanted, memoryMb and
+ * the strings warm) as an image with the kernel of this cache: 1, 0 when that is not built yet, -1 err. */
+int image_open(const char *cache, const char *dir, struct image *out, struct err *err);
 /* Build (blocking, seconds; builder process only). NOT_FOUND with a hint for an unknown name. A build that is current, also as
  * to the kernel that apt knows, is returned at once; so is one that is current but for that when apt cannot be asked.
- * The agent is $SBX_AGENT, or sbx-agent beside the running executable. Phases: kernel, rootfs, disk. */
+ * Phases: kernel, rootfs, what else the recipe has, disk. */
 int image_build(const char *cache, const char *name, image_progress *progress, void *arg, struct image *out, struct err *err);
 void image_free(struct image *image);
 /* Whether a QEMU has this disk file open (by its locks), or it cannot be told. */

@@ -32,6 +32,16 @@ static const char *const modules[] = {
 	"drivers/net/virtio_net",
 };
 
+/* Loaded when something in the guest asks for them (daemon/guest/modules.h), dependencies first. They cost a megabyte of the
+ * template's memory, which its VMs share. */
+static const char *const on_demand[] = {
+	"fs/overlayfs/overlay",
+	"lib/libcrc32c",
+	"fs/erofs/erofs",
+	"fs/squashfs/squashfs",
+	"drivers/block/loop",
+};
+
 /* The word after `label` in apt's output, if it can be part of a command line and a file name. */
 static int word_after(const char *text, const char *label, char *out, size_t size)
 {
@@ -166,12 +176,24 @@ int kernel_write_elf(const char *dir, const char *path, char **release, struct e
 	return 0;
 }
 
-/* The value of "depends=" in .modinfo, a section of NUL-terminated strings; NULL when there is none. */
+/* The value of the next `key` ("\0depends=") in .modinfo, a section of NUL-terminated strings, from *at on; NULL when there is
+ * none. */
+static const char *module_info(const struct buf *text, const char *key, size_t key_n, size_t *at)
+{
+	const char *p = *at < text->len ? memmem(text->p + *at, text->len - *at, key, key_n) : NULL;
+
+	if (!p)
+		return NULL;
+	*at = (size_t)(p - text->p) + key_n;
+	return p + key_n;
+}
+
 static const char *module_depends(const struct buf *text)
 {
 	static const char key[] = "\0depends=";
-	const char *p = memmem(text->p, text->len, key, sizeof(key) - 1);
-	return p ? p + sizeof(key) - 1 : NULL;
+	size_t at = 0;
+
+	return module_info(text, key, sizeof(key) - 1, &at);
 }
 
 int kernel_check_depends(const char *name, const struct buf *text, const char *loaded, struct err *err)
@@ -188,19 +210,88 @@ int kernel_check_depends(const char *name, const struct buf *text, const char *l
 	return 0;
 }
 
-static int add_module(
-	struct cpio *cpio, const char *tree, const char *module, struct buf *list, struct buf *loaded, struct err *err)
-{
-	auto_buf text = BUF_INIT;
-	const char *name = strrchr(module, '/') + 1;
-	auto_free char *path = mem_printf("%s/%s.ko", tree, module);
-	auto_free char *inside = mem_printf("lib/sbx/%s.ko", name);
+struct initrd {
+	struct cpio cpio;
+	const char *tree;  /* with the modules */
+	struct buf loaded; /* names so far, each between commas */
+	struct err *err;
+};
 
-	if (fs_read(path, FILE_MAX, &text, err) || kernel_check_depends(name, &text, loaded->p, err))
+/* Its .ko as <folder>/<name>.ko. */
+static int add_module(struct initrd *rd, const char *module, const char *folder, struct buf *text)
+{
+	const char *name = strrchr(module, '/') + 1;
+	auto_free char *path = mem_printf("%s/%s.ko", rd->tree, module);
+	auto_free char *inside = mem_printf("%s/%s.ko", folder, name);
+
+	if (fs_read(path, FILE_MAX, text, rd->err) || kernel_check_depends(name, text, rd->loaded.p, rd->err))
 		return -1;
-	cpio_file(cpio, inside, 0644, text.p, text.len);
-	buf_fmt(list, "/%s\n", inside);
-	buf_fmt(loaded, "%s,", name);
+	cpio_file(&rd->cpio, inside, 0644, text->p, text->len);
+	buf_fmt(&rd->loaded, "%s,", name);
+	return 0;
+}
+
+static int add_boot_modules(struct initrd *rd)
+{
+	auto_buf list = BUF_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(modules); i++) {
+		auto_buf text = BUF_INIT;
+
+		if (add_module(rd, modules[i], "lib/sbx", &text))
+			return -1;
+		buf_fmt(&list, "/lib/sbx/%s.ko\n", strrchr(modules[i], '/') + 1);
+	}
+	cpio_file(&rd->cpio, "lib/sbx/modules", 0644, list.p, list.len);
+	return 0;
+}
+
+/* "NAME ALIASES DEPENDENCIES": what the guest's modprobe reads. Aliases with a wildcard are left out. */
+void kernel_module_row(const char *name, const struct buf *text, struct buf *out)
+{
+	static const char key[] = "\0alias=";
+	const char *depends = module_depends(text);
+	const char *alias;
+	bool any = false;
+
+	buf_fmt(out, "%s ", name);
+	for (size_t at = 0; (alias = module_info(text, key, sizeof(key) - 1, &at));) {
+		if (!strpbrk(alias, "* ,")) {
+			buf_fmt(out, "%s%s", any ? "," : "", alias);
+			any = true;
+		}
+	}
+	buf_fmt(out, "%s %s\n", any ? "" : "-", depends && *depends ? depends : "-");
+}
+
+static int add_on_demand(struct initrd *rd)
+{
+	auto_buf index = BUF_INIT;
+
+	cpio_dir(&rd->cpio, "lib/sbx/modules.d", 0755);
+	for (size_t i = 0; i < ARRAY_LEN(on_demand); i++) {
+		auto_buf text = BUF_INIT;
+
+		if (add_module(rd, on_demand[i], "lib/sbx/modules.d", &text))
+			return -1;
+		kernel_module_row(strrchr(on_demand[i], '/') + 1, &text, &index);
+	}
+	cpio_file(&rd->cpio, "lib/sbx/modules.d/index", 0644, index.p, index.len);
+	return 0;
+}
+
+static int fill_initrd(struct initrd *rd, const struct buf *agent)
+{
+	static const char *const dirs[] = { "dev", "proc", "sys", "root", "lib", "lib/sbx" };
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		cpio_dir(&rd->cpio, dirs[i], 0755);
+	cpio_file(&rd->cpio, "init", 0755, agent->p, agent->len);
+	cpio_file(&rd->cpio, "sbx-initramfs", 0644, "", 0);
+	buf_ch(&rd->loaded, ',');
+	if (add_boot_modules(rd) || add_on_demand(rd))
+		return -1;
+	cpio_end(&rd->cpio);
 	return 0;
 }
 
@@ -208,25 +299,16 @@ int kernel_write_initrd(const char *dir, const char *release, const char *init, 
 {
 	auto_buf out = BUF_INIT;
 	auto_buf agent = BUF_INIT;
-	auto_buf list = BUF_INIT;
-	auto_buf loaded = BUF_INIT;
 	auto_free char *tree = mem_printf("%s/lib/modules/%s/kernel", dir, release);
-	static const char *const dirs[] = { "dev", "proc", "sys", "root", "lib", "lib/sbx" };
-	struct cpio cpio;
+	struct initrd rd = { .tree = tree, .loaded = BUF_INIT, .err = err };
 
 	if (fs_read(init, FILE_MAX, &agent, err))
 		return -1;
-	cpio_init(&cpio, &out);
-	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
-		cpio_dir(&cpio, dirs[i], 0755);
-	cpio_file(&cpio, "init", 0755, agent.p, agent.len);
-	cpio_file(&cpio, "sbx-initramfs", 0644, "", 0);
-	buf_ch(&loaded, ',');
-	for (size_t i = 0; i < ARRAY_LEN(modules); i++)
-		if (add_module(&cpio, tree, modules[i], &list, &loaded, err))
-			return -1;
-	cpio_file(&cpio, "lib/sbx/modules", 0644, list.p, list.len);
-	cpio_end(&cpio);
+	cpio_init(&rd.cpio, &out);
+	int r = fill_initrd(&rd, &agent);
+	buf_free(&rd.loaded);
+	if (r)
+		return -1;
 	if (buf_failed(&out))
 		return err_set(err, ERR_INTERNAL, "no memory for the initial file system");
 	return fs_write_atomic(path, out.p, out.len, 0644, err);

@@ -20,7 +20,8 @@ int kernel_candidate(struct kernel_package *out, struct err *err);
 int kernel_unpack(const char *cache, const struct kernel_package *package, const char *dir, struct err *err);
 /* From such a folder: the kernel as uncompressed ELF into path; release ("6.1.0-56-cloud-amd64") allocated. */
 int kernel_write_elf(const char *dir, const char *path, char **release, struct err *err);
-/* And the initial root file system (init: path of the agent) with the modules that lead to the disk. */
+/* And the initial root file system (init: path of the agent) with the modules that lead to the disk, and those that the guest
+ * may ask for. */
 int kernel_write_initrd(const char *dir, const char *release, const char *init, const char *path, struct err *err);
 
 /* The ELF inside a bzImage. INVALID when it is none, or is packed with anything but LZ4. */
@@ -28,5 +29,7 @@ int kernel_elf(const void *image, size_t n, struct buf *out, struct err *err);
 /* Whether module `name` is loaded after all that it depends on: `text` is its .ko, `loaded` the names before it,
  * each with a comma before and after (",virtio_ring,virtio,"). */
 int kernel_check_depends(const char *name, const struct buf *text, const char *loaded, struct err *err);
+/* The line of a module in the index that the guest's modprobe reads: "NAME ALIAS,ALIAS NAME,NAME\n". */
+void kernel_module_row(const char *name, const struct buf *text, struct buf *out);
 
 #endif

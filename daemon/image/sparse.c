@@ -48,12 +48,18 @@ static int punch_extent(int fd, char *buf, off_t at, off_t end)
 int sparse_punch(int fd, struct err *err)
 {
 	auto_free char *buf = mem_zalloc(CHUNK);
-	off_t at = 0;
+	off_t at = 0, size = lseek(fd, 0, SEEK_END);
 
 	for (;;) {
 		off_t data = lseek(fd, at, SEEK_DATA);
+		if (data < 0 && errno != ENXIO)
+			return err_sys(err, errno, "cannot read a sparse file");
+		/* what reads as a hole may yet be space that is set aside: mke2fs has inode tables zeroed like that */
+		off_t from = (at + BLOCK - 1) / BLOCK * BLOCK, to = data < 0 ? size : data;
+		if (from < to - to % BLOCK && punch(fd, from, to - to % BLOCK))
+			return err_sys(err, errno, "cannot make holes");
 		if (data < 0)
-			return errno == ENXIO ? 0 : err_sys(err, errno, "cannot read a sparse file");
+			return 0;
 		off_t hole = lseek(fd, data, SEEK_HOLE);
 		if (hole < 0)
 			return err_sys(err, errno, "cannot read a sparse file");

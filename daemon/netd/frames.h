@@ -26,7 +26,7 @@ struct frames {
 	uint8_t in[2 * (4 + FRAMES_MAX)];
 };
 
-/* f is large: have it on the heap. frames_free releases what it holds, not f. */
+/* fd does not block, and SIGPIPE is ignored. f is large: have it on the heap. frames_free releases what it holds, not f. */
 void frames_init(struct frames *f, int fd);
 void frames_free(struct frames *f);
 

@@ -1,6 +1,7 @@
 #include "daemon/vm/boot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -41,15 +42,18 @@ void boot_end(struct boot *b, int timeout_ms)
 	*b = (struct boot){ .log_fd = -1, .probe.fd = -1 };
 }
 
-/* The disk of the image is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole. */
+/* The disk of an image of the cache is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole;
+ * one of a user's library is somewhere else. */
 static int make_disk(const struct boot *b, const struct image *image, struct err *err)
 {
-	struct stat st;
-	auto_free char *backing = mem_printf("../../images%s/rootfs.ext4", strrchr(image->dir, '/'));
+	struct stat st, cached;
+	auto_free char *relative = mem_printf("../../images%s/rootfs.ext4", strrchr(image->dir, '/'));
+	auto_free char *path = fs_join(b->dir, relative);
 
 	if (stat(image->rootfs, &st))
 		return err_sys(err, errno, "cannot read '%s'", image->rootfs);
-	return qcow2_overlay(b->disk, backing, "raw", (uint64_t)st.st_size, err);
+	bool same = !stat(path, &cached) && cached.st_ino == st.st_ino && cached.st_dev == st.st_dev;
+	return qcow2_overlay(b->disk, same ? relative : image->rootfs, "raw", (uint64_t)st.st_size, err);
 }
 
 static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)
@@ -58,14 +62,21 @@ static int start_vmm(struct boot *b, const struct image *image, const struct mac
 	auto_free char *qmp_path = fs_join(b->dir, "qmp.sock");
 	auto_fd int agent = sock_listen(agent_path, err);
 	auto_fd int qmp = agent < 0 ? -1 : sock_listen(qmp_path, err);
+	auto_fd int disk = open(b->disk, O_RDWR | O_CLOEXEC);
+	auto_fd int rootfs = open(image->rootfs, O_RDONLY | O_CLOEXEC);
+	const int fds[] = { agent, qmp, disk, rootfs };
+	static const struct machine_disk chain[] = { { SPAWN_FD_FIRST + 2, false }, { SPAWN_FD_FIRST + 3, true } };
 	struct machine m = *wanted;
 
 	if (agent < 0 || qmp < 0)
 		return -1;
+	if (disk < 0 || rootfs < 0)
+		return err_sys(err, errno, "cannot open the disk of image '%s'", image->name);
 	m.name = "template";
 	m.ram = b->ram;
-	m.ram_shared = true;
-	m.disk = b->disk;
+	m.disk = chain;
+	m.disk_count = ARRAY_LEN(chain);
+	m.state_fd = -1;
 	m.kernel = image->kernel;
 	m.initrd = image->initrd;
 	m.console = b->console;
@@ -76,10 +87,14 @@ static int start_vmm(struct boot *b, const struct image *image, const struct mac
 	if (b->log_fd < 0)
 		return -1;
 	char **argv = machine_argv(&m);
-	const int fds[] = { agent, qmp };
-	struct spawn s = {
-		.argv = argv, .fds = fds, .fd_count = 2, .log_fd = b->log_fd, .die_with_parent = true, .hold_fd = -1, .net_fd = -1
-	};
+	struct spawn s = { .argv = argv,
+		.owner = b->dir,
+		.fds = fds,
+		.fd_count = ARRAY_LEN(fds),
+		.log_fd = b->log_fd,
+		.die_with_parent = true,
+		.hold_fd = -1,
+		.net_fd = -1 };
 	b->pid = spawn_start(&s, err);
 	machine_argv_free(argv);
 	return b->pid < 0 ? -1 : 0;

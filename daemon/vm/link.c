@@ -513,6 +513,11 @@ void link_close(struct link *link)
 	shut(link);
 }
 
+size_t link_streams(const struct link *link)
+{
+	return link->stream_count;
+}
+
 bool link_is_up(const struct link *link)
 {
 	return link && link->up;

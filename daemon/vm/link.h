@@ -60,6 +60,8 @@ struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const stru
 /* Close without callbacks to link_ops; live streams get on_exit(link_lost) first. */
 void link_close(struct link *link);
 bool link_is_up(const struct link *link);
+/* Streams that are open now. */
+size_t link_streams(const struct link *link);
 /* Milliseconds since the guest last said anything, and whether it owes an answer to an OPEN for longer than ms. */
 bool link_is_stuck(const struct link *link, int64_t ms);
 

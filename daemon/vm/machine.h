@@ -10,23 +10,40 @@
 
 #include "daemon/vm/template.h"
 
-#define MACHINE_VERSION 1 /* raise when the command line changes: old templates cannot be restored with it */
+#define MACHINE_VERSION 3 /* raise when the command line changes: old templates cannot be restored with it */
 #define MACHINE_QEMU "qemu-system-x86_64"
 
+/* Disks are chains of files, each with what the one below has not: the top is written to, the rest only read. */
+#define MACHINE_CHAIN_MAX 24
+
+struct machine_disk {
+	int fd;
+	bool raw; /* else qcow2 */
+};
+
+/* Descriptors are named by the numbers that the VMM will see them under. It gets no path but of its own program, so that it can be
+ * shut away from all files. */
 struct machine {
 	const char *qemu; /* absolute path */
 	const char *name; /* shows in the process list */
 	enum vm_accel accel;
 	unsigned vcpus, memory_mb;
-	const char *ram; /* file that holds the memory */
-	bool ram_shared; /* write to it (template), or keep changes private (restore) */
-	const char *disk;
-	/* Descriptors, as the VMM will see them. net_fd: -1 = the NIC has no peer. */
-	int agent_fd, qmp_fd, net_fd;
-	/* Boot only; a restore has no kernel and waits for its state over QMP. */
-	const char *kernel, *initrd, *console; /* console: file for the serial port's output */
+	const char *ram; /* template: the file that holds the memory, shared; else NULL and: */
+	int ram_fd;	 /* memory to start from; what the guest changes stays its own */
+	const struct machine_disk *disk, *fs; /* top first; fs: the second drive, read-only; without one it is empty */
+	unsigned disk_count, fs_count;
+	int agent_fd, qmp_fd, net_fd; /* net_fd: -1 = the NIC has no peer */
+	int state_fd;		      /* restore from this stream (stream.h); -1: boot from these: */
+	const char *kernel, *initrd, *console; /* console: file for the serial port's output, or NULL */
 	uint64_t tsc_khz;
 };
+
+/* Names of the block nodes: the one on top of a chain of n is number n - 1, the lowest 0. */
+#define MACHINE_NODE "disk%u"
+/* Virtual size of the second drive, whatever is behind it: a guest that was restored does not look again. */
+#define MACHINE_FS_SIZE ((uint64_t)64 << 30)
+/* The arguments of blockdev-add for a qcow2 file that is to go on top of the running chain, as JSON: allocated. */
+char *machine_top_json(unsigned node, unsigned fdset);
 
 /* Allocated vector, NULL-terminated: machine_argv_free. */
 char **machine_argv(const struct machine *m);

@@ -5,29 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/vm/qcow2_internal.h"
 #include "shared/base/mem.h"
 
-/*
- * Cluster 0: header, header extensions, name of the backing file. 1: refcount table, one entry, to 2: refcount block, one
- * for each of the four clusters. 3: L1 table, all zero: nothing is allocated, every read goes to the backing file.
- * Zeros need no writing: the file is extended over them.
- */
-enum {
-	CLUSTER_BITS = 16,
-	CLUSTER = 1 << CLUSTER_BITS,
-	REFCOUNT_TABLE = 1 * CLUSTER,
-	REFCOUNT_BLOCK = 2 * CLUSTER,
-	L1_TABLE = 3 * CLUSTER,
-	FILE_SIZE = 4 * CLUSTER,
-	HEADER_LENGTH = 104,
-	REFCOUNT_ORDER = 4, /* 16 bits each */
-	BACKING_NAME_MAX = 1023,
-	SIZE_AT = 24,
-};
-#define MAGIC 0x514649fbu /* "QFI\xfb" */
+/* The refcounts of the four clusters are 1. The L1 table is all zero: nothing is allocated, every read goes to the backing file.
+ * Zeros need no writing: the file is extended over them. */
+enum { SIZE_AT = 24 };
 #define EXT_BACKING_FORMAT 0xe2792acau
-/* one L1 entry is an L2 table of one cluster with 8 bytes a cluster: 512 MiB */
-#define L1_SPAN ((uint64_t)CLUSTER * (CLUSTER / 8))
+#define L1_SPAN ((uint64_t)CLUSTER * L2_ENTRIES)
 
 struct writer {
 	uint8_t bytes[HEADER_LENGTH + 8 + 8 + 8 + BACKING_NAME_MAX];
@@ -57,7 +42,7 @@ static void make_header(struct writer *w, const char *backing, const char *forma
 	size_t padded = (strlen(format) + 7) & ~(size_t)7;
 	uint64_t name_at = HEADER_LENGTH + 8 + padded + 8;
 
-	put32(w, MAGIC);
+	put32(w, QCOW2_MAGIC);
 	put32(w, 3);
 	put64(w, name_at);
 	put32(w, (uint32_t)strlen(backing));

@@ -23,37 +23,25 @@
  * The way to a running guest has no round trip and no polling in it:
  * - Both sockets are bound and listened on here, before the fork, and inherited. Whoever connects early waits in the
  *   backlog, and what he writes waits in the socket until the guest reads it.
- * - The commands that start the restore are in the QMP socket before QEMU exists (x-ignore-shared cannot be given on QEMU 7.2's
- *   command line, so -incoming with a descriptor is not enough). The answers are only looked at for a refusal.
- * - The template was saved running, so the guest runs as soon as its state is loaded.
+ * - The state comes with -incoming from a descriptor, and was saved running, so the guest runs as soon as it is loaded. A state that
+ *   does not fit ends QEMU.
  * Measured here under TCG, fork to the agent's answer: about 50 ms, of which QEMU's own start (linking its 40 libraries,
  * building its object model) is over 40. Leaving out -kernel (not needed: ROMs are not part of the state) saves 1 ms,
  * MALLOC_ARENA_MAX, a small tb-size and LD_BIND_NOW make no difference, huge pages cost 3.5 MB and gain nothing.
  */
 #define AGENT_SOCKET "agent.sock"
 #define QMP_SOCKET "qmp.sock"
-enum { FD_AGENT = SPAWN_FD_FIRST, FD_QMP, FD_STATE, FD_NET, FD_END };
-_Static_assert(FD_STATE == 5, "named in the commands");
-
-static const char restore_commands[] = "{\"execute\":\"qmp_capabilities\"}\n"
-				       "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":"
-				       "\"x-ignore-shared\",\"state\":true}]}}\n"
-				       "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:5\"},\"id\":\"restore\"}\n";
-
-enum { QMP_READ = 4096, QMP_LINE_MAX = 65536 };
 
 struct vm {
 	char *dir;
 	pid_t pid;
 	uint64_t start_time;
-	bool child;			  /* ours to reap */
-	bool exited;			  /* and reaped, if ours */
-	int pidfd, go_fd, qmp_fd, log_fd; /* -1: closed */
+	bool child;		  /* ours to reap */
+	bool exited;		  /* and reaped, if ours */
+	int pidfd, go_fd, log_fd; /* -1: closed */
 	uv_loop_t *loop;
-	uv_poll_t exit_poll, qmp_poll;
-	unsigned handles; /* initialised, not yet closed */
-	bool qmp_polled;
-	struct buf qmp_in;
+	uv_poll_t exit_poll;
+	bool polled; /* exit_poll is initialised and not yet closed */
 	vm_exit_cb *on_exit;
 	void *arg;
 };
@@ -79,14 +67,16 @@ void vm_log(const struct vm *vm, struct buf *out)
 		spawn_log_read(vm->log_fd, out);
 }
 
-int vm_files(const struct vm_config *config, struct err *err)
+int vm_overlay(const char *path, const struct vm_disk *below, struct err *err)
 {
 	uint64_t size = 0;
-	auto_free char *disk = fs_join(config->dir, "disk.qcow2");
+	struct stat st;
 
-	if (qcow2_size(config->tmpl->disk, &size, err))
+	if (!below->raw && qcow2_size(below->path, &size, err))
 		return -1;
-	return qcow2_overlay(disk, config->tmpl->disk, "qcow2", size, err);
+	if (below->raw && stat(below->path, &st))
+		return err_sys(err, errno, "cannot read '%s'", below->path);
+	return qcow2_overlay(path, below->path, below->raw ? "raw" : "qcow2", below->raw ? (uint64_t)st.st_size : size, err);
 }
 
 static void close_fd(int *fd)
@@ -143,59 +133,6 @@ static void on_pidfd(uv_poll_t *poll, int status, int events)
 	vm->on_exit(vm, vm->arg);
 }
 
-/* ---- the restore's answers ---- */
-
-static void on_handle_closed(uv_handle_t *handle);
-
-/* No more is wanted from QEMU; its monitor is free for the next client. The handle is closed before its descriptor: libuv takes
- * the descriptor out of its epoll set whenever a poll handle is stopped or closed, and by a later time the number may
- * belong to somebody else, who would then never hear of his events. */
-static void qmp_done(struct vm *vm)
-{
-	if (vm->qmp_polled)
-		uv_close((uv_handle_t *)&vm->qmp_poll, on_handle_closed);
-	vm->qmp_polled = false;
-	close_fd(&vm->qmp_fd);
-}
-
-/* One line from QEMU; true when no more is to be expected. */
-static bool qmp_line(struct vm *vm, const char *line, size_t n)
-{
-	auto_js *v = js_parse(line, n, JS_LIMITS_DEFAULT, NULL);
-	const js *error = js_get(v, "error");
-
-	if (v && !error)
-		return !strcmp(js_str(js_get(v, "id"), ""), "restore");
-	log_error("vm", "'%s': the restore was refused: %s", vm->dir, js_str(js_get(error, "desc"), "no reason given"));
-	vm_kill(vm);
-	return true;
-}
-
-static void on_qmp(uv_poll_t *poll, int status, int events)
-{
-	struct vm *vm = poll->data;
-	char *p = vm->qmp_in.len < QMP_LINE_MAX ? buf_reserve(&vm->qmp_in, QMP_READ) : NULL;
-	ssize_t n = p ? recv(vm->qmp_fd, p, QMP_READ, MSG_DONTWAIT) : -1;
-
-	(void)status;
-	(void)events;
-	if (n < 0 && p && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		qmp_done(vm); /* QEMU has ended: on_pidfd tells */
-		return;
-	}
-	buf_commit(&vm->qmp_in, (size_t)n);
-	for (char *nl; (nl = memchr(vm->qmp_in.p, '\n', vm->qmp_in.len));) {
-		size_t line = (size_t)(nl - vm->qmp_in.p) + 1;
-		if (qmp_line(vm, vm->qmp_in.p, line)) {
-			qmp_done(vm);
-			return;
-		}
-		buf_drop(&vm->qmp_in, line);
-	}
-}
-
 /* ---- life ---- */
 
 static struct vm *vm_new(uv_loop_t *loop, const char *dir, vm_exit_cb *on_exit, void *arg)
@@ -203,9 +140,8 @@ static struct vm *vm_new(uv_loop_t *loop, const char *dir, vm_exit_cb *on_exit, 
 	struct vm *vm = mem_zalloc(sizeof(*vm));
 
 	vm->dir = mem_strdup(dir);
-	vm->pidfd = vm->go_fd = vm->qmp_fd = vm->log_fd = -1;
+	vm->pidfd = vm->go_fd = vm->log_fd = -1;
 	vm->loop = loop;
-	buf_init(&vm->qmp_in);
 	vm->on_exit = on_exit;
 	vm->arg = arg;
 	return vm;
@@ -215,33 +151,30 @@ static void vm_release(struct vm *vm)
 {
 	close_fd(&vm->pidfd);
 	close_fd(&vm->go_fd);
-	close_fd(&vm->qmp_fd);
 	close_fd(&vm->log_fd);
-	buf_free(&vm->qmp_in);
 	free(vm->dir);
 	free(vm);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	struct vm *vm = handle->data;
-
-	if (--vm->handles == 0)
-		vm_release(vm);
+	vm_release(handle->data);
 }
 
-static int watch(struct vm *vm, uv_poll_t *poll, int fd, uv_poll_cb cb, struct err *err)
+static int watch(struct vm *vm, struct err *err)
 {
-	int r = uv_poll_init(vm->loop, poll, fd);
+	int r = uv_poll_init(vm->loop, &vm->exit_poll, vm->pidfd);
 
 	if (r)
 		return err_set(err, ERR_INTERNAL, "cannot watch a vmm: %s", uv_strerror(r));
-	poll->data = vm;
-	vm->handles++;
-	r = uv_poll_start(poll, UV_READABLE, cb);
+	vm->exit_poll.data = vm;
+	vm->polled = true;
+	r = uv_poll_start(&vm->exit_poll, UV_READABLE, on_pidfd);
 	return r ? err_set(err, ERR_INTERNAL, "cannot watch a vmm: %s", uv_strerror(r)) : 0;
 }
 
+/* The poll handle is closed before its descriptor: libuv takes the descriptor out of its epoll set whenever a handle is stopped or
+ * closed, and by a later time the number may belong to somebody else, who would then never hear of his events. */
 void vm_free(struct vm *vm)
 {
 	if (!vm)
@@ -252,12 +185,10 @@ void vm_free(struct vm *vm)
 		kill(vm->pid, SIGKILL); /* should somebody have stopped it; unreaped, the pid cannot be another's */
 		reap(vm);
 	}
-	if (!vm->handles) {
+	if (vm->polled)
+		uv_close((uv_handle_t *)&vm->exit_poll, on_handle_closed);
+	else
 		vm_release(vm);
-		return;
-	}
-	qmp_done(vm);
-	uv_close((uv_handle_t *)&vm->exit_poll, on_handle_closed);
 }
 
 /* With network: the helper's command line and both ends of the line to it. */
@@ -295,49 +226,110 @@ static int net_make(struct net *net, const char *rules, struct err *err)
 	return 0;
 }
 
-/* The child, with everything it inherits. */
-static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct net *net, int hold, struct err *err)
+/* What the child inherits: descriptors of ours, in the order of the numbers that they will have. */
+struct given {
+	int fds[SPAWN_FDS_MAX];
+	unsigned count;
+	struct machine_disk disk[MACHINE_CHAIN_MAX], fs[MACHINE_CHAIN_MAX];
+};
+
+static void given_free(struct given *g)
+{
+	for (unsigned i = 0; i < g->count; i++)
+		close_fd(&g->fds[i]);
+}
+
+/* Takes fd over, also when it is -1: a failure. Returns its number in the child. */
+static int give(struct given *g, int fd)
+{
+	if (fd < 0)
+		return -1;
+	g->fds[g->count] = fd;
+	return SPAWN_FD_FIRST + (int)g->count++;
+}
+
+static int give_file(struct given *g, const char *path, int flags, struct err *err)
+{
+	int n = give(g, open(path, flags | O_CLOEXEC));
+	return n < 0 ? err_sys(err, errno, "cannot open '%s'", path) : n;
+}
+
+static int give_chain(struct given *g, const struct vm_disk *chain, unsigned n, bool top_writable, struct machine_disk *out, struct err *err)
+{
+	if (n > MACHINE_CHAIN_MAX)
+		return err_set(err, ERR_INTERNAL, "a disk of %u layers", n);
+	for (unsigned i = 0; i < n; i++) {
+		out[i].raw = chain[i].raw;
+		out[i].fd = give_file(g, chain[i].path, top_writable && i == 0 ? O_RDWR : O_RDONLY, err);
+		if (out[i].fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int give_all(struct given *g, const struct vm_config *config, const struct net *net, struct machine *m, struct err *err)
 {
 	auto_free char *agent_path = vm_agent_socket(config->dir);
 	auto_free char *qmp_path = fs_join(config->dir, QMP_SOCKET);
-	auto_fd int agent = sock_listen(agent_path, err);
-	auto_fd int qmp = agent < 0 ? -1 : sock_listen(qmp_path, err);
-	auto_fd int state = open(config->tmpl->state, O_RDONLY | O_CLOEXEC);
-	auto_free char *qemu = machine_find_qemu(err);
-	auto_free char *disk = fs_join(config->dir, "disk.qcow2");
 
-	if (agent < 0 || qmp < 0 || !qemu)
+	m->agent_fd = give(g, sock_listen(agent_path, err));
+	m->qmp_fd = m->agent_fd < 0 ? -1 : give(g, sock_listen(qmp_path, err));
+	if (m->qmp_fd < 0)
 		return -1;
-	if (state < 0)
-		return err_sys(err, errno, "cannot open '%s'", config->tmpl->state);
-	vm->log_fd = spawn_log(err);
-	if (vm->log_fd < 0)
+	m->ram_fd = give(g, fcntl(config->ram_fd, F_DUPFD_CLOEXEC, 0));
+	if (m->ram_fd < 0)
+		return err_sys(err, errno, "cannot share a machine's memory");
+	m->net_fd = net ? give(g, fcntl(net->pair[0], F_DUPFD_CLOEXEC, 0)) : -1;
+	if (net && m->net_fd < 0)
+		return err_sys(err, errno, "cannot share a socket");
+	m->state_fd = config->state ? give_file(g, config->state, O_RDONLY, err) : -1;
+	if (config->state && m->state_fd < 0)
 		return -1;
+	m->disk = g->disk;
+	m->disk_count = config->disk_count;
+	m->fs = g->fs;
+	m->fs_count = config->fs_count;
+	return give_chain(g, config->disk, config->disk_count, true, g->disk, err) ||
+			give_chain(g, config->fs, config->fs_count, false, g->fs, err)
+		? -1
+		: 0;
+}
+
+/* The child, with everything it inherits. */
+static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct net *net, int hold, struct err *err)
+{
+	auto_free char *qemu = machine_find_qemu(err);
+	struct given g = { .count = 0 };
 	struct machine m = { .qemu = qemu,
 		.name = config->id,
-		.accel = config->tmpl->accel,
-		.vcpus = config->tmpl->vcpus,
-		.memory_mb = config->tmpl->memory_mb,
-		.ram = config->tmpl->ram,
-		.disk = disk,
-		.agent_fd = FD_AGENT,
-		.qmp_fd = FD_QMP,
-		.net_fd = config->net ? FD_NET : -1 };
-	const int fds[FD_END - SPAWN_FD_FIRST] = { agent, qmp, state, net->pair[0] };
-	char **argv = machine_argv(&m);
-	struct spawn s = { .argv = argv,
-		.fds = fds,
-		.fd_count = config->net ? 4 : 3,
-		.log_fd = vm->log_fd,
-		.hold_fd = hold,
-		.net_argv = config->net ? net->argv : NULL,
-		.net_fd = net->pair[1] };
-	vm->pid = spawn_start(&s, err);
-	machine_argv_free(argv);
-	if (vm->pid < 0)
+		.accel = config->accel,
+		.vcpus = config->vcpus,
+		.memory_mb = config->memory_mb,
+		.kernel = config->kernel,
+		.initrd = config->initrd,
+		.tsc_khz = config->tsc_khz };
+
+	if (!qemu || give_all(&g, config, config->net ? net : NULL, &m, err)) {
+		given_free(&g);
 		return -1;
-	vm->child = true;
-	return 0;
+	}
+	vm->log_fd = spawn_log(err);
+	if (vm->log_fd >= 0) {
+		char **argv = machine_argv(&m);
+		struct spawn s = { .argv = argv,
+			.owner = config->dir,
+			.fds = g.fds,
+			.fd_count = g.count,
+			.log_fd = vm->log_fd,
+			.hold_fd = hold,
+			.net_argv = config->net ? net->argv : NULL,
+			.net_fd = net->pair[1] };
+		vm->pid = spawn_start(&s, err);
+		machine_argv_free(argv);
+		vm->child = vm->pid >= 0;
+	}
+	given_free(&g);
+	return vm->child ? 0 : -1;
 }
 
 static int spawn_held(struct vm *vm, const struct vm_config *config, struct err *err)
@@ -359,7 +351,7 @@ static int spawn_held(struct vm *vm, const struct vm_config *config, struct err 
 	vm->pidfd = pidfd_open(vm->pid, 0);
 	if (vm->pidfd < 0 || !vm->start_time)
 		return err_sys(err, errno, "cannot watch process %ld", (long)vm->pid);
-	return watch(vm, &vm->exit_poll, vm->pidfd, on_pidfd, err);
+	return watch(vm, err);
 }
 
 struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb *on_exit, void *arg, struct err *err)
@@ -374,20 +366,9 @@ struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb 
 
 int vm_go(struct vm *vm, struct err *err)
 {
-	auto_free char *path = fs_join(vm->dir, QMP_SOCKET);
-	vm->qmp_fd = sock_connect(path, err);
-	if (vm->qmp_fd < 0)
-		return -1;
-	if (send(vm->qmp_fd, restore_commands, sizeof(restore_commands) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-		(ssize_t)sizeof(restore_commands) - 1)
-		return err_sys(err, errno, "cannot write to '%s/" QMP_SOCKET "'", vm->dir);
-	unsigned before = vm->handles;
-	int r = watch(vm, &vm->qmp_poll, vm->qmp_fd, on_qmp, err);
-	vm->qmp_polled = vm->handles > before;
-	if (r)
-		return -1;
 	ssize_t n = send(vm->go_fd, "g", 1, MSG_NOSIGNAL);
 	int sys = errno;
+
 	close_fd(&vm->go_fd);
 	return n == 1 ? 0 : err_sys(err, sys, "cannot start the vmm");
 }
@@ -417,7 +398,7 @@ struct vm *vm_adopt(
 	vm->start_time = start_time;
 	vm->pidfd = pidfd;
 	vm->log_fd = open(log, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* without it nothing but the complaints is lost */
-	if (!watch(vm, &vm->exit_poll, vm->pidfd, on_pidfd, err))
+	if (!watch(vm, err))
 		return vm;
 	vm_free(vm);
 	return NULL;

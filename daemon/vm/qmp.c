@@ -183,19 +183,20 @@ int qmp_execute(struct qmp *q, const char *command, const char *args, js **resul
 	}
 }
 
-int qmp_give_fd(struct qmp *q, const char *name, int fd, struct err *err)
+int qmp_add_fd(struct qmp *q, unsigned set, int fd, struct err *err)
 {
-	auto_buf args = BUF_INIT;
-	struct jw w;
+	auto_free char *args = mem_printf("{\"fdset-id\":%u}", set);
 
-	jw_init(&w, &args);
-	jw_obj(&w);
-	jw_kstr(&w, "fdname", name);
-	jw_obj_end(&w);
 	q->attached = fd;
-	int r = qmp_execute(q, "getfd", args.p, NULL, err);
+	int r = qmp_execute(q, "add-fd", args, NULL, err);
 	q->attached = -1;
 	return r;
+}
+
+int qmp_drop_fds(struct qmp *q, unsigned set, struct err *err)
+{
+	auto_free char *args = mem_printf("{\"fdset-id\":%u}", set);
+	return qmp_execute(q, "remove-fd", args, NULL, err);
 }
 
 static int negotiate(struct qmp *q, struct err *err)

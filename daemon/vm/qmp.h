@@ -18,7 +18,10 @@ void qmp_close(struct qmp *q);
  * returned: js_free it. -1 with err: STATE when QEMU refused, TIMEOUT, PROTOCOL, IO when the connection broke; after the last
  * three the connection is of no more use. */
 int qmp_execute(struct qmp *q, const char *command, const char *args, js **result, struct err *err);
-/* Give QEMU a descriptor under a name ("getfd"); it stays ours too. */
-int qmp_give_fd(struct qmp *q, const char *name, int fd, struct err *err);
+/* Give QEMU a descriptor as part of set `set` ("add-fd"), which it opens as the file /dev/fdset/N if the way of opening is the
+ * descriptor's own (read, write, both). It stays ours too. */
+int qmp_add_fd(struct qmp *q, unsigned set, int fd, struct err *err);
+/* What is open of the set stays so. */
+int qmp_drop_fds(struct qmp *q, unsigned set, struct err *err);
 
 #endif

@@ -12,10 +12,11 @@
 #include "shared/base/err.h"
 
 #define SPAWN_FD_FIRST 3 /* descriptors of `fds` become 3, 4, ... in the child */
-#define SPAWN_FDS_MAX 8
+#define SPAWN_FDS_MAX 64
 
 struct spawn {
 	char *const *argv; /* argv[0] absolute */
+	const char *owner; /* folder of the VM: in its environment as SBX_VM, for whoever looks at /proc; or NULL */
 	const int *fds;
 	unsigned fd_count;
 	int log_fd;	      /* its stdout and stderr: spawn_log() */

@@ -23,28 +23,22 @@
 
 /*
  * How a template is made: boot, let the agent answer, run a few commands so that what every VM needs is in the guest's
- * page cache, go away, and migrate to a file. The machine is not stopped first: migration stops it by itself and records
- * "running", so that a restored VM runs on without being told. The memory is a shared file and is left out of the
- * state (x-ignore-shared). The agent's port is saved with no host attached, which is what a restored VM starts from; the
+ * page cache, go away, stop, and save the devices (xen-save-devices-state records "running", so that a restored VM runs on
+ * without being told). The memory is a shared file already. The agent's port is saved with no host attached, which is what a restored VM starts from; the
  * first connection then reaches the guest as an "open" event.
  */
 #define KEY_LENGTH 16
 #define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
 #define JSON_MAX ((size_t)64 << 10)
+#define STATE_SET 1000
+#define STATE_PATH "1000"
 enum {
 	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
 	BOOT_MS = 60000,
-	WARM_MS = 30000,
+	WARM_MS = 300000, /* the first command may wait for systemd, which takes its time in emulation */
 	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
 	QMP_MS = 20000,
 	QUIT_MS = 5000,
-};
-
-static const char *const *const warm_ups[] = {
-	(const char *const[]){ "/bin/true", NULL },
-	(const char *const[]){ "/bin/sh", "-c", "echo warm | cat; ls /; id; hostname; :", NULL },
-	(const char *const[]){ "/bin/sh", "-lc", "cat /etc/os-release; uname -a; true", NULL },
-	(const char *const[]){ "/bin/sync", NULL },
 };
 
 void template_free(struct template *t)
@@ -57,6 +51,7 @@ void template_free(struct template *t)
 	free(t->image_name);
 	free(t->image_dir);
 	free(t->kernel);
+	free(t->initrd);
 	free(t->rootfs);
 	*t = (struct template){ 0 };
 }
@@ -93,6 +88,7 @@ static void template_fill(
 	out->image_name = mem_strdup(image->name);
 	out->image_dir = mem_strdup(image->dir);
 	out->kernel = mem_strdup(image->kernel);
+	out->initrd = mem_strdup(image->initrd);
 	out->rootfs = mem_strdup(image->rootfs);
 }
 
@@ -142,41 +138,24 @@ static void say(const struct making *b, const char *phase, const char *text)
 		b->progress(b->arg, phase, text);
 }
 
-static int warm_up(struct boot *boot, struct err *err)
+static int warm_up(struct boot *boot, const struct image *image, struct err *err)
 {
 	int64_t deadline = clock_mono_ms() + WARM_MS;
 
-	for (size_t i = 0; i < ARRAY_LEN(warm_ups); i++) {
+	for (char **command = image->warm; *command; command++) {
+		const char *const argv[] = { "/bin/sh", "-c", *command, NULL };
 		int code = 0;
-		if (probe_exec(&boot->probe, warm_ups[i], deadline, &code, err))
-			return err_prefix(err, "warming the guest with '%s'", warm_ups[i][0]);
+		if (probe_exec(&boot->probe, argv, deadline, &code, err))
+			return err_prefix(err, "warming the guest with '%s'", *command);
 		if (code)
-			return err_set(err, ERR_INTERNAL, "'%s' in the guest ended with code %d", warm_ups[i][0], code);
+			return err_set(err, ERR_INTERNAL, "'%s' in the guest ended with code %d", *command, code);
 	}
 	probe_close(&boot->probe);
 	poll(NULL, 0, SETTLE_MS);
 	return 0;
 }
 
-/* Until the state is written. */
-static int await_migration(struct qmp *q, struct err *err)
-{
-	for (int64_t deadline = clock_mono_ms() + QMP_MS; clock_mono_ms() < deadline; poll(NULL, 0, 2)) {
-		js *v = NULL;
-		if (qmp_execute(q, "query-migrate", NULL, &v, err))
-			return -1;
-		auto_js *answer = v;
-		const char *status = js_str(js_get(answer, "status"), "");
-		if (!strcmp(status, "completed"))
-			return 0;
-		if (!strcmp(status, "failed") || !strcmp(status, "cancelled"))
-			return err_set(err, ERR_INTERNAL, "the state could not be saved: %s",
-				js_str(js_get(answer, "error-desc"), status));
-	}
-	return err_set(err, ERR_TIMEOUT, "saving the state took too long");
-}
-
-/* QEMU may not start programs, so the state goes to a descriptor that it is given. */
+/* Stopped first, and for good: the memory is the file, which must not change any more once the devices are saved. */
 static int save_state(const struct boot *boot, int state, struct err *err)
 {
 	auto_free char *path = fs_join(boot->dir, "qmp.sock");
@@ -185,14 +164,11 @@ static int save_state(const struct boot *boot, int state, struct err *err)
 
 	if (!q)
 		return -1;
-	int r = qmp_execute(q, "migrate-set-capabilities",
-		"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}", NULL, err);
+	int r = qmp_execute(q, "stop", NULL, NULL, err);
 	if (!r)
-		r = qmp_give_fd(q, "state", state, err);
+		r = qmp_add_fd(q, STATE_SET, state, err);
 	if (!r)
-		r = qmp_execute(q, "migrate", "{\"uri\":\"fd:state\"}", NULL, err);
-	if (!r)
-		r = await_migration(q, err);
+		r = qmp_execute(q, "xen-save-devices-state", "{\"filename\":\"/dev/fdset/" STATE_PATH "\",\"live\":false}", NULL, err);
 	if (!r)
 		r = qmp_execute(q, "quit", NULL, NULL, err);
 	qmp_close(q);
@@ -220,6 +196,7 @@ static int write_json(const struct making *b, const char *dir)
 	jw_kstr(&w, "imageName", b->image->name);
 	jw_kstr(&w, "imageKey", b->image->key);
 	jw_kstr(&w, "imageFolder", strrchr(b->image->dir, '/') + 1);
+	jw_kstr(&w, "imageDir", b->image->dir);
 	jw_kint(&w, "machine", MACHINE_VERSION);
 	jw_kstr(&w, "qemuVersion", b->facts->version);
 	jw_kstr(&w, "accel", accel_name(b->shape.accel));
@@ -246,7 +223,7 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 {
 	struct boot boot;
 	auto_free char *state = fs_join(dir, "state");
-	auto_fd int fd = open(state, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	auto_fd int fd = open(state, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* as QEMU will open it */
 
 	if (fd < 0)
 		return err_sys(b->err, errno, "cannot create '%s'", state);
@@ -254,7 +231,7 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 	if (boot_start(&boot, b->image, &b->shape, dir, boot_ms, b->err))
 		return err_prefix(b->err, "image '%s' did not start", b->image->name);
 	say(b, "warm", "first commands in the guest");
-	int r = warm_up(&boot, b->err);
+	int r = warm_up(&boot, b->image, b->err);
 	if (!r) {
 		say(b, "save", "memory and device state");
 		r = save_state(&boot, fd, b->err);
@@ -277,7 +254,7 @@ static bool is_stale(const char *cache, const js *v, const char *folder, const s
 	if (js_int(js_get(v, "createdWallMs"), &created) || clock_wall_ms() - created < PRUNE_AFTER_MS ||
 		!strcmp(folder, made->key))
 		return false;
-	if (!fs_exists(image))
+	if (!fs_exists(image) && !fs_exists(js_str(js_get(v, "imageDir"), "")))
 		return true;
 	return !strcmp(image, made->image_dir) && !strcmp(js_str(js_get(v, "accel"), ""), accel_name(made->accel)) &&
 		!js_int(js_get(v, "vcpus"), &vcpus) && vcpus == made->vcpus && !js_int(js_get(v, "memoryMb"), &memory) &&

@@ -20,7 +20,7 @@ struct template
 {
 	char *key, *dir;
 	char *ram, *state, *disk; /* paths */
-	char *image_name, *image_dir, *kernel, *rootfs;
+	char *image_name, *image_dir, *kernel, *initrd, *rootfs;
 	enum vm_accel accel;
 	unsigned vcpus, memory_mb;
 };

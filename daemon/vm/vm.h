@@ -7,7 +7,7 @@
  * the caller records pid and start time durably, vm_go (the child becomes the VMM).
  * Everything of a VM is in its dir: disk.qcow2 agent.sock qmp.sock, and after its end qemu.log, if the VMM complained (at most
  * 64 KiB; while it runs they are in memory). The guest's serial console is on record in the template only: a hostile
- * guest could fill the disk with it.
+ * guest could fill the disk with it. freeze.h takes its state.
  * Source: reference/vm-lab.md, Template and restore. Thread: the loop's.
  */
 #ifndef SBX_VM_VM_H
@@ -22,10 +22,24 @@
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 
+/* A file of a disk's chain. */
+struct vm_disk {
+	const char *path;
+	bool raw; /* else qcow2; the names of backing files in their headers do not count */
+};
+
 struct vm_config {
 	const char *id;	 /* sandbox id, shows in the process list */
 	const char *dir; /* existing folder of this VM, absolute */
-	const struct template *tmpl;
+	enum vm_accel accel;
+	unsigned vcpus, memory_mb;
+	int ram_fd;	     /* memory to start from (ram.h); stays the caller's */
+	const char *state;   /* file with the stream to restore (stream.h), or NULL: boot from these: */
+	const char *kernel, *initrd;
+	uint64_t tsc_khz;
+	/* Top first; the top, which is written to, is disk.qcow2 of dir. */
+	const struct vm_disk *disk, *fs; /* fs: the second drive, read-only; none: an empty one */
+	unsigned disk_count, fs_count;
 	bool net;	       /* outbound network through sbx-net; else the NIC has no peer */
 	const char *net_rules; /* the only destinations that it has (egress.h), or NULL: the world */
 };
@@ -33,12 +47,12 @@ struct vm_config {
 struct vm;
 typedef void vm_exit_cb(struct vm *vm, void *arg);
 
-/* Write the VM's own files into dir (overlay disk over the template's). */
-int vm_files(const struct vm_config *config, struct err *err);
+/* Make path an empty overlay, as large as the disk below. */
+int vm_overlay(const char *path, const struct vm_disk *below, struct err *err);
 /* Fork the VMM process, held before exec; agent.sock can be connected to from now on. on_exit is called once when it has ended
  * for whatever reason; vm_free may be called from it. */
 struct vm *vm_spawn(uv_loop_t *loop, const struct vm_config *config, vm_exit_cb *on_exit, void *arg, struct err *err);
-/* Let it start: it restores the template and the guest runs, with no further word from us. */
+/* Let it start: it restores its state, or boots, and the guest runs, with no further word from us. */
 int vm_go(struct vm *vm, struct err *err);
 /* Watch a VMM that an earlier daemon started. NULL with NOT_FOUND when that process is gone. */
 struct vm *vm_adopt(

@@ -5,7 +5,7 @@ load helper
 setup_file() { e2e_up; }
 teardown_file() { e2e_down; }
 
-COMMANDS="create run exec pty ls inspect cp rm logs up down doctor completion version"
+COMMANDS="create run exec pty ls inspect cp rm logs stats watch up down doctor completion version"
 GROUPED="key:create key:ls key:rm image:ls image:build context:ls"
 
 # usage ARGS...: wrong usage ends with 2, words on stderr, nothing on stdout.

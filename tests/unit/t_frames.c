@@ -1,5 +1,6 @@
 /* link: daemon/netd/frames.c */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -141,6 +142,7 @@ static void full_queue_drops(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	signal(SIGPIPE, SIG_IGN);
 	const struct CMUnitTest tests[] = { TEST(frames_come_in_pieces), TEST(longest_and_too_long), TEST(full_queue_drops) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

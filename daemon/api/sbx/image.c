@@ -7,61 +7,124 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
+static void write_list(struct jw *w, const char *key, char *const *list)
+{
+	jw_key(w, key);
+	jw_arr(w);
+	for (size_t i = 0; list && list[i]; i++)
+		jw_str(w, list[i]);
+	jw_arr_end(w);
+}
+
+static void write_config(struct jw *w, const struct catalog_image *image)
+{
+	jw_key(w, "config");
+	jw_obj(w);
+	jw_kstr(w, "user", image->user);
+	jw_kstr(w, "workdir", image->workdir);
+	write_list(w, "entrypoint", image->entrypoint);
+	write_list(w, "cmd", image->cmd);
+	write_list(w, "exposedPorts", image->ports);
+	api_write_pairs(w, "env", image->env);
+	api_write_pairs(w, "labels", image->labels);
+	jw_obj_end(w);
+}
+
+static void write_image(struct jw *w, const struct catalog_image *image)
+{
+	jw_obj(w);
+	jw_kstr(w, "name", image->name);
+	jw_kstr(w, "state", image->state);
+	jw_kstr(w, "key", image->key);
+	jw_kstr(w, "kernel", image->kernel);
+	jw_key(w, "sizeBytes");
+	if (image->key)
+		jw_int(w, image->size_bytes);
+	else
+		jw_null(w);
+	api_write_time(w, "createdAt", image->created_ms);
+	if (image->digest) {
+		jw_kstr(w, "digest", image->digest);
+		jw_kstr(w, "source", image->source);
+		write_list(w, "tags", image->tags);
+		write_config(w, image);
+	}
+	jw_obj_end(w);
+}
+
 void api_write_image(struct jw *w, struct api *api, const char *name)
 {
 	struct catalog_image image;
-	catalog_get(api->core, name, &image);
-	jw_obj(w);
-	jw_kstr(w, "name", image.name);
-	jw_kstr(w, "state", image.state);
-	jw_kstr(w, "key", image.key);
-	jw_kstr(w, "kernel", image.kernel);
-	jw_key(w, "sizeBytes");
-	if (image.key)
-		jw_int(w, image.size_bytes);
-	else
-		jw_null(w);
-	api_write_time(w, "createdAt", image.created_ms);
-	jw_obj_end(w);
+	if (catalog_get(api->core, name, &image, NULL)) {
+		jw_null(w); /* removed meanwhile */
+		return;
+	}
+	write_image(w, &image);
 	catalog_release(&image);
 }
 
-/* The image named in the path, or NULL when 404 has been answered. */
-static const char *image_name(struct http_req *r)
+static void add_to_list(void *arg, const struct catalog_image *image)
 {
-	const char *name = http_param(r, "image");
-	struct err err = ERR_INIT;
-	if (catalog_check(name, &err) == 0)
-		return name;
-	http_reply_err(r, &err);
-	return NULL;
+	write_image(arg, image);
 }
 
 void sbx_listImages(struct http_req *r)
 {
 	auto_buf out = BUF_INIT;
+	struct err err = ERR_INIT;
 	struct jw w;
 	jw_init(&w, &out);
 	jw_obj(&w);
 	jw_key(&w, "images");
 	jw_arr(&w);
-	for (const char *const *n = catalog_names(); *n; n++)
-		api_write_image(&w, api_of(r), *n);
+	if (catalog_each(api_of(r)->core, add_to_list, &w, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	http_reply_json(r, 200, &out);
 }
 
-void sbx_getImage(struct http_req *r)
+static void reply_image(struct http_req *r, int status, const char *name)
 {
-	const char *name = image_name(r);
-	if (!name)
+	struct catalog_image image;
+	struct err err = ERR_INIT;
+	if (catalog_get(api_of(r)->core, name, &image, &err)) {
+		http_reply_err(r, &err);
 		return;
+	}
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
-	api_write_image(&w, api_of(r), name);
-	http_reply_json(r, 200, &out);
+	write_image(&w, &image);
+	catalog_release(&image);
+	http_reply_json(r, status, &out);
+}
+
+void sbx_getImage(struct http_req *r)
+{
+	reply_image(r, 200, http_param(r, "image"));
+}
+
+void sbx_deleteImage(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	if (catalog_remove(api_of(r)->core, http_param(r, "image"), &err))
+		http_reply_err(r, &err);
+	else
+		http_reply_empty(r, 204);
+}
+
+void sbx_tagImage(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	char tag[CATALOG_TAG_SIZE];
+	const char *wanted = js_str(js_get(http_body(r), "tag"), "");
+	if (catalog_tag(api_of(r)->core, http_param(r, "image"), wanted, tag, &err))
+		http_reply_err(r, &err);
+	else
+		reply_image(r, 201, tag);
 }
 
 /* ---- build, with progress as NDJSON ---- */
@@ -127,17 +190,21 @@ static const struct build_ops build_call_ops = { .on_progress = on_progress, .on
 
 void sbx_buildImage(struct http_req *r)
 {
-	const char *name = image_name(r);
-	if (!name)
+	const char *name = http_param(r, "image");
+	struct catalog_choice choice;
+	struct err err = ERR_INIT;
+	if (catalog_choose(api_of(r)->core, name, &choice, &err)) {
+		http_reply_err(r, &err);
 		return;
-	int64_t vcpus = 1, memory_mb = 256;
+	}
+	int64_t vcpus = 1, memory_mb = choice.memory_mb;
 	js_int(js_get(http_body(r), "vcpus"), &vcpus);
 	js_int(js_get(http_body(r), "memoryMb"), &memory_mb);
 	struct build_call *call = mem_zalloc(sizeof(*call));
 	*call = (struct build_call){ .req = r, .name = mem_strdup(name), .begun_ms = clock_mono_ms() };
-	struct err err = ERR_INIT;
-	struct build_goal goal = { name, (unsigned)vcpus, (unsigned)memory_mb };
+	struct build_goal goal = { choice.name, (unsigned)vcpus, (unsigned)memory_mb };
 	call->wait = builder_wait(core_builder(api_of(r)->core), &goal, &build_call_ops, call, &err);
+	catalog_choice_free(&choice);
 	if (!call->wait) {
 		http_reply_err(r, &err);
 		free(call->name);

@@ -36,6 +36,14 @@ static inline struct api *api_of(struct http_req *r)
 /* The sandbox named in the path; NULL when the error has been answered. */
 struct sandbox *api_sandbox(struct http_req *r);
 
+/* The same for what needs its guest: it can be used now. When it was paused for idleness it is resumed, and the handler is called
+ * again when it runs: it must not have done anything before it asks for this. */
+struct sandbox *api_guest(struct http_req *r);
+
+/* The same for what begins an operation on it. */
+struct sandbox *api_settled(struct http_req *r);
+
+void api_reply_sandbox(struct http_req *r, int status, struct sandbox *sb);
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
 /* "ports": [...] of an object. */
 void api_write_ports(struct jw *w, const struct sandbox *sb);
@@ -46,6 +54,8 @@ void api_write_image(struct jw *w, struct api *api, const char *name);
 void api_write_error(struct jw *w, const struct err *e);
 void api_write_time(struct jw *w, const char *key, int64_t wall_ms); /* null for 0 */
 
+/* "K=V" strings as an object. */
+void api_write_pairs(struct jw *w, const char *key, char *const *list);
 /* "K=V" strings of a JSON object of strings; NULL-terminated, freed with api_free_list. NULL for NULL. */
 char **api_pairs(const js *obj);
 /* Strings of a JSON array. */

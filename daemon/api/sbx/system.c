@@ -39,11 +39,11 @@ void sbx_getHealth(struct http_req *r)
 	http_reply_json(r, 200, &out);
 }
 
-static size_t count_running(const struct core *core)
+static size_t count_in(const struct core *core, enum sandbox_state state)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < sandbox_count(core); i++)
-		n += sandbox_state(sandbox_at(core, i)) == SANDBOX_RUNNING;
+		n += sandbox_state(sandbox_at(core, i)) == state;
 	return n;
 }
 
@@ -73,8 +73,8 @@ void sbx_getSystem(struct http_req *r)
 	const char *accel = catalog_acceleration(api->core, reason);
 	jw_kstr(&w, "acceleration", accel);
 	jw_kstr(&w, "accelerationReason", accel ? reason : NULL);
-	jw_kint(&w, "sandboxes", (int64_t)sandbox_count(api->core));
-	jw_kint(&w, "running", (int64_t)count_running(api->core));
+	jw_kint(&w, "sandboxes", (int64_t)(sandbox_count(api->core) - count_in(api->core, SANDBOX_POOLED)));
+	jw_kint(&w, "running", (int64_t)count_in(api->core, SANDBOX_RUNNING));
 	jw_key(&w, "listeners");
 	jw_arr(&w);
 	struct api_listener l;
@@ -160,7 +160,7 @@ void sbx_shutdownSystem(struct http_req *r)
 {
 	struct api *api = api_of(r);
 	const js *body = http_body(r);
-	size_t running = count_running(api->core);
+	size_t running = count_in(api->core, SANDBOX_RUNNING);
 	struct err err = ERR_INIT;
 	if (js_bool(js_get(body, "ifIdle"), false) && running > 0) {
 		err_set(&err, ERR_STATE, "%zu sandbox%s still running", running, running == 1 ? " is" : "es are");

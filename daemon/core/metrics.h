@@ -1,0 +1,41 @@
+/*
+ * metrics: what sandboxes use, sampled twice a second from the host's side alone; no guest is woken for it.
+ *
+ * One timer for all sandboxes, which runs only while a VM does or somebody follows. The points of a sandbox are kept in memory
+ * (series.h) for as long as the sandbox exists, also while it does not run; a daemon that starts anew begins with none.
+ * Thread: the loop's.
+ */
+#ifndef SBX_CORE_METRICS_H
+#define SBX_CORE_METRICS_H
+
+#include "daemon/core/core.h"
+#include "daemon/core/sandbox.h"
+#include "daemon/core/series.h"
+
+struct metrics;
+struct metrics_follow;
+struct metrics_box; /* what is kept for one sandbox */
+
+/* ---- for the rest of core ---- */
+struct metrics *metrics_new(struct core *core);
+/* A sandbox runs, or may: see to it that it is sampled. */
+void metrics_wake(struct metrics *m);
+/* No callback follows; the handle closes by the loop. */
+void metrics_close(struct metrics *m);
+void metrics_box_free(struct metrics_box *box); /* NULL is fine */
+
+/* ---- for its users ---- */
+
+/* How far back "5m", "10m", "1h", "2h", "6h", "12h" or "24h" reach, and in what resolution. -1 for another word. */
+int metrics_range(const char *word, enum series_tier *tier, int64_t *range_ms);
+int64_t metrics_interval_ms(enum series_tier tier);
+/* The points of the last range_ms, oldest first. */
+void metrics_each(const struct sandbox *sb, enum series_tier tier, int64_t range_ms, series_cb *cb, void *arg);
+/* The mean of the last second or so: 0, or -1 when it does not run or has just begun to. */
+int metrics_now(const struct sandbox *sb, struct point *out);
+
+/* cb once a second from now on, after the sandboxes were sampled. */
+struct metrics_follow *metrics_follow(struct core *core, void (*cb)(void *arg), void *arg);
+void metrics_unfollow(struct metrics_follow *f); /* NULL is fine; also from inside its cb */
+
+#endif
