@@ -43,6 +43,7 @@ listens() { # shellcheck disable=SC2016 # the guest's shell
 }
 tcp() { timeout 120 python3 "$TOP/tests/e2e/tcp.py" "$@" 3>&- 4>&-; }
 port_state() { sbx port ls web -o json | jq -r ".[] | select(.hostPort == $1).state"; }
+state_is() { [ "$(field "$1" state)" = "$2" ]; }
 add() { sbx port add web "0:$1"; }
 url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 
@@ -185,6 +186,47 @@ url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 	wait "$pid" || true
 	sbx port add web "$other:80"
 	expect from-the-guest "$(url_get "http://127.0.0.1:$other/")"
+}
+
+@test "a sandbox that was paused for idleness comes back for a connection, by its port and by its name" {
+	local port
+	port=$(free_port)
+	sbx create --name lazy --idle 1 --port "$port:80" >/dev/null
+	sbx exec lazy -- sh -c 'mkdir /www; echo lazy >/www/index.html; httpd -p 127.0.0.1:80 -h /www'
+	wait_until 20 state_is lazy paused
+	expect open "$(sbx port ls lazy -o json | jq -r '.[0].state')"
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	wait_until 20 state_is lazy paused
+	expect lazy "$(url_get "$(sbx port url lazy 80)")"
+	# a connection that is open is use
+	tcp "127.0.0.1:$port" hold >"$WORK/lazy" &
+	local pid=$!
+	wait_until 10 grep -q held "$WORK/lazy"
+	sleep 2.5 # longer than it may be idle
+	expect running "$(field lazy state)"
+	# on request it is away, and so is its port; the connection is cut
+	sbx pause lazy >/dev/null
+	wait "$pid"
+	expect_match reset "$(cat "$WORK/lazy")"
+	expect closed "$(sbx port ls lazy -o json | jq -r '.[0].state')"
+	refuse url_get "http://127.0.0.1:$port/"
+	sbx resume lazy >/dev/null
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	sbx rm lazy
+}
+
+@test "a daemon that starts again opens the ports of what is paused for idleness" {
+	local port daemon
+	port=$(free_port)
+	sbx create --name lazy --idle 1 --port "$port:80" >/dev/null
+	sbx exec lazy -- sh -c 'mkdir /www; echo lazy >/www/index.html; httpd -p 127.0.0.1:80 -h /www'
+	wait_until 20 state_is lazy paused
+	daemon=$(daemon_pid)
+	kill -9 "$daemon"
+	wait_until 5 ended "$daemon"
+	expect paused "$(field lazy state)"
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	sbx rm lazy
 }
 
 # ---- the proxy ----
