@@ -312,6 +312,13 @@ static char **merge_env(char *const *image, char *const *own)
 	return env;
 }
 
+void drop_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free((void *)list);
+}
+
 int create_check_name(struct core *core, const char *name, struct err *err)
 {
 	struct err ignored = ERR_INIT;

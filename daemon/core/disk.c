@@ -84,13 +84,6 @@ char **disk_paths(const struct sandbox *sb)
 	return paths;
 }
 
-void disk_paths_free(char **paths)
-{
-	for (char **p = paths; p && *p; p++)
-		free(*p);
-	free(paths);
-}
-
 int disk_merge(const char *const *paths, size_t n, struct err *err)
 {
 	auto_free char *merged = mem_printf("%s.merged", paths[0]);
@@ -117,11 +110,11 @@ int disk_merged(struct sandbox *sb, struct err *err)
 	sb->row.layers = copy_list(NULL);
 	int r = db_sandbox_update(sb->core->db, &sb->row, err);
 	if (r) { /* they are below a top that has all of them: superfluous, not wrong */
-		disk_paths_free(sb->row.layers);
+		drop_list(sb->row.layers);
 		sb->row.layers = layers;
 		return -1;
 	}
-	disk_paths_free(layers);
+	drop_list(layers);
 	disk_sweep(sb->core);
 	return 0;
 }
@@ -270,9 +263,7 @@ void disk_share(struct db_sandbox *to, const struct db_sandbox *from)
 {
 	size_t n = layer_count(from);
 
-	for (char **l = to->layers; l && *l; l++)
-		free(*l);
-	free(to->layers);
+	drop_list(to->layers);
 	to->layers = mem_array(n + 1, sizeof(*to->layers));
 	for (size_t i = 0; i < n; i++)
 		to->layers[i] = mem_strdup(from->layers[i]);

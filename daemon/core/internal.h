@@ -166,6 +166,7 @@ int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_cr
 bool create_is_current(const struct sandbox *sb);
 int create_check_name(struct core *core, const char *name, struct err *err);
 char **copy_list(char *const *list);
+void drop_list(char **list);
 void fork_child_gone(struct sandbox *child);
 
 /* A link to a sandbox that can take streams, or NULL with err. */

@@ -34,7 +34,7 @@ static void op_free(struct op *op)
 	free(op->dir);
 	free(op->memory);
 	free(op->disk);
-	disk_paths_free(op->paths);
+	drop_list(op->paths);
 	free(op);
 }
 

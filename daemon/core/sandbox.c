@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/disk.h"
 #include "daemon/core/catalog.h"
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"

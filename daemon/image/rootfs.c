@@ -76,6 +76,8 @@ static const struct {
 	{ "/etc/shadow", "root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n", 0600 },
 	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n", 0644 },
 	{ "/etc/hostname", "sbx\n", 0644 },
+	/* no id yet, as systemd too reads it; it is there so that a clone writes its own in place */
+	{ "/etc/machine-id", "00000000000000000000000000000000\n", 0644 },
 	{ "/etc/resolv.conf", "", 0644 },
 	{ "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", 0644 },
 	{ "/etc/shells", "/bin/sh\n/bin/ash\n", 0644 },
