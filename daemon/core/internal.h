@@ -213,7 +213,7 @@ int sandbox_state_parse(const char *word);
 
 /* port.c. The recorded ports of all sandboxes, not opened yet. */
 int ports_load(struct core *core, struct err *err);
-/* Open or close the listeners as the sandbox's state has it: they are open while it is creating or running. */
+/* Open or close the listeners as the sandbox's state has it. */
 void ports_update(struct sandbox *sb);
 /* Close and forget them; the record stays. */
 void ports_free(struct sandbox *sb);
