@@ -56,6 +56,10 @@ struct args {
 enum arg_kind {
 	ARG_NONE,
 	ARG_SANDBOX,
+	ARG_SANDBOX_RUNNING, /* those are offered */
+	ARG_SANDBOX_PAUSED,
+	ARG_SANDBOX_STOPPED,
+	ARG_SANDBOX_ALIVE, /* running or paused */
 	ARG_IMAGE,
 	ARG_KEY,
 	ARG_CONTEXT,
@@ -88,6 +92,7 @@ struct command {
 /* Rows of the table in commands.c, one exported by each file of cli/cmd. */
 extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_inspect, cmd_cp, cmd_rm, cmd_logs;
 extern const struct command cmd_stats, cmd_watch;
+extern const struct command cmd_pause, cmd_resume, cmd_stop, cmd_start, cmd_fork, cmd_resize;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
 extern const struct command cmd_image_import, cmd_image_pull, cmd_image_tag, cmd_image_rm;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;

@@ -104,6 +104,10 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 		break;
 	case ARG_REF:
 	case ARG_SANDBOX:
+	case ARG_SANDBOX_RUNNING:
+	case ARG_SANDBOX_PAUSED:
+	case ARG_SANDBOX_STOPPED:
+	case ARG_SANDBOX_ALIVE:
 	case ARG_IMAGE:
 	case ARG_KEY:
 	case ARG_CONTEXT:

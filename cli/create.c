@@ -79,6 +79,8 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 		jw_kint(&w, "memoryMb", (int64_t)o->memory.v);
 	if (o->timeout.set)
 		jw_kint(&w, "timeoutSeconds", (int64_t)o->timeout.v);
+	if (o->idle.set)
+		jw_kint(&w, "idleSeconds", (int64_t)o->idle.v);
 	if (o->net)
 		jw_kstr(&w, "net", o->net);
 	if (o->ports.n && put_ports(&w, &o->ports, err))

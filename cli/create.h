@@ -8,7 +8,7 @@
 
 struct create_options {
 	const char *name, *image;
-	struct opt_num vcpus, memory, timeout;
+	struct opt_num vcpus, memory, timeout, idle;
 	struct opt_list env, labels, ports;
 	const char *net;
 };

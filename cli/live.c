@@ -55,6 +55,12 @@ static int emit_sandbox(void *arg, const js *sandbox)
 	return 0;
 }
 
+static int emit_alive(void *arg, const js *sandbox)
+{
+	const char *state = js_str(js_get(sandbox, "state"), "");
+	return strcmp(state, "running") == 0 || strcmp(state, "paused") == 0 ? emit_sandbox(arg, sandbox) : 0;
+}
+
 static int emit_side(void *arg, const js *sandbox)
 {
 	const struct ask *a = arg;
@@ -111,7 +117,8 @@ static void emit_labels(struct ask *a)
 
 static void ask(struct ask *a, enum arg_kind kind)
 {
-	static const struct list_filter all = { 0 };
+	static const struct list_filter all = { 0 }, running = { .state = "running" }, paused = { .state = "paused" },
+					stopped = { .state = "stopped" };
 	struct err err = ERR_INIT;
 	if (kind == ARG_REF || kind == ARG_REF_FILE || kind == ARG_LABEL) {
 		emit_labels(a);
@@ -128,6 +135,14 @@ static void ask(struct ask *a, enum arg_kind kind)
 		rc = pages_each(&a->c, &all, emit_side, a, &err);
 	else if (kind == ARG_SANDBOX)
 		rc = pages_each(&a->c, &all, emit_sandbox, a, &err);
+	else if (kind == ARG_SANDBOX_RUNNING)
+		rc = pages_each(&a->c, &running, emit_sandbox, a, &err);
+	else if (kind == ARG_SANDBOX_PAUSED)
+		rc = pages_each(&a->c, &paused, emit_sandbox, a, &err);
+	else if (kind == ARG_SANDBOX_STOPPED)
+		rc = pages_each(&a->c, &stopped, emit_sandbox, a, &err);
+	else if (kind == ARG_SANDBOX_ALIVE)
+		rc = pages_each(&a->c, &all, emit_alive, a, &err);
 	else if (kind == ARG_IMAGE)
 		emit_list(a, SBX_OP_LIST_IMAGES, "images", "state");
 	else if (kind == ARG_KEY)

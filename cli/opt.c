@@ -76,6 +76,28 @@ static int parse_number(const struct hit *hit, const char *text, struct err *err
 	return 0;
 }
 
+static int parse_time(const struct hit *hit, const char *text, struct err *err)
+{
+	static const struct {
+		char unit;
+		double seconds;
+	} units[] = { { '\0', 1 }, { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	const struct opt *o = hit->opt;
+	size_t digits = strspn(text, "0123456789");
+	double v = strtod(text, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(units) && digits > 0 && (text[digits] == '\0' || text[digits + 1] == '\0'); i++) {
+		if (text[digits] != units[i].unit)
+			continue;
+		v *= units[i].seconds;
+		if (v < o->min || v > o->max)
+			return err_set(err, ERR_USAGE, "option '%s' must be between %.15g and %.15g seconds, not '%s'", hit->shown, o->min,
+				o->max, text);
+		*(struct opt_num *)(void *)hit->slot = (struct opt_num){ .set = true, .v = v };
+		return 0;
+	}
+	return err_set(err, ERR_USAGE, "option '%s' takes a time such as 90, 10m, 2h or 1d, not '%s'", hit->shown, text);
+}
+
 static int parse_choice(const struct hit *hit, const char *text, struct err *err)
 {
 	char all[160] = "";
@@ -120,6 +142,8 @@ static int set_value(const struct hit *hit, char *text, struct err *err)
 	case OPT_INT:
 	case OPT_NUM:
 		return parse_number(hit, text, err);
+	case OPT_TIME:
+		return parse_time(hit, text, err);
 	case OPT_ENUM:
 		return parse_choice(hit, text, err);
 	case OPT_PAIRS:

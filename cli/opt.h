@@ -19,6 +19,7 @@ enum opt_kind {
 	OPT_STR,    /* const char * */
 	OPT_INT,    /* struct opt_num, whole numbers */
 	OPT_NUM,    /* struct opt_num */
+	OPT_TIME,   /* struct opt_num in whole seconds: 90, 90s, 10m, 2h, 1d */
 	OPT_PAIRS,  /* struct opt_list of K=V */
 	OPT_ENV,    /* struct opt_list of K=V, or K alone */
 	OPT_ENUM,   /* const char *, one of choices */
@@ -35,7 +36,7 @@ struct opt {
 	const char *arg;  /* name of the value in the help; NULL for OPT_BOOL */
 	const char *help;
 	size_t off;
-	double min, max;	    /* OPT_INT, OPT_NUM */
+	double min, max;	    /* OPT_INT, OPT_NUM, OPT_TIME */
 	const char *const *choices; /* OPT_ENUM, NULL-terminated */
 	const char *env;	    /* named in the help only */
 };

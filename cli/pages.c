@@ -13,7 +13,8 @@ int pages_each(
 		struct call call = {
 			.op = SBX_OP_LIST_SANDBOXES,
 			.query = { { "limit", "1000" }, { "state", filter->state }, { "name", filter->name },
-				{ "label", filter->label }, { "image", filter->image }, { "cursor", cursor } },
+				{ "label", filter->label }, { "image", filter->image }, { "pool", filter->pool ? "true" : NULL },
+				{ "cursor", cursor } },
 		};
 		auto_js *page = client_json(c, &call, err);
 		if (!page)

@@ -8,6 +8,12 @@ struct options {
 
 static const struct opt options[] = {
 	CREATE_OPTIONS(struct options, create),
+	{ .kind = OPT_TIME,
+		.name = "idle",
+		.arg = "TIME",
+		.help = "pause it when it is not used for so long, as 90, 10m or 2h; its next use resumes it",
+		.off = offsetof(struct options, create.idle),
+		.max = 31536000 },
 	{ .kind = OPT_END },
 };
 
@@ -41,7 +47,7 @@ const struct command cmd_create = {
 	.summary = "Create a sandbox and print its id",
 	.usage = "[options]",
 	.about = "All or nothing: what fails or is interrupted leaves nothing behind. The first create of an image builds it.",
-	.example = "  sbx create --name demo\n  id=$(sbx create --memory 512 --env LANG=C.UTF-8 --timeout 3600)",
+	.example = "  sbx create --name demo\n  id=$(sbx create --memory 512 --env LANG=C.UTF-8 --timeout 3600)\n  sbx create --name box --idle 10m",
 	.options = options,
 	.options_size = sizeof(struct options),
 	.command_after = NO_COMMAND,

@@ -10,13 +10,14 @@ struct options {
 	bool quiet;
 };
 
-static const char *const states[] = { "creating", "running", "stopped", "deleting", NULL };
+static const char *const states[] = { "creating", "running", "pausing", "paused", "resuming", "stopping", "stopped", "starting",
+	"deleting", "pooled", NULL };
 
 static const struct opt options[] = {
 	{ .kind = OPT_ENUM,
 		.name = "state",
 		.arg = "STATE",
-		.help = "only creating, running, stopped or deleting ones",
+		.help = "only those in this state: running, paused, stopped and so on",
 		.off = offsetof(struct options, filter.state),
 		.choices = states },
 	{ .kind = OPT_STR,
@@ -34,6 +35,10 @@ static const struct opt options[] = {
 		.arg = "IMAGE",
 		.help = "only those made from it",
 		.off = offsetof(struct options, filter.image) },
+	{ .kind = OPT_BOOL,
+		.name = "pool",
+		.help = "also those that wait for a create to take them",
+		.off = offsetof(struct options, filter.pool) },
 	{ .kind = OPT_BOOL, .letter = 'q', .name = "quiet", .help = "ids only", .off = offsetof(struct options, quiet) },
 	{ .kind = OPT_END },
 };

@@ -48,7 +48,7 @@ struct kv {
 	const char *key, *value; /* value NULL = leave out */
 };
 
-#define CALL_QUERY_MAX 6
+#define CALL_QUERY_MAX 7
 struct call {
 	enum sbx_op op;
 	const char *path[2]; /* values of the path parameters in order */

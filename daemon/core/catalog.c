@@ -246,8 +246,7 @@ static int refuse_used(struct core *core, const char *name, const char *digest, 
 
 static int remove_image(struct core *core, const char *digest, struct err *err)
 {
-	auto_free char *name = mem_printf(SCHEME "%s", digest);
-	pool_forget(core->pool, name);
+	pool_forget(core->pool, digest);
 	return library_remove(core->home, digest, err);
 }
 

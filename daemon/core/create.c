@@ -16,13 +16,13 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/port.h"
+#include "daemon/core/snapshot.h"
 #include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define OWN "sha256:" /* before the digest of an image of the user's library */
 enum { ID_LENGTH = 12 };
 
 void create_fail(struct sandbox *sb, const struct err *err)
@@ -126,11 +126,13 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.state = base->state,
 		.top = "disk.qcow2",
 		.ram_fd = base->ram_fd,
-		.vcpus = base->vcpus,
-		.memory_mb = base->memory_mb,
-		.fresh = true,
+		.vcpus = (unsigned)base->info.vcpus,
+		.memory_mb = (unsigned)base->info.memory_mb,
+		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
 		.warm = sb->state == SANDBOX_POOLED };
 
+	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
+	sb->row.memory_mb = base->info.memory_mb;
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
@@ -166,7 +168,55 @@ static int use_template(struct sandbox *sb, struct err *err)
 /* The tag may mean another image by now. */
 static char *image_name(const struct sandbox *sb)
 {
-	return sb->row.image_digest ? mem_printf(OWN "%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+	return sb->row.image_digest ? mem_printf("sha256:%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+}
+
+/* ---- from a snapshot ---- */
+
+struct snapshot_wait {
+	struct sandbox *sb; /* NULL: it went meanwhile */
+};
+
+static void on_snapshot_base(void *arg, const char *key, const struct err *base_err)
+{
+	struct snapshot_wait *w = arg;
+	struct sandbox *sb = w->sb;
+
+	free(w);
+	if (!sb)
+		return;
+	sb->snapshot_wait = NULL;
+	if (base_err) {
+		create_fail(sb, base_err);
+		return;
+	}
+	free(sb->row.template_key);
+	sb->row.template_key = mem_strdup(key);
+	sb->base_wait = base_load(sb->core->bases, key, on_base, sb);
+}
+
+static void use_snapshot(struct sandbox *sb)
+{
+	struct snapshot_wait *w = mem_zalloc(sizeof(*w));
+	w->sb = sb;
+	sb->snapshot_wait = w;
+	snapshot_base(sb->core, sb->row.image + strlen(SNAPSHOT_IMAGE), on_snapshot_base, w);
+}
+
+static bool is_snapshot(const struct sandbox *sb)
+{
+	return str_starts(sb->row.image, SNAPSHOT_IMAGE);
+}
+
+void create_forget(struct sandbox *sb)
+{
+	builder_forget(sb->build);
+	sb->build = NULL;
+	base_forget(sb->base_wait);
+	sb->base_wait = NULL;
+	if (sb->snapshot_wait)
+		sb->snapshot_wait->sb = NULL;
+	sb->snapshot_wait = NULL;
 }
 
 /* 1 the template stands, 0 it must be built, -1 err. */
@@ -211,6 +261,10 @@ static void on_begin(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
+	if (is_snapshot(sb)) {
+		use_snapshot(sb);
+		return;
+	}
 	int found = find_template(sb, &err);
 	if (found == 0) {
 		auto_free char *name = image_name(sb);
@@ -304,17 +358,40 @@ struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct 
 	return new_record(core, row, SANDBOX_CREATING, err);
 }
 
-int create_pooled(struct core *core, const char *image, unsigned vcpus, unsigned memory_mb, sandbox_created_cb *cb, void *arg,
-	struct err *err)
+/* What is to be created, as a record without an id. */
+static int make_row(struct core *core, const struct sandbox_spec *spec, struct db_sandbox *row, struct err *err)
 {
-	struct db_sandbox row = { .image = mem_strdup(image),
-		.env = copy_list(NULL),
-		.labels = copy_list(NULL),
+	struct catalog_choice choice;
+
+	if (create_check_name(core, spec->name, err))
+		return -1;
+	choice = (struct catalog_choice){ 0 };
+	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
+		return -1;
+	*row = (struct db_sandbox){
+		.name = spec->name ? mem_strdup(spec->name) : NULL,
+		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
+		.image_digest = mem_steal(&choice.digest),
+		.env = merge_env(choice.env, spec->env),
+		.labels = copy_list(spec->labels),
 		.layers = copy_list(NULL),
-		.vcpus = vcpus,
-		.memory_mb = memory_mb };
-	if (str_starts(image, OWN))
-		row.image_digest = mem_strdup(image + strlen(OWN));
+		.vcpus = spec->vcpus,
+		.memory_mb = spec->memory_mb ? spec->memory_mb : choice.memory_mb,
+		.timeout_s = spec->timeout_s,
+		.idle_s = spec->idle_s,
+		.net = spec->net,
+		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
+		.account = spec->account,
+	};
+	catalog_choice_free(&choice);
+	return 0;
+}
+
+int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+{
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
+		return -1;
 	struct sandbox *sb = new_record(core, &row, SANDBOX_POOLED, err);
 	if (!sb)
 		return -1;
@@ -345,95 +422,63 @@ static int add_ports(struct sandbox *sb, const struct sandbox_spec *spec, struct
 	return -1;
 }
 
-/* The record of a pooled one becomes that of the sandbox that was asked for: what tells it from others is set, the rest it has. */
-static int rename_record(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+/* The record of a pooled one becomes that of the sandbox that was asked for (from, which it is exchanged with). */
+static int become(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 {
 	struct db_sandbox row = sb->row;
-	row.name = spec->name ? mem_strdup(spec->name) : NULL;
-	row.image = mem_strdup(spec->image);
-	row.env = copy_list(spec->env);
-	row.labels = copy_list(spec->labels);
-	row.timeout_s = spec->timeout_s;
-	row.idle_s = spec->idle_s;
-	row.account = spec->account;
+	row.name = want->name;
+	row.env = want->env;
+	row.labels = want->labels;
+	row.timeout_s = want->timeout_s;
+	row.idle_s = want->idle_s;
+	row.account = want->account;
 	row.created_ms = next_ms(sb->core);
-	row.expires_ms = spec->timeout_s ? row.created_ms + spec->timeout_s * 1000 : 0;
-	struct db_sandbox drop = { 0 };
-	int rc = db_sandbox_update(sb->core->db, &row, err);
-	if (!rc) {
-		drop = (struct db_sandbox){ .name = sb->row.name, .image = sb->row.image, .env = sb->row.env, .labels = sb->row.labels };
-		sb->row = row;
-	} else {
-		drop = (struct db_sandbox){ .name = row.name, .image = row.image, .env = row.env, .labels = row.labels };
-	}
-	db_sandbox_release(&drop);
-	return rc;
+	row.expires_ms = want->timeout_s ? row.created_ms + want->timeout_s * 1000 : 0;
+	if (db_sandbox_update(sb->core->db, &row, err))
+		return -1;
+	want->name = sb->row.name;
+	want->env = sb->row.env;
+	want->labels = sb->row.labels;
+	sb->row = row;
+	return 0;
 }
 
-static struct sandbox *take_pooled(
-	struct sandbox *sb, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
+static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 {
-	if (rename_record(sb, spec, err))
-		return NULL;
+	if (become(sb, want, err))
+		return -1;
 	struct op *op = op_begin(sb, OP_TAKE, NULL, NULL, err);
 	if (!op) { /* a pooled one that has a name: it is of no use any more */
 		sandbox_delete(sb, NULL, NULL);
-		return NULL;
+		return -1;
 	}
-	if (add_ports(sb, spec, err))
-		return NULL;
 	sandbox_to_end(sb);
 	sb->pool_ready = false;
 	sb->asked_us = clock_mono_us();
-	sb->created_cb = cb;
-	sb->created_arg = arg;
 	op_work(op, release_work, released);
-	return sb;
-}
-
-static struct sandbox *begin_new(struct core *core, const struct sandbox_spec *spec, const char *digest, sandbox_created_cb *cb, void *arg,
-	struct err *err)
-{
-	struct db_sandbox row = {
-		.name = spec->name ? mem_strdup(spec->name) : NULL,
-		.image = mem_strdup(spec->image),
-		.image_digest = digest ? mem_strdup(digest) : NULL,
-		.env = copy_list(spec->env),
-		.labels = copy_list(spec->labels),
-		.layers = copy_list(NULL),
-		.vcpus = spec->vcpus,
-		.memory_mb = spec->memory_mb,
-		.timeout_s = spec->timeout_s,
-		.idle_s = spec->idle_s,
-		.net = spec->net,
-		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
-		.account = spec->account,
-	};
-	struct sandbox *sb = create_record(core, &row, err);
-	if (!sb || add_ports(sb, spec, err))
-		return NULL;
-	sb->created_cb = cb;
-	sb->created_arg = arg;
-	uv_timer_start(&sb->deadline, on_begin, 0, 0);
-	return sb;
+	return 0;
 }
 
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
-	struct sandbox_spec whole = *spec;
-	struct catalog_choice choice;
-	if (create_check_name(core, spec->name, err) || catalog_choose(core, spec->image, &choice, err))
+	struct db_sandbox row;
+	if (make_row(core, spec, &row, err))
 		return NULL;
-	if (!whole.memory_mb)
-		whole.memory_mb = choice.memory_mb;
-	char **env = merge_env(choice.env, spec->env);
-	whole.env = env;
-	whole.image = choice.name; /* what the pool knows it by */
-	struct sandbox *sb = pool_take(core->pool, &whole);
-	whole.image = spec->image;
-	sb = sb ? take_pooled(sb, &whole, cb, arg, err) : begin_new(core, &whole, choice.digest, cb, arg, err);
-	catalog_choice_free(&choice);
-	drop_list(env);
+	struct sandbox *sb = spec->snapshot ? NULL : pool_take(core->pool, &row);
+	bool pooled = sb != NULL;
+	if (!pooled) {
+		sb = create_record(core, &row, err);
+	} else {
+		if (take_pooled(sb, &row, err))
+			sb = NULL;
+		db_sandbox_release(&row);
+	}
+	if (!sb || add_ports(sb, spec, err))
+		return NULL;
+	sb->created_cb = cb;
+	sb->created_arg = arg;
+	if (!pooled)
+		uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;
 }

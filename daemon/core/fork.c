@@ -154,7 +154,8 @@ static void launch_children(struct fork *f, const struct sandbox *parent, const 
 
 	for (size_t i = 0; i < f->count; i++) {
 		struct sandbox *child = f->child[i];
-		auto_free char *layer = parent->row.layers[0] ? mem_printf("%s/layers/%s.qcow2", f->core->home, parent->row.layers[0]) : NULL;
+		/* where nothing was copied, the parent's top has just become a layer */
+		auto_free char *layer = f->copy ? NULL : mem_printf("%s/layers/%s.qcow2", f->core->home, parent->row.layers[0]);
 		const struct vm_disk below = { .path = layer };
 		if (!child)
 			continue;

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -23,6 +24,7 @@ static const struct transition {
 	[OP_START] = { "start", "started", IN(STOPPED), SANDBOX_STARTING, "a paused one is resumed with: sbx resume" },
 	[OP_FORK] = { "fork", "forked", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
 	[OP_SETTLE] = { "settle", "looked after", IN(RUNNING), SANDBOX_STATES, "start it first: sbx start" }, /* recover.c */
+	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
 	[OP_HOLD] = { "hold", "held", IN(POOLED), SANDBOX_STATES, "" },
 	[OP_TAKE] = { "take", "taken", IN(POOLED), SANDBOX_CREATING, "" },
 };
@@ -32,6 +34,7 @@ static void op_free(struct op *op)
 	free(op->dir);
 	free(op->memory);
 	free(op->disk);
+	drop_list(op->paths);
 	free(op);
 }
 
@@ -94,6 +97,40 @@ void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct san
 	uv_queue_work(op->sb->core->config.loop, &op->work, on_work, on_worked);
 }
 
+static void wake_tell(struct sandbox *sb, const struct op *op, const struct err *op_err);
+
+/* ---- fewer layers of a disk ---- */
+
+static void merge_work(struct op *op)
+{
+	size_t n = 0;
+
+	while (op->paths[n])
+		n++;
+	op->failed = disk_merge((const char *const *)op->paths, n, &op->err) != 0;
+}
+
+/* When it failed the disk is as it was, and will do. */
+static void merged(struct sandbox *sb, struct op *op)
+{
+	if (op->failed || disk_merged(sb, &op->err))
+		log_warn("core", "%s: its disk keeps its layers: %s", sb->row.id, op->err.msg);
+	op->failed = false;
+	err_clear(&op->err);
+	op->next(sb, op);
+}
+
+void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op))
+{
+	if (!disk_has_many(sb)) {
+		next(sb, sb->op);
+		return;
+	}
+	sb->op->paths = disk_paths(sb);
+	sb->op->next = next;
+	op_work(sb->op, merge_work, merged);
+}
+
 void op_end(struct sandbox *sb, const struct err *err)
 {
 	struct op *op = sb->op;
@@ -106,7 +143,7 @@ void op_end(struct sandbox *sb, const struct err *err)
 		log_warn("core", "%s: cannot %s: %s", sb->row.id, transitions[op->kind].verb, err->msg);
 	if (op->cb)
 		op->cb(op->arg, sb, err ? &copy : NULL);
-	wake_tell(sb);
+	wake_tell(sb, op, err ? &copy : NULL);
 	op_free(op);
 }
 
@@ -117,6 +154,19 @@ bool op_drop(struct sandbox *sb, const struct err *err)
 	if (sb->op)
 		op_end(sb, err);
 	return true;
+}
+
+void op_leave(struct sandbox *sb, const struct err *err)
+{
+	struct op *op = sb->op;
+
+	if (op_drop(sb, err))
+		return;
+	sb->op = NULL;
+	op->sb = NULL; /* it goes when the worker is done */
+	if (op->cb)
+		op->cb(op->arg, sb, err);
+	wake_tell(sb, op, err);
 }
 
 bool op_vm_ended(struct sandbox *sb)
@@ -141,14 +191,20 @@ struct wake {
 	void *arg;
 };
 
-void wake_tell(struct sandbox *sb)
+/* The operation is over, with this error or well. */
+static void wake_tell(struct sandbox *sb, const struct op *op, const struct err *op_err)
 {
-	struct wake *list = sb->wakes;
+	bool tried = op->kind == OP_RESUME; /* once is enough: what keeps it from running now does so the next time */
 	struct err err = ERR_INIT;
 
-	if (!list || (sb->state == SANDBOX_PAUSED && sb->row.idled && !sandbox_resume(sb, NULL, NULL, NULL)))
-		return; /* it was wanted while it was being paused */
+	if (!sb->wakes || sb->op)
+		return; /* or the callback has begun another, whose end comes here too */
+	if (!tried && sb->state == SANDBOX_PAUSED && sb->row.idled && !sb->core->closing && !sandbox_resume(sb, NULL, NULL, NULL))
+		return; /* it was wanted while it was being paused, or forked */
+	struct wake *list = sb->wakes;
 	bool usable = sandbox_usable(sb, &err) == 0;
+	if (tried && op_err)
+		err = *op_err;
 	sb->wakes = NULL;
 	while (list) {
 		struct wake *w = list;
@@ -158,15 +214,30 @@ void wake_tell(struct sandbox *sb)
 	}
 }
 
-int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
+static void wait_for(struct sandbox *sb, sandbox_done_cb *cb, void *arg)
 {
-	bool coming = sb->state == SANDBOX_RESUMING || sb->state == SANDBOX_STARTING || (sb->state == SANDBOX_PAUSING && sb->row.idled);
-
-	if (!coming && (sb->state != SANDBOX_PAUSED || !sb->row.idled))
-		return sandbox_usable(sb, err);
 	struct wake *w = mem_zalloc(sizeof(*w));
 	*w = (struct wake){ .next = sb->wakes, .cb = cb, .arg = arg };
 	sb->wakes = w;
+}
+
+bool sandbox_settling(struct sandbox *sb, sandbox_done_cb *cb, void *arg)
+{
+	if (!sb->op || sb->op->kind != OP_SETTLE)
+		return false;
+	wait_for(sb, cb, arg);
+	return true;
+}
+
+int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
+{
+	bool idled = (sb->state == SANDBOX_PAUSING && sb->op && sb->op->idle) || (sb->state == SANDBOX_PAUSED && sb->row.idled);
+	bool coming = sb->state == SANDBOX_RESUMING || sb->state == SANDBOX_STARTING || (idled && sb->op);
+
+	if (!coming && !idled)
+		return sandbox_usable(sb, err);
+	wait_for(sb, cb, arg);
+	struct wake *w = sb->wakes;
 	if (coming || !sandbox_resume(sb, NULL, NULL, err))
 		return 1;
 	sb->wakes = w->next;

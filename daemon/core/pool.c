@@ -19,8 +19,8 @@ enum {
 
 struct shape {
 	struct shape *next;
-	char *image;
-	unsigned vcpus, memory_mb;
+	char *image, *digest;
+	int64_t vcpus, memory_mb;
 	int64_t asked_ms, retry_ms;
 };
 
@@ -61,6 +61,7 @@ void pool_close(struct pool *p)
 		struct shape *s = p->shapes;
 		p->shapes = s->next;
 		free(s->image);
+		free(s->digest);
 		free(s);
 	}
 	uv_close((uv_handle_t *)&p->timer, on_closed);
@@ -72,33 +73,51 @@ void pool_busy(struct pool *p)
 	uv_timer_start(&p->timer, on_timer, QUIET_MS, 0);
 }
 
-static bool fits(const struct sandbox *sb, const char *image, unsigned vcpus, unsigned memory_mb)
+static bool same_text(const char *a, const char *b)
 {
-	return sb->state == SANDBOX_POOLED && !strcmp(sb->row.image, image) && sb->row.vcpus == vcpus && sb->row.memory_mb == memory_mb;
+	return a == b || (a && b && !strcmp(a, b));
 }
 
-static struct shape *find_shape(struct pool *p, const struct sandbox_spec *spec)
+static bool fits(const struct sandbox *sb, const struct shape *s)
+{
+	const struct db_sandbox *row = &sb->row;
+	return sb->state == SANDBOX_POOLED && !strcmp(row->image, s->image) && same_text(row->image_digest, s->digest) &&
+		row->vcpus == s->vcpus && row->memory_mb == s->memory_mb;
+}
+
+static bool is_shape(const struct shape *s, const struct db_sandbox *want)
+{
+	return !strcmp(s->image, want->image) && same_text(s->digest, want->image_digest) && s->vcpus == want->vcpus &&
+		s->memory_mb == want->memory_mb;
+}
+
+static struct shape *find_shape(struct pool *p, const struct db_sandbox *want)
 {
 	struct shape *s = p->shapes;
-	while (s && (strcmp(s->image, spec->image) != 0 || s->vcpus != spec->vcpus || s->memory_mb != spec->memory_mb))
+	while (s && !is_shape(s, want))
 		s = s->next;
 	if (s)
 		return s;
 	s = mem_zalloc(sizeof(*s));
-	*s = (struct shape){ .next = p->shapes, .image = mem_strdup(spec->image), .vcpus = spec->vcpus, .memory_mb = spec->memory_mb };
+	*s = (struct shape){ .next = p->shapes,
+		.image = mem_strdup(want->image),
+		.digest = want->image_digest ? mem_strdup(want->image_digest) : NULL,
+		.vcpus = want->vcpus,
+		.memory_mb = want->memory_mb };
 	p->shapes = s;
 	return s;
 }
 
-struct sandbox *pool_take(struct pool *p, const struct sandbox_spec *spec)
+struct sandbox *pool_take(struct pool *p, const struct db_sandbox *want)
 {
 	pool_busy(p);
-	if (!p->size || spec->net != NET_NONE)
+	if (!p->size || want->net != NET_NONE)
 		return NULL;
-	find_shape(p, spec)->asked_ms = p->busy_ms;
+	struct shape *shape = find_shape(p, want);
+	shape->asked_ms = p->busy_ms;
 	for (size_t i = p->core->count; i-- > 0;) {
 		struct sandbox *sb = p->core->boxes[i];
-		if (!fits(sb, spec->image, spec->vcpus, spec->memory_mb) || !sb->pool_ready)
+		if (!fits(sb, shape) || !sb->pool_ready)
 			continue;
 		if (create_is_current(sb))
 			return sb;
@@ -107,21 +126,22 @@ struct sandbox *pool_take(struct pool *p, const struct sandbox_spec *spec)
 	return NULL;
 }
 
-void pool_forget(struct pool *p, const char *image)
+void pool_forget(struct pool *p, const char *digest)
 {
 	for (struct shape **s = &p->shapes, *gone; *s;) {
 		gone = *s;
-		if (strcmp(gone->image, image) != 0) {
+		if (!same_text(gone->digest, digest)) {
 			s = &gone->next;
 			continue;
 		}
 		*s = gone->next;
 		free(gone->image);
+		free(gone->digest);
 		free(gone);
 	}
 	for (size_t i = p->core->count; i-- > 0;) {
 		struct sandbox *sb = p->core->boxes[i];
-		if (sb->state == SANDBOX_POOLED && !strcmp(sb->row.image, image))
+		if (sb->state == SANDBOX_POOLED && same_text(sb->row.image_digest, digest))
 			sandbox_delete(sb, NULL, NULL);
 	}
 }
@@ -144,7 +164,7 @@ static unsigned count(const struct pool *p, const struct shape *s)
 {
 	unsigned n = 0;
 	for (size_t i = 0; i < p->core->count; i++)
-		n += fits(p->core->boxes[i], s->image, s->vcpus, s->memory_mb);
+		n += fits(p->core->boxes[i], s);
 	return n;
 }
 
@@ -180,7 +200,7 @@ static void give_up(struct pool *p, int64_t now, bool all)
 		if (sb->state != SANDBOX_POOLED || !sb->pool_ready)
 			continue;
 		for (const struct shape *s = p->shapes; s && !all; s = s->next)
-			wanted |= fits(sb, s->image, s->vcpus, s->memory_mb) && now - s->asked_ms < SHAPE_MS;
+			wanted |= fits(sb, s) && now - s->asked_ms < SHAPE_MS;
 		if (wanted)
 			continue;
 		log_info("pool", "%s is given up%s", sb->row.id, all ? ": memory is short" : "");
@@ -203,7 +223,8 @@ void pool_tick(struct pool *p, int64_t now_ms)
 		struct err err = ERR_INIT;
 		if (now_ms - s->asked_ms >= SHAPE_MS || now_ms < s->retry_ms || count(p, s) >= p->size)
 			continue;
-		p->making = create_pooled(p->core, s->image, s->vcpus, s->memory_mb, on_made, p, &err) == 0;
+		const struct sandbox_spec spec = { .image = s->image, .vcpus = (unsigned)s->vcpus, .memory_mb = (unsigned)s->memory_mb };
+		p->making = create_pooled(p->core, &spec, on_made, p, &err) == 0;
 		if (!p->making) {
 			log_warn("pool", "cannot make a VM in advance: %s", err.msg);
 			s->retry_ms = now_ms + RETRY_MS;

@@ -127,6 +127,7 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 	sb->row = db_sandbox_move(row);
 	sb->state = state;
 	sb->dir = fs_join(core->vms_dir, sb->row.id);
+	sb->used_ms = clock_mono_ms();
 	uv_timer_t *const timers[] = { &sb->expiry, &sb->deadline, &sb->relink };
 	for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
 		uv_timer_init(core->config.loop, timers[i]);
@@ -198,17 +199,9 @@ void sandbox_unload(struct sandbox *sb)
 			break;
 		}
 	}
-	if (sb->op && sb->op->working) {
-		struct op *op = sb->op;
-		sb->op = NULL;
-		op->sb = NULL; /* goes when the worker is done */
-		if (op->cb)
-			op->cb(op->arg, sb, &going);
-	}
-	op_drop(sb, &going);
-	builder_forget(sb->build);
+	op_leave(sb, &going);
+	create_forget(sb);
 	ports_free(sb);
-	base_forget(sb->base_wait);
 	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
@@ -290,8 +283,10 @@ int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err)
 struct link *sandbox_link(struct sandbox *sb, struct err *err)
 {
 	const char *id = sb->row.id;
-	if (sb->state == SANDBOX_RUNNING && sb->link)
+	if (sb->state == SANDBOX_RUNNING && sb->link) {
+		sb->used_ms = clock_mono_ms(); /* also for what is over before the next tick */
 		return sb->link;
+	}
 	if (sb->state == SANDBOX_RUNNING) {
 		err_set(err, ERR_UNAVAILABLE, "sandbox '%s' is not connected at the moment", id);
 		err_hint(err, "try again");
@@ -400,10 +395,7 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->expiry);
 	uv_timer_stop(&sb->relink);
 	uv_timer_stop(&sb->deadline);
-	builder_forget(sb->build);
-	sb->build = NULL;
-	base_forget(sb->base_wait);
-	sb->base_wait = NULL;
+	create_forget(sb);
 	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;

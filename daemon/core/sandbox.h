@@ -66,7 +66,8 @@ int sandbox_usable(struct sandbox *sb, struct err *err);
 struct port_spec;
 struct sandbox_spec {
 	const char *name; /* or NULL */
-	const char *image;
+	const char *image;    /* or: */
+	const char *snapshot; /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
 	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
 	int64_t timeout_s; /* 0 = never */
@@ -113,6 +114,10 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 /* 0: it can be used now. 1: it was paused for idleness and is being resumed, or comes up anyhow; cb says when, or why not. -1: it is
  * in no such state. */
 int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
+
+/* True: it is being looked after, since this daemon has just taken it over, and cb says when that is over. No operation can begin
+ * before. */
+bool sandbox_settling(struct sandbox *sb, sandbox_done_cb *cb, void *arg);
 
 typedef void sandbox_deleted_cb(void *arg, const struct err *err); /* err NULL when all went well */
 /* End the VM at once and remove the record and files; works in any state, also while creating (whose callback then gets an

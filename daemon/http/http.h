@@ -65,6 +65,9 @@ void *http_user(struct http_req *r);
 /* Called once when the request is over, answered or not; delivered = the whole answer was handed to the socket. */
 void http_on_done(struct http_req *r, void (*cb)(struct http_req *r, bool delivered));
 
+/* Call the handler once more, for one that had to wait for something and has not answered. */
+void http_again(struct http_req *r);
+
 /* ---- answers: exactly one ----
  * None of these calls on_done, on_drain or on_close from inside. HEAD gets the headers only: what is streamed then is dropped, and
  * on_done(delivered) may come before http_stream_end. A whole answer before the end of an upload goes out at once and ends the

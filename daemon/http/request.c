@@ -325,6 +325,11 @@ static void run_handler(struct http_req *r)
 	http_reply_err(r, &e);
 }
 
+void http_again(struct http_req *r)
+{
+	run_handler(r);
+}
+
 /* An answer came before the end of the upload. A little more is read and dropped, and the connection goes on; else the answer
  * goes out at once and the rest of the upload is not waited for. A streamed answer begins when the upload is through. */
 static void answer_early(struct http_req *r)

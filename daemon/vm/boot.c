@@ -88,6 +88,7 @@ static int start_vmm(struct boot *b, const struct image *image, const struct mac
 		return -1;
 	char **argv = machine_argv(&m);
 	struct spawn s = { .argv = argv,
+		.owner = b->dir,
 		.fds = fds,
 		.fd_count = ARRAY_LEN(fds),
 		.log_fd = b->log_fd,

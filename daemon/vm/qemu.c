@@ -317,6 +317,7 @@ static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct 
 	if (vm->log_fd >= 0) {
 		char **argv = machine_argv(&m);
 		struct spawn s = { .argv = argv,
+			.owner = config->dir,
 			.fds = g.fds,
 			.fd_count = g.count,
 			.log_fd = vm->log_fd,

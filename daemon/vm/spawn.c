@@ -97,15 +97,16 @@ static void child_isolate(void)
 	}
 }
 
-static char *const child_env[] = { (char[]){ "PATH=/usr/bin:/bin" }, (char[]){ "LC_ALL=C" }, NULL };
-
-_Noreturn static void child_exec(char *const *argv)
+_Noreturn static void child_exec(char *const *argv, char *owner)
 {
-	execve(argv[0], argv, child_env);
+	static char path[] = "PATH=/usr/bin:/bin", locale[] = "LC_ALL=C";
+	char *env[] = { path, locale, owner, NULL };
+
+	execve(argv[0], argv, env);
 	child_fail("cannot run the vmm\n");
 }
 
-static void child_start_net(const struct spawn *s, int net_fd)
+static void child_start_net(const struct spawn *s, int net_fd, char *owner)
 {
 	pid_t pid = _Fork();
 
@@ -115,10 +116,10 @@ static void child_start_net(const struct spawn *s, int net_fd)
 		return;
 	child_move(net_fd, SPAWN_FD_FIRST);
 	close_range(SPAWN_FD_FIRST + 1, ~0u, 0);
-	child_exec(s->net_argv);
+	child_exec(s->net_argv, owner);
 }
 
-_Noreturn static void child_main(const struct spawn *s, pid_t parent)
+_Noreturn static void child_main(const struct spawn *s, pid_t parent, char *owner)
 {
 	int high[SPAWN_FDS_MAX];
 	int null = child_high(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -155,16 +156,17 @@ _Noreturn static void child_main(const struct spawn *s, pid_t parent)
 	if (s->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
 		_exit(0);
 	if (s->net_argv)
-		child_start_net(s, next + 1);
+		child_start_net(s, next + 1, owner);
 	close_range((unsigned)next, ~0u, 0);
 	child_isolate();
-	child_exec(s->argv);
+	child_exec(s->argv, owner);
 }
 
 pid_t spawn_start(const struct spawn *s, struct err *err)
 {
 	sigset_t all, old;
 	pid_t parent = getpid();
+	auto_free char *owner = s->owner ? mem_printf("SBX_VM=%s", s->owner) : NULL;
 
 	if (s->fd_count > SPAWN_FDS_MAX)
 		return err_set(err, ERR_INTERNAL, "too many descriptors for a vmm");
@@ -173,7 +175,7 @@ pid_t spawn_start(const struct spawn *s, struct err *err)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid_t pid = _Fork();
 	if (pid == 0)
-		child_main(s, parent);
+		child_main(s, parent, owner);
 	int sys = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return pid < 0 ? err_sys(err, sys, "cannot fork") : pid;

@@ -16,6 +16,7 @@
 
 struct spawn {
 	char *const *argv; /* argv[0] absolute */
+	const char *owner; /* folder of the VM: in its environment as SBX_VM, for whoever looks at /proc; or NULL */
 	const int *fds;
 	unsigned fd_count;
 	int log_fd;	      /* its stdout and stderr: spawn_log() */

@@ -112,7 +112,7 @@ in_every_shell() {
 	becomes 'sbx wrenn capsule create --input=zeb' 'sbx wrenn capsule create --input=zebra.txt '
 	becomes 'sbx wrenn capsule create --input odd' "sbx wrenn capsule create --input odd\\ name.json "
 	becomes 'sbx completion fi' 'sbx completion fish '
-	offers 'sbx ls --state ' creating running stopped deleting
+	offers 'sbx ls --state ' creating running pausing paused stopped deleting
 	offers 'sbx wrenn ' capsule snapshot channel
 	offers 'sbx exec --' --stdin --workdir --timeout --output
 }

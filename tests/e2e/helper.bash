@@ -19,6 +19,8 @@ e2e_up_plain() {
 	WORK=$(mktemp -d /tmp/sbx-w.XXXXXX)
 	# No settings of the person who runs the tests.
 	export WORK SBX_CONFIG=$WORK/config.yaml
+	# No VMs in advance, but in the tests of that.
+	export SBX_POOL=0
 	unset SBX_LOG SBX_HOST SBX_API_KEY SBX_CONTEXT SBX_OUTPUT SBX_SSH https_proxy HTTPS_PROXY no_proxy NO_PROXY
 }
 

@@ -25,6 +25,18 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 	case ARG_SANDBOX:
 		buf_str(out, "demo\trunning\nother\tstopped\n");
 		break;
+	case ARG_SANDBOX_RUNNING:
+		buf_str(out, "demo\trunning\n");
+		break;
+	case ARG_SANDBOX_PAUSED:
+		buf_str(out, "ice\tpaused\n");
+		break;
+	case ARG_SANDBOX_STOPPED:
+		buf_str(out, "other\tstopped\n");
+		break;
+	case ARG_SANDBOX_ALIVE:
+		buf_str(out, "demo\trunning\nice\tpaused\n");
+		break;
 	case ARG_IMAGE:
 		buf_str(out, "base\tready\n");
 		break;
@@ -155,7 +167,7 @@ static void test_values(void **state)
 	expect("-ojs", "-ojson :");
 	expect("-o=js", "-o=json :");
 	expect("--output=", "--output=table --output=json --output=yaml :");
-	expect("ls --state ", "creating running stopped deleting :");
+	expect("ls --state ", "creating running pausing paused resuming stopping stopped starting deleting pooled :");
 	expect("ls --state=r", "--state=running :");
 	expect("ls -qo y", "yaml :");
 	expect_offer("ls -q -", "--state");
@@ -196,6 +208,11 @@ static void test_arguments(void **state)
 	expect("rm demo o", "other :");
 	expect("rm -- o", "other :");
 	expect("rm -- -", ":");
+	expect("pause ", "demo :");
+	expect("resume ", "ice :");
+	expect("start ", "other :");
+	expect("fork ", "demo ice :");
+	expect("stop -f demo ", "demo ice :");
 	expect("logs demo ", ":"); /* it takes one */
 	expect("delete d", "demo :"); /* by its alias */
 	expect("image build ", "base :");

@@ -34,6 +34,88 @@ struct sandbox *api_sandbox(struct http_req *r)
 	return sb;
 }
 
+/* ---- a sandbox that may have to be woken ---- */
+
+struct wake_call {
+	struct http_req *req; /* NULL when the client has gone */
+};
+
+static void on_waker_gone(struct http_req *r, bool delivered)
+{
+	struct wake_call *call = http_user(r);
+	(void)delivered;
+	call->req = NULL;
+}
+
+static void on_awake(void *arg, struct sandbox *sb, const struct err *err)
+{
+	struct wake_call *call = arg;
+	struct http_req *r = call->req;
+
+	(void)sb;
+	free(call);
+	if (!r)
+		return;
+	http_on_done(r, NULL);
+	if (err)
+		http_reply_err(r, err);
+	else
+		http_again(r);
+}
+
+static struct wake_call *wake_call_new(struct http_req *r)
+{
+	struct wake_call *call = mem_zalloc(sizeof(*call));
+	call->req = r;
+	http_set_user(r, call);
+	http_on_done(r, on_waker_gone);
+	return call;
+}
+
+static void wake_call_free(struct wake_call *call)
+{
+	http_on_done(call->req, NULL);
+	free(call);
+}
+
+static void on_settled(void *arg, struct sandbox *sb, const struct err *err)
+{
+	(void)err; /* whatever it is now, the handler will see */
+	on_awake(arg, sb, NULL);
+}
+
+struct sandbox *api_settled(struct http_req *r)
+{
+	struct sandbox *sb = api_sandbox(r);
+
+	if (!sb)
+		return NULL;
+	struct wake_call *call = wake_call_new(r);
+	if (sandbox_settling(sb, on_settled, call))
+		return NULL;
+	wake_call_free(call);
+	return sb;
+}
+
+struct sandbox *api_guest(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	struct sandbox *sb = api_sandbox(r);
+
+	if (!sb || !sandbox_usable(sb, &err))
+		return sb;
+	err_clear(&err);
+	struct wake_call *call = wake_call_new(r);
+	int rc = sandbox_wake(sb, on_awake, call, &err);
+	if (rc == 1)
+		return NULL;
+	wake_call_free(call);
+	if (rc == 0)
+		return sb;
+	http_reply_err(r, &err);
+	return NULL;
+}
+
 uint32_t api_schema(const char *name)
 {
 	for (uint32_t i = 0; i < contract_sbx.schema_count; i++)

@@ -112,7 +112,7 @@ static void on_client_gone(struct http_req *r, bool delivered)
 
 void sbx_execCommand(struct http_req *r)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	const js *body = http_body(r);
@@ -216,7 +216,7 @@ static void on_sessions(struct collect *c, const struct err *err)
 
 void sbx_listSessions(struct http_req *r)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	struct err err = ERR_INIT;
@@ -234,7 +234,7 @@ static void on_session_killed(struct collect *c, const struct err *err)
 
 void sbx_deleteSession(struct http_req *r)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	const char *word = http_query(r, "signal");

@@ -21,7 +21,7 @@ static struct file_spec spec_of(struct http_req *r, enum file_op op)
 /* Start a small operation whose answer is collected. */
 static void run_collected(struct http_req *r, const struct file_spec *spec, void (*done)(struct collect *c, const struct err *err))
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	struct err err = ERR_INIT;
@@ -233,7 +233,7 @@ static const struct exec_ops down_ops = { .on_data = on_down_data, .on_end = on_
 
 static void start_down(struct http_req *r, const struct file_spec *spec, const char *media_type)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	struct transfer *t = transfer_new(r, media_type);
@@ -302,7 +302,7 @@ static const struct exec_ops up_ops = { .on_data = on_up_data, .on_writable = on
 
 static void start_up(struct http_req *r, const struct file_spec *spec)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	if (transfer_start(transfer_new(r, NULL), sb, spec, &up_ops))

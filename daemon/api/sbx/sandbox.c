@@ -20,6 +20,23 @@ static void write_int_or_null(struct jw *w, const char *key, int64_t v)
 		jw_null(w);
 }
 
+/* What it runs with, or was paused with, where a resize has changed the record since. */
+static void write_other_shape(struct jw *w, const struct sandbox *sb)
+{
+	const struct db_sandbox *row = sandbox_row(sb);
+	bool same = row->run_vcpus == row->vcpus && row->run_memory_mb == row->memory_mb;
+
+	jw_key(w, "runsWith");
+	if (same || !row->run_vcpus || sandbox_state(sb) == SANDBOX_STOPPED) {
+		jw_null(w);
+		return;
+	}
+	jw_obj(w);
+	jw_kint(w, "vcpus", row->run_vcpus);
+	jw_kint(w, "memoryMb", row->run_memory_mb);
+	jw_obj_end(w);
+}
+
 void api_write_sandbox(struct jw *w, struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
@@ -32,16 +49,20 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 		jw_kstr(w, "imageDigest", row->image_digest);
 	jw_kint(w, "vcpus", row->vcpus);
 	jw_kint(w, "memoryMb", row->memory_mb);
+	write_other_shape(w, sb);
 	auto_free char *net = net_text(row);
 	jw_kstr(w, "net", net);
 	api_write_ports(w, sb);
 	api_write_pairs(w, "env", row->env);
 	api_write_pairs(w, "labels", row->labels);
 	jw_kint(w, "timeoutSeconds", row->timeout_s);
+	jw_kint(w, "idleSeconds", row->idle_s);
 	api_write_time(w, "createdAt", row->created_ms);
 	api_write_time(w, "expiresAt", row->expires_ms);
 	write_int_or_null(w, "pid", row->pid);
 	jw_kstr(w, "acceleration", row->accel);
+	jw_kstr(w, "mac", row->mac);
+	jw_kstr(w, "parent", row->parent);
 	jw_kstr(w, "reason", row->reason);
 	jw_key(w, "createMs");
 	if (row->create_us)
@@ -51,7 +72,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_obj_end(w);
 }
 
-static void reply_sandbox(struct http_req *r, int status, struct sandbox *sb)
+void api_reply_sandbox(struct http_req *r, int status, struct sandbox *sb)
 {
 	auto_buf out = BUF_INIT;
 	struct jw w;
@@ -64,13 +85,14 @@ void sbx_getSandbox(struct http_req *r)
 {
 	struct sandbox *sb = api_sandbox(r);
 	if (sb)
-		reply_sandbox(r, 200, sb);
+		api_reply_sandbox(r, 200, sb);
 }
 
 /* ---- list ---- */
 
 struct filter {
 	const char *state, *name, *image, *label;
+	bool pool;
 };
 
 static bool has_label(char *const *labels, const char *want)
@@ -87,7 +109,8 @@ static bool has_label(char *const *labels, const char *want)
 static bool matches(const struct filter *f, const struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
-	return (!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
+	return (f->pool || sandbox_state(sb) != SANDBOX_POOLED) &&
+		(!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
 		(!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
 		(!f->label || has_label(row->labels, f->label));
 }
@@ -115,7 +138,8 @@ static int parse_cursor(const char *text, int64_t *ms, const char **id, struct e
 void sbx_listSandboxes(struct http_req *r)
 {
 	struct core *core = api_of(r)->core;
-	struct filter f = { http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label") };
+	struct filter f = { http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label"),
+		http_query_bool(r, "pool", false) };
 	int64_t limit = http_query_int(r, "limit", 100), cursor_ms, n = 0;
 	const char *cursor_id;
 	struct err err = ERR_INIT;
@@ -186,16 +210,17 @@ static void on_created(void *arg, struct sandbox *sb, const struct err *err)
 	else if (err)
 		http_reply_err(call->req, err);
 	else
-		reply_sandbox(call->req, 201, sb);
+		api_reply_sandbox(call->req, 201, sb);
 }
 
 void sbx_createSandbox(struct http_req *r)
 {
 	const js *body = http_body(r);
-	int64_t vcpus = 1, memory_mb = 0, timeout_s = 0;
+	int64_t vcpus = 1, memory_mb = 0, timeout_s = 0, idle_s = 0;
 	js_int(js_get(body, "vcpus"), &vcpus);
 	js_int(js_get(body, "memoryMb"), &memory_mb);
 	js_int(js_get(body, "timeoutSeconds"), &timeout_s);
+	js_int(js_get(body, "idleSeconds"), &idle_s);
 	struct err err = ERR_INIT;
 	enum net_mode net;
 	const char *net_rules;
@@ -209,11 +234,13 @@ void sbx_createSandbox(struct http_req *r)
 	struct sandbox_spec spec = {
 		.name = js_str(js_get(body, "name"), NULL),
 		.image = js_str(js_get(body, "image"), "base"),
+		.snapshot = js_str(js_get(body, "snapshot"), NULL),
 		.env = env,
 		.labels = labels,
 		.vcpus = (unsigned)vcpus,
 		.memory_mb = (unsigned)memory_mb,
 		.timeout_s = timeout_s,
+		.idle_s = idle_s,
 		.net = net,
 		.net_rules = net_rules,
 		.ports = ports,
@@ -301,7 +328,7 @@ static void on_stats(struct collect *c, const struct err *err)
 
 void sbx_getSandboxStats(struct http_req *r)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	struct err err = ERR_INIT;
@@ -328,6 +355,18 @@ static void write_event(void *arg, const struct event *event)
 		http_stream_abort(arg); /* a follower that does not read */
 }
 
+struct recent {
+	struct http_req *req;
+	int64_t since_ms;
+};
+
+static void write_recent(void *arg, const struct event *event)
+{
+	const struct recent *recent = arg;
+	if (event->wall_ms >= recent->since_ms)
+		write_event(recent->req, event);
+}
+
 static void on_log_ended(void *arg)
 {
 	struct http_req *r = arg;
@@ -347,10 +386,12 @@ void sbx_getSandboxLogs(struct http_req *r)
 		return;
 	struct eventlog *log = sandbox_log(sb);
 	int64_t tail = http_query_int(r, "tail", INT64_MAX);
+	int64_t seconds = http_query_int(r, "sinceSeconds", -1);
+	struct recent recent = { .req = r, .since_ms = seconds < 0 ? 0 : clock_wall_ms() - seconds * 1000 };
 	bool follow = http_query_bool(r, "follow", false);
 	http_stream_begin(r, 200, "application/x-ndjson", -1, NULL);
 	if (log && tail > 0)
-		eventlog_read(log, (size_t)tail, write_event, r);
+		eventlog_read(log, (size_t)tail, write_recent, &recent);
 	if (!log || !follow) {
 		http_stream_end(r);
 		return;

@@ -36,6 +36,14 @@ static inline struct api *api_of(struct http_req *r)
 /* The sandbox named in the path; NULL when the error has been answered. */
 struct sandbox *api_sandbox(struct http_req *r);
 
+/* The same for what needs its guest: it can be used now. When it was paused for idleness it is resumed, and the handler is called
+ * again when it runs: it must not have done anything before it asks for this. */
+struct sandbox *api_guest(struct http_req *r);
+
+/* The same for what begins an operation on it. */
+struct sandbox *api_settled(struct http_req *r);
+
+void api_reply_sandbox(struct http_req *r, int status, struct sandbox *sb);
 void api_write_sandbox(struct jw *w, struct sandbox *sb);
 /* "ports": [...] of an object. */
 void api_write_ports(struct jw *w, const struct sandbox *sb);

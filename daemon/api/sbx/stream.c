@@ -310,14 +310,9 @@ static const struct ws_ops ws_ops = { .on_message = on_message, .on_drain = on_d
 
 static void open_stream(struct http_req *r, bool pty)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
-	struct err err = ERR_INIT;
-	if (sandbox_usable(sb, &err)) {
-		http_reply_err(r, &err); /* before the upgrade, where every client can see it */
-		return;
-	}
 	struct stream_call *call = mem_zalloc(sizeof(*call));
 	*call = (struct stream_call){
 		.api = api_of(r), .sandbox = mem_strdup(sandbox_row(sb)->id), .pty = pty, .input = BUF_INIT, .window = STDIN_WINDOW
