@@ -10,12 +10,10 @@
 #include "daemon/core/internal.h"
 #include "daemon/vm/ram.h"
 #include "shared/base/fs.h"
-#include "shared/base/json.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define JSON_MAX ((size_t)64 << 10)
 #define UNUSED_MS (10 * 60 * 1000) /* the next create may want it again */
 
 struct entry {
@@ -60,6 +58,7 @@ static void entry_free(struct entry *e)
 	char *const texts[] = { e->base.key, e->base.dir, e->base.ram, e->base.state, e->base.kernel, e->base.initrd };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
+	vm_info_free(&e->base.info);
 	for (unsigned i = 0; i < e->base.disk_count; i++)
 		free((char *)(uintptr_t)e->base.disk[i].path);
 	if (e->base.ram_fd >= 0)
@@ -143,22 +142,11 @@ static void add_disk(struct base *base, const char *name, bool raw)
 
 static int read_base(struct base *base, struct err *err)
 {
-	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(base->dir, "base.json");
 	auto_free char *raw = fs_join(base->dir, "disk.raw");
-	int64_t vcpus = 0, memory_mb = 0, khz = 0;
 
-	if (fs_read(path, JSON_MAX, &text, err))
+	if (vm_info_load(path, &base->info, err))
 		return -1;
-	auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
-	if (!v || js_int(js_get(v, "vcpus"), &vcpus) || js_int(js_get(v, "memoryMb"), &memory_mb) ||
-		js_int(js_get(v, "machine"), &base->machine) || vcpus < 1 || memory_mb < 1 || memory_mb > INT32_MAX)
-		return err_set(err, ERR_INVALID, "'%s' is damaged", path);
-	js_int(js_get(v, "tscKhz"), &khz);
-	base->tsc_khz = (uint64_t)khz;
-	base->vcpus = (unsigned)vcpus;
-	base->memory_mb = (unsigned)memory_mb;
-	base->accel = strcmp(js_str(js_get(v, "accel"), ""), accel_name(VM_ACCEL_KVM)) ? VM_ACCEL_TCG : VM_ACCEL_KVM;
 	base->ram = fs_join(base->dir, "ram");
 	base->state = fs_join(base->dir, "state");
 	base->kernel = fs_join(base->dir, "vmlinux");
@@ -177,7 +165,7 @@ static int read_base(struct base *base, struct err *err)
 static void load(uv_work_t *work)
 {
 	struct entry *e = work->data;
-	e->base.ram_fd = ram_load(e->base.ram, e->base.memory_mb, &e->err);
+	e->base.ram_fd = ram_load(e->base.ram, (unsigned)e->base.info.memory_mb, &e->err);
 }
 
 static void on_loaded(uv_work_t *work, int status)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "daemon/core/core.h"
+#include "daemon/vm/info.h"
 #include "daemon/vm/template.h"
 #include "daemon/vm/vm.h"
 #include "shared/base/err.h"
@@ -22,10 +23,7 @@
 
 struct base {
 	char *key, *dir, *ram, *state, *kernel, *initrd;
-	enum vm_accel accel;
-	unsigned vcpus, memory_mb;
-	uint64_t tsc_khz;
-	int64_t machine; /* its MACHINE_VERSION */
+	struct vm_info info;
 	struct vm_disk disk[BASE_DISKS_MAX];
 	unsigned disk_count;
 	int ram_fd; /* -1 while it is being loaded */

@@ -210,18 +210,18 @@ static int spawn(struct sandbox *sb, const struct launch *how, struct err *err)
 	struct disk_chain chain;
 	struct vm_config config = { .id = sb->row.id,
 		.dir = sb->dir,
-		.accel = how->base->accel,
+		.accel = how->base->info.accel,
 		.vcpus = how->vcpus,
 		.memory_mb = how->memory_mb,
 		.ram_fd = how->ram_fd,
 		.state = how->state,
-		.kernel = how->base->kernel,
-		.initrd = how->base->initrd,
-		.tsc_khz = how->base->tsc_khz,
+		.kernel = how->kernel ? how->kernel : how->base->kernel,
+		.initrd = how->initrd ? how->initrd : how->base->initrd,
+		.tsc_khz = (uint64_t)how->base->info.tsc_khz,
 		.net = sb->row.net != NET_NONE,
 		.net_rules = sb->row.net_rules };
 
-	if (how->state && how->base->machine != MACHINE_VERSION) {
+	if (how->state && how->base->info.machine != MACHINE_VERSION) {
 		err_set(err, ERR_STATE, "this machine was frozen by another version of sbx, whose devices were others");
 		return err_hint(err, "boot it from its disk: sbx stop %s && sbx start %s", sb->row.id, sb->row.id);
 	}
@@ -246,7 +246,7 @@ int launch_begin(struct sandbox *sb, const struct launch *how, launch_cb *done, 
 	sb->row.run_vcpus = how->vcpus;
 	sb->row.run_memory_mb = how->memory_mb;
 	free(sb->row.accel);
-	sb->row.accel = mem_strdup(accel_name(how->base->accel));
+	sb->row.accel = mem_strdup(accel_name(how->base->info.accel));
 	if (db_sandbox_update(sb->core->db, &sb->row, err) || vm_go(sb->vm, err) || sandbox_open_link(sb, how->fresh, err)) {
 		vm_kill(sb->vm);
 		vm_free(sb->vm);

@@ -34,6 +34,9 @@ struct vault;
 struct vault *vault_new(uv_loop_t *loop, const char *path);
 /* Waits for what is being done, and fails what is not begun (done is called from inside). Memory goes when the loop has run on. */
 void vault_close(struct vault *v);
+/* A handle of the store for the calling thread, which closes it: for work that is not the vault's. Any thread, while the vault is
+ * not closed. */
+struct store *vault_open(struct vault *v, struct err *err);
 
 struct vault_op {
 	void (*done)(struct vault_op *op);

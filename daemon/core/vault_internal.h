@@ -51,8 +51,6 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 	void (*run)(struct vault *, struct vault_op *, struct store *));
 /* Have op->done called from the loop. Any thread. */
 void vault_finish(struct vault *v, struct vault_op *op);
-/* A handle of the store for the calling thread. */
-struct store *vault_open(struct vault *v, struct err *err);
 /* All signals are the loop's. 0 or an errno. */
 int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg);
 /* Objects that no label leads to have come or are relied on: begin the time anew. */

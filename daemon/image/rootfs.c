@@ -189,7 +189,8 @@ static int format_disk(const char *dir, const struct disk_shape *shape, const ch
 	/* A journal, since the disk may one day be started again after the guest was killed. Inode tables are zeroed here, so that
 	 * the guest has no such work in the background; sparse_punch gives the space back. */
 	const char *const argv[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", journal, "-L", "sbx", "-O",
-		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, shape->size, NULL };
+		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, shape->size,
+		NULL };
 	struct run run = { .argv = argv, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
 
 	return run_capture(&run, NULL, err);

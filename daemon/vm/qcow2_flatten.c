@@ -1,10 +1,5 @@
-/* qcow2: one overlay of many. Behind the four clusters that every overlay of ours has come more refcount blocks, if need be, the L2
- * tables, and the data in the order of the disk. */
-#include <endian.h>
+/* qcow2: one overlay of many. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/vm/qcow2_internal.h"
@@ -15,14 +10,8 @@ enum { COPY = 1 << 20 };
 
 struct flat {
 	struct qcow2_map *m;
-	const char *path;
-	int fd;
-	uint64_t blocks, tables, data;	/* clusters of each: refcount blocks, L2 tables, data */
-	uint64_t next_table, next_data; /* offsets */
-	uint64_t l1[CLUSTER / 8];
-	uint64_t l2[L2_ENTRIES];
-	uint64_t l2_of; /* which table is in l2, plus 1 */
-	bool by_hand;	/* the kernel cannot copy between these files */
+	struct qcow2_writer *w;
+	bool by_hand; /* the kernel cannot copy between these files */
 };
 
 /* Bytes on their way. */
@@ -32,74 +21,16 @@ struct copy {
 	uint64_t to, n;
 };
 
-static int cannot_write(const struct flat *f, struct err *err)
-{
-	return err_sys(err, errno, "cannot write '%s'", f->path);
-}
-
-static int put(const struct flat *f, const void *data, size_t n, uint64_t at, struct err *err)
-{
-	for (size_t done = 0; done < n;) {
-		ssize_t r = pwrite(f->fd, (const char *)data + done, n - done, (off_t)(at + done));
-		if (r < 0 && errno != EINTR)
-			return cannot_write(f, err);
-		done += r < 0 ? 0 : (size_t)r;
-	}
-	return 0;
-}
-
-/* How much of everything there will be. */
-static int measure(struct flat *f, struct err *err)
-{
-	struct qcow2_run r;
-	uint64_t last = UINT64_MAX;
-	int more;
-	for (uint64_t at = 0; (more = qcow2_map_next(f->m, at, &r, err)) > 0; at = r.first + r.count) {
-		/* a run lies within one table, as it does in its layer */
-		f->tables += r.first / L2_ENTRIES != last;
-		last = r.first / L2_ENTRIES;
-		f->data += r.zero ? 0 : r.count;
-	}
-	uint64_t others = FILE_SIZE / CLUSTER - 1 + f->tables + f->data;
-	/* a table of one cluster leads to enough of them for QCOW2_SIZE_MAX */
-	do
-		f->blocks++;
-	while (f->blocks * REFCOUNTS < others + f->blocks);
-	f->next_table = FILE_SIZE + (f->blocks - 1) * CLUSTER;
-	f->next_data = f->next_table + f->tables * CLUSTER;
-	return more;
-}
-
-/* Every cluster is used once. */
-static int put_refcounts(struct flat *f, struct err *err)
-{
-	uint64_t left = f->next_data / CLUSTER + f->data;
-	auto_free uint64_t *table = mem_array(f->blocks, sizeof(*table));
-	auto_free uint16_t *ones = mem_array(REFCOUNTS, sizeof(*ones));
-	for (size_t i = 0; i < REFCOUNTS; i++)
-		ones[i] = htobe16(1);
-	for (uint64_t i = 0; i < f->blocks; i++) {
-		uint64_t at = i ? FILE_SIZE + (i - 1) * CLUSTER : REFCOUNT_BLOCK, n = left < REFCOUNTS ? left : REFCOUNTS;
-		table[i] = htobe64(at);
-		if (put(f, ones, (size_t)n * sizeof(*ones), at, err))
-			return -1;
-		left -= n;
-	}
-	return put(f, table, f->blocks * sizeof(*table), REFCOUNT_TABLE, err);
-}
-
-/* ---- data ---- */
-
 /* By the kernel: 0, 1 it cannot, -1. What is behind the end of the source is zero here, too, where nothing was written yet. */
 static int copy_by_kernel(const struct flat *f, const struct copy *c, struct err *err)
 {
 	off_t in = (off_t)c->from, out = (off_t)c->to, end = in + (off_t)c->n;
 	while (in < end) {
-		ssize_t r = copy_file_range(c->fd, &in, f->fd, &out, (size_t)(end - in), 0);
+		ssize_t r = copy_file_range(c->fd, &in, f->w->fd, &out, (size_t)(end - in), 0);
 		if (r == 0)
 			return 0;
 		if (r < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
-			return cannot_write(f, err);
+			return qcow2_cannot_write(f->w, err);
 		if (r < 0 && errno != EINTR)
 			return 1;
 	}
@@ -111,7 +42,8 @@ static int copy_by_hand(const struct flat *f, const struct copy *c, struct err *
 	auto_free uint8_t *data = mem_zalloc(COPY);
 	for (uint64_t done = 0, take; done < c->n; done += take) {
 		take = c->n - done < COPY ? c->n - done : COPY;
-		if (qcow2_map_read(f->m, c->place + done, data, (size_t)take, err) || put(f, data, (size_t)take, c->to + done, err))
+		if (qcow2_map_read(f->m, c->place + done, data, (size_t)take, err) ||
+			qcow2_put(f->w, data, (size_t)take, c->to + done, err))
 			return -1;
 	}
 	return 0;
@@ -137,11 +69,10 @@ static bool skip_hole(const struct copy *c, struct copy *out)
 	return true;
 }
 
-static int copy_data(struct flat *f, const struct qcow2_run *r, struct err *err)
+static int copy_data(struct flat *f, const struct qcow2_run *r, uint64_t to, struct err *err)
 {
-	struct copy left = { .place = r->place, .to = f->next_data, .n = r->count * CLUSTER }, c;
+	struct copy left = { .place = r->place, .to = to, .n = r->count * CLUSTER }, c;
 	qcow2_map_place(f->m, r->place, &left.fd, &left.from);
-	f->next_data += left.n;
 	while (left.n && skip_hole(&left, &c)) {
 		int rc = f->by_hand ? 1 : copy_by_kernel(f, &c, err);
 		f->by_hand = rc > 0;
@@ -158,62 +89,31 @@ static int copy_data(struct flat *f, const struct qcow2_run *r, struct err *err)
 	return 0;
 }
 
-/* ---- tables ---- */
-
-static int put_l2(struct flat *f, struct err *err)
+static int count(struct flat *f, struct err *err)
 {
-	if (!f->l2_of)
-		return 0;
-	f->l1[f->l2_of - 1] = htobe64(f->next_table | ENTRY_COPIED);
-	if (put(f, f->l2, CLUSTER, f->next_table, err))
-		return -1;
-	f->next_table += CLUSTER;
-	memset(f->l2, 0, CLUSTER);
-	return 0;
-}
-
-static int put_run(struct flat *f, const struct qcow2_run *r, struct err *err)
-{
-	uint64_t table = r->first / L2_ENTRIES;
-	if (f->l2_of != table + 1 && put_l2(f, err))
-		return -1;
-	f->l2_of = table + 1;
-	for (uint64_t i = 0; i < r->count; i++) {
-		uint64_t entry = r->zero ? ENTRY_ZERO : (f->next_data + i * CLUSTER) | ENTRY_COPIED;
-		f->l2[r->first % L2_ENTRIES + i] = htobe64(entry);
-	}
-	return r->zero ? 0 : copy_data(f, r, err);
+	struct qcow2_run r;
+	int more;
+	for (uint64_t at = 0; (more = qcow2_map_next(f->m, at, &r, err)) > 0; at = r.first + r.count)
+		qcow2_writer_count(f->w, r.first, r.count, r.zero);
+	return more;
 }
 
 static int fill(struct flat *f, struct err *err)
 {
 	struct qcow2_run r;
 	int more;
-	if (measure(f, err) < 0)
+	if (count(f, err) || qcow2_writer_start(f->w, err))
 		return -1;
-	if (ftruncate(f->fd, (off_t)(f->next_data + f->data * CLUSTER)))
-		return cannot_write(f, err);
-	if (put_refcounts(f, err))
-		return -1;
-	for (uint64_t at = 0; (more = qcow2_map_next(f->m, at, &r, err)) > 0; at = r.first + r.count)
-		if (put_run(f, &r, err))
+	for (uint64_t at = 0; (more = qcow2_map_next(f->m, at, &r, err)) > 0; at = r.first + r.count) {
+		uint64_t to = f->w->next_data;
+		if (qcow2_writer_run(f->w, r.first, r.count, r.zero, err) || (!r.zero && copy_data(f, &r, to, err)))
 			return -1;
-	if (more < 0 || put_l2(f, err))
-		return -1;
-	return put(f, f->l1, sizeof(f->l1), L1_TABLE, err);
+	}
+	return more ? -1 : qcow2_writer_end(f->w, err);
 }
 
 int qcow2_flatten(struct qcow2_map *m, const char *path, const char *backing, const char *format, struct err *err)
 {
-	if (qcow2_overlay(path, backing, format, qcow2_map_size(m), err))
-		return -1;
-	auto_free struct flat *f = mem_zalloc(sizeof(*f));
-	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
-	f->m = m;
-	f->path = path;
-	f->fd = fd;
-	int rc = fd < 0 ? err_sys(err, errno, "cannot open '%s'", path) : fill(f, err);
-	if (rc)
-		unlink(path);
-	return rc;
+	struct flat f = { .m = m, .w = qcow2_writer_new(path, backing, format, qcow2_map_size(m), err) };
+	return f.w ? qcow2_writer_free(f.w, fill(&f, err)) : -1;
 }

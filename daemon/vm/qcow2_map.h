@@ -1,7 +1,7 @@
 /*
- * qcow2_map: which clusters of a disk are in a chain of overlays, and where; reading them, and making one overlay of many.
- * What QEMU 7.2 writes for us is understood: version 3, clusters of 64 KiB; compression, encryption, external data, extended L2
- * entries and internal snapshots are refused (NOT_IMPLEMENTED).
+ * qcow2_map: which clusters of a disk are in a chain of overlays, and where; reading them, and making one overlay of many, or of an
+ * image in the store. What QEMU 7.2 writes for us is understood: version 3, clusters of 64 KiB; compression, encryption, external
+ * data, extended L2 entries and internal snapshots are refused (NOT_IMPLEMENTED).
  *
  * Files: hostile, as the guest's disk is, but for nobody writing to them meanwhile: QEMU must have closed or frozen them (an
  * external snapshot was made, or the VM is gone). What qcow2_map_new accepts has all its tables within the files, no more clusters
@@ -57,5 +57,13 @@ struct blocks_source qcow2_news_source(struct qcow2_news *news);
 /* A new file (mode 0600) with all that the map has, over the file `backing` as qcow2_overlay has it; backing is not larger than the
  * lowest layer. Data is shared with the layers where the file system can. Not fsynced; removed again after a failure. */
 int qcow2_flatten(struct qcow2_map *m, const char *path, const char *backing, const char *format, struct err *err);
+
+/* An image of the store (blocks of QCOW2_CLUSTER) as an overlay over `backing`, which holds the image `from` (NULL: zeros) and is
+ * of its size: only what differs is in it. As qcow2_flatten else. */
+struct qcow2_image {
+	const struct hash *from, *to;
+	const char *backing, *format;
+};
+int qcow2_from_blocks(struct store *s, const struct qcow2_image *image, const char *path, struct err *err);
 
 #endif

@@ -108,6 +108,7 @@ struct reader {
 	uint8_t *p;
 	size_t at, n;
 	uint64_t passed; /* bytes of the file before p */
+	uint64_t page_at; /* offset of the bytes of the page that is being told */
 	struct err *err;
 };
 
@@ -177,26 +178,52 @@ static int read_pages(struct reader *r, uint64_t memory, stream_page_fn *each, v
 			return -1;
 		if (!data && *p)
 			return bad(r);
+		r->page_at = r->passed + r->at - STREAM_PAGE;
 		int rc = each(arg, offset, data ? p : NULL, r->err);
 		if (rc)
 			return rc;
 	}
 }
 
-int stream_pages(int fd, uint64_t memory, stream_page_fn *each, void *arg, uint64_t *devices_at, struct err *err)
+static int read_stream(struct reader *r, uint64_t memory, stream_page_fn *each, void *arg, uint64_t *devices_at)
 {
 	auto_buf head = BUF_INIT;
 	auto_buf foot = BUF_INIT;
 	auto_free uint8_t *space = mem_array(READ_SIZE, 1);
-	struct reader r = { .fd = fd, .p = space, .err = err };
 
+	r->p = space;
 	stream_begin(&head, memory);
 	put_footer(&foot);
-	int rc = expect(&r, &head);
+	int rc = expect(r, &head);
 	if (!rc)
-		rc = read_pages(&r, memory, each, arg);
+		rc = read_pages(r, memory, each, arg);
 	if (!rc)
-		rc = expect(&r, &foot);
-	*devices_at = r.passed + r.at;
+		rc = expect(r, &foot);
+	*devices_at = r->passed + r->at;
 	return rc;
+}
+
+int stream_pages(int fd, uint64_t memory, stream_page_fn *each, void *arg, uint64_t *devices_at, struct err *err)
+{
+	struct reader r = { .fd = fd, .err = err };
+	return read_stream(&r, memory, each, arg, devices_at);
+}
+
+struct indexing {
+	struct reader r;
+	uint64_t *at;
+};
+
+static int note_page(void *arg, uint64_t offset, const void *page, struct err *err)
+{
+	struct indexing *ix = arg;
+	(void)err;
+	ix->at[offset / STREAM_PAGE] = page ? ix->r.page_at : STREAM_ZERO;
+	return 0;
+}
+
+int stream_index(int fd, uint64_t memory, uint64_t *at, uint64_t *devices_at, struct err *err)
+{
+	struct indexing ix = { .r = { .fd = fd, .err = err }, .at = at };
+	return read_stream(&ix.r, memory, note_page, &ix, devices_at);
 }

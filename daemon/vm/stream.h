@@ -37,5 +37,9 @@ int stream_check_devices(const void *data, size_t n, struct err *err);
  * that size. page: NULL is a zero page. */
 typedef int stream_page_fn(void *arg, uint64_t offset, const void *page, struct err *err);
 int stream_pages(int fd, uint64_t memory, stream_page_fn *each, void *arg, uint64_t *devices_at, struct err *err);
+/* Where each page is: at[i] for page i is the offset in fd of its bytes, STREAM_ZERO, or 0 for a page that did not change. at has
+ * memory / STREAM_PAGE members, zeroed by the caller. */
+#define STREAM_ZERO UINT64_MAX
+int stream_index(int fd, uint64_t memory, uint64_t *at, uint64_t *devices_at, struct err *err);
 
 #endif

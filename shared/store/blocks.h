@@ -44,7 +44,7 @@ struct blocks_source {
 	void *arg;
 };
 /* The tree of base with the blocks that source has; without a base (NULL) the others are zero. The base has the same block size and
- * is not larger (INVALID). Blocks that are as they were cost no space. Puts into a write that the caller began. */
+ * is not larger (INVALID). Blocks that are as they were cost no space. The caller began a write and holds gc off. */
 int blocks_write(struct store *s, const struct hash *base, const struct blocks_shape *shape, const struct blocks_source *source,
 	struct hash *out, struct err *err);
 

@@ -89,6 +89,8 @@ int blocks_from_file(
 		return -1;
 	if (fstat(fd, &st))
 		return cannot(err, "look at");
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_INVALID, "an image file has to be a regular file");
 	struct file f = { .fd = fd, .base = base != NULL, .block = shape->block, .blocks = l.blocks };
 	f.end = (uint64_t)st.st_size < shape->size ? (uint64_t)st.st_size : shape->size;
 	const struct blocks_source source = { .next = file_next, .read = file_read, .arg = &f };

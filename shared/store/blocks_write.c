@@ -149,22 +149,26 @@ static int take_leaf(void *arg, const void *slot, struct err *err)
 	return w->edits_n < EDITS ? 0 : apply_edits(w, err);
 }
 
-/* The base's leaf of a number, if it has one. */
-static int find_base(struct writing *w, struct job *j, struct err *err)
+/* The base's leaf of a number, if it has one; else where the next one may be. */
+struct spot {
+	bool has;
+	struct hash id;
+	uint64_t gap_end; /* leaf */
+};
+
+static int find_base(struct writing *w, uint64_t leaf, struct spot *out, struct err *err)
 {
 	const struct layout *b = &w->base;
-	struct hash id = b->data;
-	j->has_base = b->has_data && j->leaf < b->leaves;
-	for (unsigned level = b->levels; j->has_base && level--;) {
-		uint64_t at = j->leaf >> ((level + 1) * FAN_BITS);
-		unsigned digit = j->leaf >> (level * FAN_BITS) & (FAN - 1);
-		if (w->at[level] != at + 1 && fan_load(w->s, &id, &w->fans[level], err))
+	*out = (struct spot){ .has = b->has_data && leaf < b->leaves, .id = b->data, .gap_end = w->l.leaves };
+	for (unsigned level = b->levels; out->has && level--;) {
+		uint64_t number = leaf >> (level * FAN_BITS), at = number >> FAN_BITS;
+		if (w->at[level] != at + 1 && fan_load(w->s, &out->id, &w->fans[level], err))
 			return -1;
 		w->at[level] = at + 1;
-		j->has_base = w->fans[level].has >> digit & 1;
-		id = w->fans[level].id[digit];
+		out->has = w->fans[level].has >> (number & (FAN - 1)) & 1;
+		out->id = w->fans[level].id[number & (FAN - 1)];
+		out->gap_end = (number + 1) << (level * FAN_BITS);
 	}
-	j->base = id;
 	return 0;
 }
 
@@ -191,46 +195,55 @@ static uint64_t add_run(const struct writing *w, struct job *j, const struct blo
 	return to - at;
 }
 
-/* How many blocks of a run, from `at` on, are known to stay as they are: zeros where the base has nothing. */
-static uint64_t unchanged(const struct writing *w, const struct blocks_run *r, uint64_t at)
-{
-	bool nothing = !w->base.has_data || at / w->l.per_leaf >= w->base.leaves;
-	return r->zero && nothing ? r->first + r->count - at : 0;
-}
-
-static int add_job(struct writing *w, struct crew *c, uint64_t leaf, struct job **out, struct err *err)
+static struct job *new_job(struct crew *c, uint64_t leaf, const struct spot *spot, struct err *err)
 {
 	struct job *j = crew_slot(c, err);
 	if (!j)
-		return -1;
+		return NULL;
 	j->leaf = leaf;
 	j->take = j->zero = 0;
-	*out = j;
-	return find_base(w, j, err);
+	j->has_base = spot->has;
+	j->base = spot->id;
+	return j;
+}
+
+/* Add a run to the leaf that is coming together, and hand out those that are. */
+static int add_all(struct writing *w, struct crew *c, const struct blocks_run *r, struct job **last, struct err *err)
+{
+	struct job *j = *last;
+	for (uint64_t at = r->first, end = r->first + r->count; at < end;) {
+		uint64_t leaf = at / w->l.per_leaf;
+		if (j && j->leaf == leaf) {
+			at += add_run(w, j, r, at);
+			continue;
+		}
+		struct spot spot;
+		if (j)
+			crew_go(c);
+		*last = j = NULL;
+		if (find_base(w, leaf, &spot, err))
+			return -1;
+		/* zeros where the base has nothing change nothing */
+		if (r->zero && !spot.has)
+			at = spot.gap_end * w->l.per_leaf;
+		else if (!(*last = j = new_job(c, leaf, &spot, err)))
+			return -1;
+	}
+	return 0;
 }
 
 static int hand_out(struct writing *w, struct crew *c, struct err *err)
 {
 	struct blocks_run r;
-	struct job *j = NULL; /* the leaf that is coming together */
+	struct job *last = NULL;
 	uint64_t from = 0;
 	int more;
 	while ((more = w->source->next(w->source->arg, &r, err)) > 0) {
-		if (check_run(w, &r, from, err))
+		if (check_run(w, &r, from, err) || add_all(w, c, &r, &last, err))
 			return -1;
 		from = r.first + r.count;
-		for (uint64_t at = r.first + unchanged(w, &r, r.first); at < from; at += unchanged(w, &r, at)) {
-			uint64_t leaf = at / w->l.per_leaf;
-			if (j && j->leaf != leaf) {
-				crew_go(c);
-				j = NULL;
-			}
-			if (!j && add_job(w, c, leaf, &j, err))
-				return -1;
-			at += add_run(w, j, &r, at);
-		}
 	}
-	if (j)
+	if (last)
 		crew_go(c);
 	return more;
 }

@@ -11,6 +11,7 @@
 
 #include "shared/store/blocks_internal.h"
 #include "shared/store/gc.h"
+#include "shared/store/store_internal.h"
 #include "tests/unit/oracle.h"
 #include "tests/unit/store_data.h"
 #include "tests/unit/store_dir.h"
@@ -72,10 +73,11 @@ static struct hash write_model(struct store *s, const struct hash *base, const s
 	const struct blocks_source source = { give_next, give_read, &g };
 	struct err err = ERR_INIT;
 	struct hash id;
-	assert_int_equal(store_begin(s, true, &err), 0);
+	bool own;
+	assert_int_equal(store_enter(s, &own, &err), 0);
 	if (blocks_write(s, base, &m->shape, &source, &id, &err))
 		fail_msg("write: %s", err.msg);
-	assert_int_equal(store_end(s, &err), 0);
+	assert_int_equal(store_leave(s, own, 0, &err), 0);
 	return id;
 }
 
@@ -195,12 +197,15 @@ static const struct blocks_shape shapes[] = {
 static void random_images(void **state)
 {
 	struct store *s = *state;
+	struct err err = ERR_INIT;
 	uint64_t x = 0x5eed1234567;
+	/* a write for each shape, so that there is little to wait for */
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		struct model m, before;
 		model_init(&m, shapes[i].size, shapes[i].block);
 		model_init(&before, shapes[i].size, shapes[i].block);
 		auto_free uint8_t *mask = mem_zalloc((size_t)m.blocks + 1);
+		assert_int_equal(store_begin(s, true, &err), 0);
 		struct hash id = write_whole(s, &m);
 		for (int round = 0; round < 12; round++) {
 			struct hash last = id;
@@ -213,6 +218,7 @@ static void random_images(void **state)
 			check_between(s, &id, &m, &last, &before);
 			check_between(s, NULL, NULL, &id, &m);
 		}
+		assert_int_equal(store_end(s, &err), 0);
 		check_sound(s, &id);
 		free(m.bytes);
 		free(before.bytes);
@@ -227,6 +233,7 @@ static void grown_images(void **state)
 	struct store *s = *state;
 	struct err err = ERR_INIT;
 	uint64_t x = 77;
+	assert_int_equal(store_begin(s, true, &err), 0);
 	for (size_t i = 0; i + 1 < ARRAY_LEN(sizes); i++) {
 		for (size_t j = i + 1; j < ARRAY_LEN(sizes); j++) {
 			struct model a, b;
@@ -247,6 +254,7 @@ static void grown_images(void **state)
 			free(b.bytes);
 		}
 	}
+	assert_int_equal(store_end(s, &err), 0);
 }
 
 /* ---- files: cmp is the judge ---- */
@@ -269,12 +277,13 @@ static struct hash import(
 {
 	struct err err = ERR_INIT;
 	struct hash id;
+	bool own;
 	auto_free char *path = fs_join(dir, name);
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(store_begin(s, true, &err), 0);
+	assert_int_equal(store_enter(s, &own, &err), 0);
 	if (blocks_from_file(s, base, shape, fd, &id, &err))
 		fail_msg("import: %s", err.msg);
-	assert_int_equal(store_end(s, &err), 0);
+	assert_int_equal(store_leave(s, own, 0, &err), 0);
 	return id;
 }
 
@@ -291,8 +300,10 @@ static void files(void **state)
 {
 	struct store *s = *state;
 	void *dir = NULL;
+	struct err err = ERR_INIT;
 	uint64_t x = 4711;
 	assert_int_equal(oracle_dir(&dir), 0);
+	assert_int_equal(store_begin(s, true, &err), 0);
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		struct model m;
 		struct hash last, id;
@@ -315,6 +326,7 @@ static void files(void **state)
 		assert_int_equal(oracle_run(dir, "cmp in out", NULL, NULL), 0);
 		free(m.bytes);
 	}
+	assert_int_equal(store_end(s, &err), 0);
 	assert_int_equal(oracle_dir_end(&dir), 0);
 }
 
@@ -343,6 +355,10 @@ static void holes(void **state)
 	assert_int_equal(stat(out, &st), 0);
 	assert_int_equal(st.st_blocks, 0);
 	assert_int_equal(oracle_dir_end(&dir), 0);
+	struct err err = ERR_INIT;
+	auto_fd int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(blocks_from_file(s, NULL, &shape, fd, &id, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
 }
 
 /* ---- what it costs ---- */
@@ -371,13 +387,7 @@ static void scattered_pages_are_cheap(void **state)
 	free(m.bytes);
 }
 
-/* ---- sources that fail or lie ---- */
-
-static int bad_read(void *arg, uint64_t place, void *data, size_t n, struct err *err)
-{
-	(void)arg, (void)data, (void)n;
-	return err_set(err, ERR_IO, "no block at %llu", (unsigned long long)place);
-}
+/* ---- more leaves than are kept in memory ---- */
 
 struct fixed {
 	const struct blocks_run *runs;
@@ -393,6 +403,88 @@ static int fixed_next(void *arg, struct blocks_run *run, struct err *err)
 	*run = *f->runs++;
 	f->n--;
 	return 1;
+}
+
+enum { MANY = (1 << 16) + 100, LEAF = 32 };
+
+struct many {
+	uint64_t leaf, end;
+};
+
+static int many_next(void *arg, struct blocks_run *run, struct err *err)
+{
+	struct many *m = arg;
+	(void)err;
+	*run = (struct blocks_run){ .first = m->leaf * LEAF, .count = 1 };
+	return m->leaf++ < m->end;
+}
+
+static int many_read(void *arg, uint64_t place, void *data, size_t n, struct err *err)
+{
+	(void)arg, (void)place, (void)err;
+	memset(data, 7, n);
+	return 0;
+}
+
+static int add_up(void *arg, const struct blocks_run *run, struct err *err)
+{
+	(void)err;
+	*(uint64_t *)arg += run->count;
+	return 0;
+}
+
+/* At once, and in two parts. */
+static void many_leaves(void **state)
+{
+	struct store *s = *state;
+	struct err err = ERR_INIT;
+	const struct blocks_shape shape = { (uint64_t)MANY * LEAF * 4096, 4096 };
+	struct many parts[] = { { 0, MANY }, { 0, MANY / 3 }, { MANY / 3, MANY } };
+	struct hash ids[3];
+	uint64_t n = 0;
+	assert_int_equal(store_begin(s, true, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		const struct blocks_source source = { many_next, many_read, &parts[i] };
+		assert_int_equal(blocks_write(s, i == 2 ? &ids[1] : NULL, &shape, &source, &ids[i], &err), 0);
+	}
+	assert_int_equal(store_end(s, &err), 0);
+	assert_memory_equal(&ids[0], &ids[2], sizeof(ids[0]));
+	assert_int_equal(blocks_diff(s, NULL, &ids[0], add_up, &n, &err), 0);
+	assert_int_equal(n, MANY);
+}
+
+/* To say that terabytes of nothing are zero is no work. */
+static void vast_zeros(void **state)
+{
+	struct store *s = *state;
+	struct err err = ERR_INIT;
+	const struct blocks_shape shape = { BLOCKS_SIZE_MAX, 4096 };
+	const uint64_t blocks = BLOCKS_SIZE_MAX / 4096, middle = blocks / 3;
+	const struct blocks_run runs[][2] = {
+		{ { middle, 1, false, 0 }, { blocks - 1, 1, false, 0 } },
+		{ { 0, middle, true, 0 }, { middle + 1, blocks - middle - 1, true, 0 } },
+		{ { 0, 1, true, 0 }, { 1, blocks - 1, true, 0 } },
+	};
+	struct hash ids[3];
+	uint64_t n = 0;
+	assert_int_equal(store_begin(s, true, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		struct fixed f = { runs[i], 2 };
+		const struct blocks_source source = { fixed_next, many_read, &f };
+		assert_int_equal(blocks_write(s, i ? &ids[i - 1] : NULL, &shape, &source, &ids[i], &err), 0);
+		n = 0;
+		assert_int_equal(blocks_diff(s, NULL, &ids[i], add_up, &n, &err), 0);
+		assert_int_equal(n, 2 - i);
+	}
+	assert_int_equal(store_end(s, &err), 0);
+}
+
+/* ---- sources that fail or lie ---- */
+
+static int bad_read(void *arg, uint64_t place, void *data, size_t n, struct err *err)
+{
+	(void)arg, (void)data, (void)n;
+	return err_set(err, ERR_IO, "no block at %llu", (unsigned long long)place);
 }
 
 static void bad_sources(void **state)
@@ -556,6 +648,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(files, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(holes, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(scattered_pages_are_cheap, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(many_leaves, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(vast_zeros, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(bad_sources, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(readers_that_stop, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(hostile_trees, store_dir_setup, store_dir_teardown),

@@ -13,11 +13,12 @@
 
 struct values {
 	bool all, force;
-	const char *name, *state;
+	const char *name, *state, *net;
 	struct opt_num size, seconds, idle;
 	struct opt_list env, labels;
 };
 
+static const char *const nets[] = { "full", "none", "allow:", NULL };
 static const char *const states[] = { "on", "off", NULL };
 static const struct opt table[] = {
 	{ .kind = OPT_BOOL, .letter = 'a', .name = "all", .off = offsetof(struct values, all) },
@@ -29,6 +30,7 @@ static const struct opt table[] = {
 	{ .kind = OPT_TIME, .name = "idle", .arg = "T", .off = offsetof(struct values, idle), .max = 172800 },
 	{ .kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V", .off = offsetof(struct values, env) },
 	{ .kind = OPT_PAIRS, .name = "label", .arg = "K=V", .off = offsetof(struct values, labels) },
+	{ .kind = OPT_MAYBE, .letter = 'w', .name = "net", .arg = "NET", .off = offsetof(struct values, net), .choices = nets },
 	{ .kind = OPT_END },
 };
 
@@ -51,6 +53,48 @@ static void parse(struct run *r, const char *words, int command_after)
 	for (char *rest = r->text, *word; *words && (word = strsep(&rest, " "));)
 		r->argv[argc++] = strcmp(word, "_") == 0 ? word + 1 : word;
 	r->rc = opt_parse(&r->p, argc, r->argv, &r->err);
+}
+
+/* A value that may be left out: the next word is taken only when it can be nothing else. */
+static void test_maybe(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *words, *net; /* NULL: refused */
+		size_t args;
+	} rows[] = {
+		{ "x", "-", 1 },
+		{ "--net", "full", 0 },
+		{ "--net x", "full", 1 },
+		{ "--net --all", "full", 0 },
+		{ "--net none x", "none", 1 },
+		{ "--net=none x", "none", 1 },
+		{ "--net allow:a,b x", "allow:a,b", 1 },
+		{ "--net=allow:", "allow:", 0 },
+		{ "-w none", "none", 0 },
+		{ "-wallow:a", "allow:a", 0 },
+		{ "-aw x", "full", 1 },
+		{ "--net fuller", "full", 1 },
+		{ "--net=fuller", NULL, 0 },
+		{ "--net=allo", NULL, 0 },
+		{ "--net=", NULL, 0 },
+		{ "--net -- none", "full", 1 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run r;
+		parse(&r, rows[i].words, -1);
+		if (r.rc != (rows[i].net ? 0 : -1))
+			fail_msg("'%s': %d", rows[i].words, r.rc);
+		if (!rows[i].net)
+			assert_int_equal(r.err.code, ERR_USAGE);
+		else if (strcmp(rows[i].net, "-") == 0)
+			assert_null(r.v.net);
+		else
+			assert_string_equal(r.v.net, rows[i].net);
+		if (rows[i].net)
+			assert_int_equal(r.p.count, rows[i].args);
+		opt_parse_free(&r.p);
+	}
 }
 
 static void test_values(void **state)
@@ -230,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_maybe),
 		cmocka_unit_test(test_bundles),
 		cmocka_unit_test(test_double_dash),
 		cmocka_unit_test(test_remote_command),

@@ -10,6 +10,7 @@
 
 #include "shared/store/blocks.h"
 #include "shared/store/gc.h"
+#include "shared/store/remote.h"
 #include "shared/store/tree.h"
 #include "shared/store/vmstate.h"
 #include "tests/unit/store_data.h"
@@ -96,6 +97,63 @@ static void round_trips(void **state)
 	}
 }
 
+/* ---- to another store, as any tree ---- */
+
+static int receive(void *arg, const void *data, size_t n, struct err *err)
+{
+	return remote_receiver_add(arg, data, n, err);
+}
+
+static int add_up(void *arg, const struct blocks_run *run, const uint8_t *data, struct err *err)
+{
+	(void)data, (void)err;
+	*(uint64_t *)arg += run->count; /* of one leaf, so from one thread */
+	return 0;
+}
+
+static int count_faults(struct store *s, const struct hash *id)
+{
+	struct err err = ERR_INIT;
+	uint64_t faults = 0;
+	assert_int_equal(store_pin(s, "vm", id, &err), 0);
+	assert_int_equal(gc_fsck(s, NULL, NULL, &faults, &err), 0);
+	return (int)faults;
+}
+
+static void travels(void **state)
+{
+	struct store *here = *state, *there;
+	void *other;
+	struct err err = ERR_INIT;
+	struct hash id;
+	struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = true, .has_disk = true }, got;
+	struct remote_counts sent, came;
+	assert_int_equal(store_dir_setup(&other), 0);
+	there = other;
+	assert_int_equal(store_begin(here, true, &err), 0);
+	buf_str(&v.info, "{}");
+	v.ram = image(here, 1);
+	v.disk = image(here, 2);
+	assert_int_equal(vmstate_put(here, &v, &id, &err), 0);
+	assert_int_equal(store_end(here, &err), 0);
+	assert_int_equal(store_hold(there, &err), 0);
+	struct remote_receiver *r = remote_receiver_new(there, &err);
+	const struct remote_peer to = { .write = receive, .arg = r };
+	if (remote_send(here, &id, 1, &to, &sent, &err) || remote_receiver_end(r, &came, &err))
+		fail_msg("%s", err.msg);
+	remote_receiver_free(r);
+	store_release(there);
+	assert_true(sent.objects == came.objects && sent.objects > 0);
+	assert_int_equal(count_faults(there, &id), 0);
+	assert_int_equal(vmstate_open(there, &id, &got, &err), 0);
+	uint64_t blocks = 0;
+	assert_int_equal(blocks_each(there, NULL, &got.ram, add_up, &blocks, &err), 0);
+	assert_int_equal(blocks, 1);
+	vmstate_free(&got);
+	vmstate_free(&v);
+	assert_int_equal(store_dir_teardown(&other), 0);
+}
+
 static void refusals(void **state)
 {
 	struct store *s = *state;
@@ -137,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(round_trips, store_dir_setup, store_dir_teardown),
+		cmocka_unit_test_setup_teardown(travels, store_dir_setup, store_dir_teardown),
 		cmocka_unit_test_setup_teardown(refusals, store_dir_setup, store_dir_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

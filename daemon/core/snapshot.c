@@ -1,0 +1,551 @@
+#include "daemon/core/snapshot.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "daemon/core/disk.h"
+#include "daemon/core/internal.h"
+#include "daemon/core/vault.h"
+#include "daemon/vm/accel.h"
+#include "daemon/vm/keep.h"
+#include "daemon/vm/machine.h"
+#include "shared/base/fs.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+#define PIN "vm/"
+
+int snapshot_check_name(const char *name, struct err *err)
+{
+	size_t n = strlen(name);
+	bool ok = n > 0 && n <= SNAPSHOT_NAME_MAX && isalnum((unsigned char)*name);
+
+	for (const char *p = name; *p; p++)
+		ok &= isalnum((unsigned char)*p) || strchr("._-", *p);
+	if (ok)
+		return 0;
+	err_set(err, ERR_INVALID, "'%.80s' cannot be the name of a snapshot", name);
+	return err_hint(err, "letters, digits, '.', '_' and '-', at most %d, a letter or digit first", SNAPSHOT_NAME_MAX);
+}
+
+/* ---- jobs in the store ---- */
+
+/* One in a worker thread, with a handle of the store of its own. */
+struct job {
+	struct vault *vault;
+	uv_work_t work;
+	char *name;
+	struct hash tree;
+	bool replace;
+	int (*run)(struct job *j, struct store *s, struct err *err);
+	struct snapshot *list;
+	size_t n;
+	bool failed;
+	struct err err;
+	snapshots_cb *cb;
+	void *arg;
+};
+
+static void list_free(struct snapshot *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char *const texts[] = { list[i].name, list[i].image, list[i].parent, list[i].accel };
+		for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+			free(texts[k]);
+	}
+	free(list);
+}
+
+static void job_work(uv_work_t *work)
+{
+	struct job *j = work->data;
+	struct store *s = vault_open(j->vault, &j->err);
+
+	j->failed = !s || j->run(j, s, &j->err);
+	store_close(s);
+}
+
+static void job_done(uv_work_t *work, int status)
+{
+	struct job *j = work->data;
+
+	(void)status;
+	j->cb(j->arg, j->list, j->failed ? 0 : j->n, j->failed ? &j->err : NULL);
+	list_free(j->list, j->n);
+	free(j->name);
+	free(j);
+}
+
+static struct job *job_new(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+{
+	struct job *j = mem_zalloc(sizeof(*j));
+
+	*j = (struct job){ .vault = core->vault, .name = name ? mem_strdup(name) : NULL, .cb = cb, .arg = arg };
+	j->work.data = j;
+	return j;
+}
+
+static void job_start(struct core *core, struct job *j, int (*run)(struct job *j, struct store *s, struct err *err))
+{
+	j->run = run;
+	uv_queue_work(core->config.loop, &j->work, job_work, job_done);
+}
+
+static int add(struct job *j, struct store *s, const char *name, const struct hash *tree, struct err *err)
+{
+	struct vm_info info;
+	uint64_t disk = 0;
+
+	if (keep_info(s, tree, &info, &disk, err)) {
+		vm_info_free(&info);
+		return -1;
+	}
+	j->list = mem_grow(j->list, j->n + 1, sizeof(*j->list));
+	j->list[j->n++] = (struct snapshot){ .name = mem_strdup(name),
+		.tree = *tree,
+		.image = mem_steal(&info.image),
+		.parent = mem_steal(&info.parent),
+		.accel = mem_strdup(accel_name(info.accel)),
+		.vcpus = info.vcpus,
+		.memory_mb = info.memory_mb,
+		.created_ms = info.created_ms,
+		.disk = disk };
+	vm_info_free(&info);
+	return 0;
+}
+
+struct search {
+	struct job *j;
+	struct store *s;
+};
+
+static int add_pin(void *arg, const char *pin, const struct hash *tree)
+{
+	struct search *search = arg;
+	const char *name = pin + strlen(PIN);
+	struct err err = ERR_INIT;
+
+	if (!str_starts(pin, PIN) || (search->j->name && strcmp(search->j->name, name) != 0))
+		return 0;
+	if (add(search->j, search->s, name, tree, &err)) /* one that is damaged does not hide the others */
+		log_warn("core", "snapshot '%s': %s", name, err.msg);
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct snapshot *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+static int no_such(const char *name, struct err *err)
+{
+	err_set(err, ERR_NOT_FOUND, "no snapshot '%s'", name);
+	return err_hint(err, "list them with: sbx snapshot ls");
+}
+
+static int run_list(struct job *j, struct store *s, struct err *err)
+{
+	struct search search = { j, s };
+
+	if (store_each_pin(s, add_pin, &search, err))
+		return -1;
+	if (j->name && !j->n)
+		return no_such(j->name, err);
+	if (j->n)
+		qsort(j->list, j->n, sizeof(*j->list), by_name);
+	return 0;
+}
+
+void snapshot_list(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+{
+	job_start(core, job_new(core, name, cb, arg), run_list);
+}
+
+struct finding {
+	const char *pin;
+	struct hash tree;
+	bool found;
+};
+
+static int find_pin(void *arg, const char *pin, const struct hash *tree)
+{
+	struct finding *f = arg;
+
+	f->found = !strcmp(pin, f->pin);
+	if (f->found)
+		f->tree = *tree;
+	return f->found;
+}
+
+/* 1 and its tree, 0 there is none, -1. */
+static int find(struct store *s, const char *name, struct hash *tree, struct err *err)
+{
+	auto_free char *pin = mem_printf(PIN "%s", name);
+	struct finding f = { .pin = pin };
+
+	if (store_each_pin(s, find_pin, &f, err) < 0)
+		return -1;
+	*tree = f.tree;
+	return f.found;
+}
+
+static int pin(struct store *s, const char *name, const struct hash *tree, bool replace, struct err *err)
+{
+	auto_free char *text = mem_printf(PIN "%s", name);
+	struct hash old;
+	int there = find(s, name, &old, err);
+
+	if (there < 0)
+		return -1;
+	if (there && !replace) {
+		err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
+		return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+	}
+	return store_pin(s, text, tree, err);
+}
+
+static int run_adopt(struct job *j, struct store *s, struct err *err)
+{
+	struct vm_info info;
+	int r = keep_info(s, &j->tree, &info, NULL, err);
+
+	vm_info_free(&info);
+	if (r)
+		return -1;
+	if (store_hold(s, err))
+		return -1;
+	r = pin(s, j->name, &j->tree, j->replace, err);
+	store_release(s);
+	return r ? -1 : add(j, s, j->name, &j->tree, err);
+}
+
+void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg)
+{
+	struct job *j = job_new(core, name, cb, arg);
+
+	j->tree = *tree;
+	j->replace = replace;
+	job_start(core, j, run_adopt);
+}
+
+static int run_remove(struct job *j, struct store *s, struct err *err)
+{
+	auto_free char *text = mem_printf(PIN "%s", j->name);
+	struct hash tree;
+	int there = find(s, j->name, &tree, err);
+
+	if (there < 0)
+		return -1;
+	return there ? store_unpin(s, text, err) : no_such(j->name, err);
+}
+
+void snapshot_remove(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+{
+	job_start(core, job_new(core, name, cb, arg), run_remove);
+}
+
+/* ---- taking one ---- */
+
+/* Beside the operation, what its worker needs. */
+struct shot {
+	struct vault *vault;
+	char *name, *base;
+	bool replace, running, copy;
+	bool booted;
+	int state_fd, top_fd, copy_fd;
+	char *disks[DISK_CHAIN_MAX];
+	size_t disk_count;
+	struct vm_info info;
+	struct hash tree;
+	snapshots_cb *cb;
+	void *arg;
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void shot_free(struct shot *t)
+{
+	close_fd(&t->state_fd);
+	close_fd(&t->top_fd);
+	close_fd(&t->copy_fd);
+	for (size_t i = 0; i < t->disk_count; i++)
+		free(t->disks[i]);
+	vm_info_free(&t->info);
+	free(t->name);
+	free(t->base);
+	free(t);
+}
+
+static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
+{
+	struct shot *t = arg;
+	struct snapshot shot = { .name = t->name,
+		.tree = t->tree,
+		.image = t->info.image,
+		.parent = t->info.parent,
+		.accel = (char *)(uintptr_t)accel_name(t->info.accel),
+		.vcpus = t->info.vcpus,
+		.memory_mb = t->info.memory_mb,
+		.created_ms = t->info.created_ms };
+
+	(void)sb;
+	t->cb(t->arg, &shot, err ? 0 : 1, err);
+	shot_free(t);
+}
+
+static int put(struct shot *t, struct store *s, struct err *err)
+{
+	const struct keep k = { .base = t->base,
+		.booted = t->booted,
+		.stream_fd = t->state_fd,
+		.disks = (const char *const *)t->disks,
+		.disk_count = t->disk_count,
+		.info = &t->info };
+
+	if (store_begin(s, true, err))
+		return -1;
+	if (keep_put(s, &k, &t->tree, err)) {
+		store_abort(s);
+		return -1;
+	}
+	return store_end(s, err) || pin(s, t->name, &t->tree, t->replace, err) ? -1 : 0;
+}
+
+static int put_in_store(struct shot *t, struct err *err)
+{
+	struct store *s = vault_open(t->vault, err);
+	int r = s ? store_hold(s, err) : -1;
+
+	if (!r) {
+		r = put(t, s, err);
+		store_release(s);
+	}
+	store_close(s);
+	return r;
+}
+
+static void store_work(struct op *op)
+{
+	op->failed = put_in_store(op->shot, &op->err) != 0;
+}
+
+/* The copy of its disk was for the store only. */
+static void remove_copy(const struct shot *t)
+{
+	if (t->copy && t->running)
+		unlink(t->disks[0]);
+}
+
+static void stored(struct sandbox *sb, struct op *op)
+{
+	struct shot *t = op->shot;
+	struct err err = op->err;
+
+	remove_copy(t);
+	if (!op->failed)
+		eventlog_add(sb->log, "snapshot", "%s, stopped for %lld ms, in the store after %lld ms", t->name,
+			(long long)op->freeze.stopped_us / 1000, (long long)(clock_mono_ms() - op->since_ms));
+	op_end(sb, op->failed ? &err : NULL);
+}
+
+static void freeze_work(struct op *op)
+{
+	op->failed = op->shot->running && freeze_run(&op->freeze, &op->err);
+}
+
+static void frozen(struct sandbox *sb, struct op *op)
+{
+	struct shot *t = op->shot;
+	struct err err = op->err;
+
+	if (op->failed) {
+		if (!t->copy)
+			disk_pop(sb);
+		remove_copy(t);
+		op_end(sb, &err);
+		return;
+	}
+	if (t->running && !t->copy && disk_settle(sb, &err)) /* the next start of the daemon does it */
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+	op_work(op, store_work, stored);
+}
+
+/* The files that its disk is made of, the top first: at the instant of the freeze. */
+static void list_disks(struct sandbox *sb, struct shot *t)
+{
+	if (t->copy)
+		t->disks[t->disk_count++] = fs_join(sb->dir, t->running ? "snapshot.qcow2" : "disk.qcow2");
+	for (char *const *l = sb->row.layers; l && *l && t->disk_count < DISK_CHAIN_MAX; l++)
+		t->disks[t->disk_count++] = mem_printf("%s/layers/%s.qcow2", sb->core->home, *l);
+}
+
+static int prepare_running(struct sandbox *sb, struct op *op, struct err *err)
+{
+	struct shot *t = op->shot;
+	auto_free char *next = fs_join(sb->dir, "disk.next");
+
+	t->state_fd = memfd_create("sbx-state", MFD_CLOEXEC);
+	if (t->state_fd < 0)
+		return err_sys(err, errno, "cannot make a file in memory");
+	if (!t->copy && disk_push(sb, err))
+		return -1;
+	list_disks(sb, t);
+	const char *path = t->copy ? t->disks[0] : next;
+	int *fd = t->copy ? &t->copy_fd : &t->top_fd;
+	*fd = open(path, O_RDWR | O_CLOEXEC | (t->copy ? O_CREAT | O_TRUNC : 0), 0600);
+	if (*fd < 0) {
+		err_sys(err, errno, "cannot open '%s'", path);
+		if (!t->copy)
+			disk_pop(sb);
+		return -1;
+	}
+	op->freeze = (struct freeze){ .dir = op->dir,
+		.disk = op->disk,
+		.pid = (pid_t)sb->row.pid,
+		.memory_mb = (unsigned)sb->row.run_memory_mb,
+		.out_fd = t->state_fd,
+		.copy_fd = t->copy_fd,
+		.top_fd = t->top_fd };
+	return 0;
+}
+
+/* Nobody writes to a paused one's files while the operation lasts. */
+static int prepare_paused(struct sandbox *sb, struct op *op, struct err *err)
+{
+	struct shot *t = op->shot;
+
+	t->copy = true;
+	list_disks(sb, t);
+	t->state_fd = open(op->memory, O_RDONLY | O_CLOEXEC);
+	return t->state_fd < 0 ? err_sys(err, errno, "cannot open '%s'", op->memory) : 0;
+}
+
+static void snapshot_on(void *arg, struct base *base, const struct err *base_err)
+{
+	struct sandbox *sb = arg;
+	struct op *op = sb->op;
+	struct shot *t = op->shot;
+	struct err err = ERR_INIT;
+
+	sb->base_wait = NULL;
+	if (!base) {
+		op_end(sb, base_err);
+		return;
+	}
+	t->base = mem_strdup(base->dir);
+	t->running = sb->state == SANDBOX_RUNNING;
+	t->copy = disk_is_small(sb);
+	t->booted = sb->row.booted;
+	t->info = (struct vm_info){ .image = mem_strdup(sb->row.image),
+		.qemu = base->info.qemu ? mem_strdup(base->info.qemu) : NULL,
+		.accel = base->info.accel,
+		.vcpus = sb->row.run_vcpus,
+		.memory_mb = sb->row.run_memory_mb,
+		.machine = MACHINE_VERSION,
+		.tsc_khz = base->info.tsc_khz,
+		.created_ms = clock_wall_ms(),
+		.name = mem_strdup(t->name),
+		.parent = mem_strdup(sb->row.id),
+		.env = copy_list(sb->row.env) };
+	if (t->running ? prepare_running(sb, op, &err) : prepare_paused(sb, op, &err))
+		op_end(sb, &err);
+	else
+		op_work(op, freeze_work, frozen);
+}
+
+int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
+{
+	if (snapshot_check_name(name, err))
+		return -1;
+	struct op *op = op_begin(sb, OP_SNAPSHOT, on_shot_over, NULL, err);
+	if (!op)
+		return -1;
+	struct shot *t = mem_zalloc(sizeof(*t));
+	*t = (struct shot){ .vault = sb->core->vault,
+		.name = mem_strdup(name),
+		.replace = replace,
+		.state_fd = -1,
+		.top_fd = -1,
+		.copy_fd = -1,
+		.cb = cb,
+		.arg = arg };
+	op->arg = op->shot = t;
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, snapshot_on, sb);
+	return 0;
+}
+
+/* ---- what is created from one ---- */
+
+struct use {
+	struct job job; /* first */
+	char *dir;
+	snapshot_base_cb *cb;
+	void *arg;
+	char *key;
+};
+
+static int make_base(struct use *u, struct store *s, struct err *err)
+{
+	auto_free char *tmp = mem_printf("%s/.tmp-%s", u->dir, u->key);
+	auto_free char *dir = mem_printf("%s/%s", u->dir, u->key);
+	auto_free char *json = fs_join(dir, "base.json");
+
+	if (fs_exists(json))
+		return 0;
+	if (fs_remove_tree(tmp, err) || fs_remove_tree(dir, err) || fs_mkdirs(tmp, 0700, err))
+		return -1;
+	int r = keep_take(s, &u->job.tree, tmp, err);
+	if (!r && rename(tmp, dir))
+		r = err_sys(err, errno, "cannot rename '%s'", tmp);
+	if (r)
+		fs_remove_tree(tmp, NULL);
+	return r;
+}
+
+static int run_use(struct job *j, struct store *s, struct err *err)
+{
+	struct use *u = (struct use *)j;
+	char hex[HASH_HEX + 1];
+	int there = find(s, j->name, &j->tree, err);
+
+	if (there <= 0)
+		return there ? -1 : no_such(j->name, err);
+	/* 16 hex digits, as templates have: in a name, not for proof */
+	u->key = mem_printf("s%.16s", hash_hex(&j->tree, hex));
+	return make_base(u, s, err);
+}
+
+static void on_used(void *arg, const struct snapshot *list, size_t n, const struct err *err)
+{
+	struct use *u = arg;
+
+	(void)list;
+	(void)n;
+	u->cb(u->arg, u->key, err);
+	free(u->dir);
+	free(u->key);
+}
+
+void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg)
+{
+	struct use *u = mem_zalloc(sizeof(*u));
+
+	*u = (struct use){ .job = { .vault = core->vault, .name = mem_strdup(name), .cb = on_used, .arg = u },
+		.dir = fs_join(core->home, "bases"),
+		.cb = cb,
+		.arg = arg };
+	u->job.work.data = &u->job;
+	job_start(core, &u->job, run_use);
+}
