@@ -55,6 +55,7 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 		buf_str(out, "main\t\n");
 		break;
 	case ARG_NONE:
+	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
 		fail_msg("nobody knows these");
