@@ -118,7 +118,7 @@ static void test_commands(void **state)
 	expect_offer("", "help");
 	assert_false(offers("", "image ls"));
 	assert_false(offers("", "__complete"));
-	expect("image ", "ls build inspect :");
+	expect("image ", "ls build inspect import pull tag rm :");
 	expect("image l", "ls :");
 	expect("image nosuch ", ":");
 	expect("help im", "image :");
