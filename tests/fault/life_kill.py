@@ -104,9 +104,13 @@ def ours(comm):
 
 
 def kill(pid):
+    """Its end is waited for: until then it still takes connections."""
     try:
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX":
+            time.sleep(0.002)
+    except (ProcessLookupError, FileNotFoundError):
         pass
 
 
