@@ -372,6 +372,11 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 	}
 	if (op_vm_ended(sb))
 		return;
+	if (sb->state == SANDBOX_CREATING) { /* a child that waits for its siblings */
+		err_set(&err, ERR_INTERNAL, "the VM of a child ended before all were there");
+		create_fail(sb, &err);
+		return;
+	}
 	eventlog_add(sb->log, "stopped", "the VM process ended");
 	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
 		/* The record still names a process that is gone: the next start comes to the same. */
