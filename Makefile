@@ -27,7 +27,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSI
 # measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
 PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
 	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev liblzma-dev libbz2-dev nettle-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
-	libext2fs-dev libcurl4-openssl-dev qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates
+	libext2fs-dev libcurl4-openssl-dev qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates \
+	mmdebstrap debian-archive-keyring tar util-linux
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils \
 	docker-registry skopeo apache2-utils

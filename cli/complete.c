@@ -95,6 +95,9 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 		if (position > 0)
 			put_live(s, kind);
 		break;
+	case ARG_FILE:
+		s->files = true;
+		break;
 	case ARG_REF_FILE:
 		put_live(s, kind);
 		s->files = true;

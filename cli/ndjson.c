@@ -27,8 +27,13 @@ static int lines(struct buf *text, line_fn *each, void *arg, struct err *err)
 
 int ndjson_call(struct client *c, const struct call *call, line_fn *each, void *arg, struct err *err)
 {
+	return client_begin(c, call, err) ? -1 : ndjson_answer(c, each, arg, err);
+}
+
+int ndjson_answer(struct client *c, line_fn *each, void *arg, struct err *err)
+{
 	auto_buf text = BUF_INIT;
-	if (client_begin(c, call, err) || client_head(c, err))
+	if (client_head(c, err))
 		return -1;
 	const char *data;
 	size_t n;

@@ -7,7 +7,7 @@
 
 struct options {
 	bool follow;
-	struct opt_num tail;
+	struct opt_num tail, since;
 };
 
 static const struct opt options[] = {
@@ -22,6 +22,12 @@ static const struct opt options[] = {
 		.help = "only the last so many",
 		.off = offsetof(struct options, tail),
 		.max = 100000 },
+	{ .kind = OPT_TIME,
+		.name = "since",
+		.arg = "TIME",
+		.help = "only what is no older than this, as 90, 10m, 2h or 1d",
+		.off = offsetof(struct options, since),
+		.max = 3153600000 },
 	{ .kind = OPT_END },
 };
 
@@ -58,12 +64,14 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 		return -1;
 	if (o->follow)
 		c.timeout_ms = 0;
-	char tail[24];
+	char tail[24], since[24];
 	(void)snprintf(tail, sizeof(tail), "%.0f", o->tail.v);
+	(void)snprintf(since, sizeof(since), "%.0f", o->since.v);
 	struct call call = {
 		.op = SBX_OP_GET_SANDBOX_LOGS,
 		.path = { args->v[0] },
-		.query = { { "follow", o->follow ? "true" : NULL }, { "tail", o->tail.set ? tail : NULL } },
+		.query = { { "follow", o->follow ? "true" : NULL }, { "tail", o->tail.set ? tail : NULL },
+			{ "sinceSeconds", o->since.set ? since : NULL } },
 	};
 	int rc = ndjson_call(&c, &call, each, cli, err);
 	client_close(&c);

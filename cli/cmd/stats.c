@@ -278,10 +278,11 @@ const struct command cmd_stats = {
 	.summary = "Show what sandboxes use: processor, memory, disk, network",
 	.usage = "[options] [SANDBOX...]",
 	.about = "On a terminal the table is shown anew every second: q ends it; c, m, d and n sort it by processor, memory, disk "
-		 "or name.\n"
+		 "or "
+		 "name.\nElsewhere it is printed once, unless --follow is given. With -o json there is one object a line.\n"
 		 "CPU is per cent of one core of the host. MEMORY is the VM's alone, RESIDENT includes what it shares with others; "
-		 "the rest\n"
-		 "is its disk, and bytes a second from and to storage and the network. With -o json there is one object a line.",
+		 "the "
+		 "rest\nis its disk, and bytes a second from and to storage and the network.",
 	.example = "  sbx stats\n  sbx stats demo --range 2h\n  sbx stats -o json | jq -r '[.name, .cpuPercent] | @tsv'",
 	.options = options,
 	.options_size = sizeof(struct options),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/pool.h"
 #include "daemon/image/image.h"
 #include "daemon/image/library.h"
 #include "daemon/image/resolve.h"
@@ -23,13 +24,6 @@ static int not_found(const char *name, struct err *err)
 	return err_hint(err, "list them with: sbx image ls");
 }
 
-static void free_list(char **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free(list[i]);
-	free((void *)list);
-}
-
 void catalog_release(struct catalog_image *image)
 {
 	char *const texts[] = { image->name, image->key, image->kernel, image->digest, image->source, image->user, image->workdir };
@@ -37,7 +31,7 @@ void catalog_release(struct catalog_image *image)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		free_list(lists[i]);
+		drop_list(lists[i]);
 	*image = (struct catalog_image){ 0 };
 }
 
@@ -164,7 +158,7 @@ void catalog_choice_free(struct catalog_choice *c)
 {
 	free(c->name);
 	free(c->digest);
-	free_list(c->env);
+	drop_list(c->env);
 	*c = (struct catalog_choice){ 0 };
 }
 
@@ -237,7 +231,8 @@ static int refuse_used(struct core *core, const char *name, const char *digest, 
 	auto_free char *building = mem_printf(SCHEME "%s", digest);
 	for (size_t i = 0; i < core->count; i++) {
 		const struct db_sandbox *row = &core->boxes[i]->row;
-		if (str_same(row->image_digest, digest) && users.len < 150)
+		/* those of the pool are nobody's yet */
+		if (core->boxes[i]->state != SANDBOX_POOLED && str_same(row->image_digest, digest) && users.len < 150)
 			buf_fmt(&users, " %s", row->name ? row->name : row->id);
 	}
 	if (users.len) {
@@ -247,6 +242,12 @@ static int refuse_used(struct core *core, const char *name, const char *digest, 
 	if (builder_is_building(core->builder, building))
 		return err_set(err, ERR_STATE, "a template of image '%s' is being made", name);
 	return 0;
+}
+
+static int remove_image(struct core *core, const char *digest, struct err *err)
+{
+	pool_forget(core->pool, digest);
+	return library_remove(core->home, digest, err);
 }
 
 int catalog_remove(struct core *core, const char *name, struct err *err)
@@ -271,7 +272,7 @@ int catalog_remove(struct core *core, const char *name, struct err *err)
 	if (by_tag && others)
 		rc = library_untag(core->home, tag, err);
 	else
-		rc = refuse_used(core, name, own.digest, err) || library_remove(core->home, own.digest, err) ? -1 : 0;
+		rc = refuse_used(core, name, own.digest, err) ? -1 : remove_image(core, own.digest, err);
 	library_release(&own);
 	return rc;
 }

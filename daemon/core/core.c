@@ -1,5 +1,6 @@
 #include "daemon/core/core.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,14 +13,34 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { TICK_MS = 1000, SWEEP_MS = 60000 };
+enum { TICK_MS = 1000, SWEEP_MS = 60000, LOCK_MS = 5000, LOCK_STEP_MS = 20 };
+
+/* A daemon that was just killed has the lock until the kernel is done with the last of its threads, which may be copying a disk, and
+ * with VMMs that it had not let start: that is waited for. */
+static int lock_home(const char *path, struct err *err)
+{
+	int64_t end = clock_mono_ms() + LOCK_MS;
+
+	for (;;) {
+		struct err failure = ERR_INIT;
+		int fd = fs_lock(path, false, &failure);
+		if (fd >= 0)
+			return fd;
+		if (failure.code != ERR_CONFLICT || clock_mono_ms() >= end) {
+			if (err)
+				*err = failure;
+			return -1;
+		}
+		poll(NULL, 0, LOCK_STEP_MS);
+	}
+}
 
 static int open_state(struct core *core, struct err *err)
 {
 	if (fs_mkdirs(core->home, 0700, err) || fs_mkdirs(core->vms_dir, 0700, err))
 		return -1;
 	auto_free char *lock = fs_join(core->home, "sbxd.lock");
-	core->lock_fd = fs_lock(lock, false, err);
+	core->lock_fd = lock_home(lock, err);
 	if (core->lock_fd < 0) {
 		if (err && err->code == ERR_CONFLICT) {
 			err_set(err, ERR_CONFLICT, "another sbxd serves '%s'", core->home);

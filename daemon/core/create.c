@@ -16,6 +16,7 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/port.h"
+#include "daemon/core/snapshot.h"
 #include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -127,9 +128,11 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.ram_fd = base->ram_fd,
 		.vcpus = (unsigned)base->info.vcpus,
 		.memory_mb = (unsigned)base->info.memory_mb,
-		.fresh = true,
+		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
 		.warm = sb->state == SANDBOX_POOLED };
 
+	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
+	sb->row.memory_mb = base->info.memory_mb;
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
@@ -166,6 +169,54 @@ static int use_template(struct sandbox *sb, struct err *err)
 static char *image_name(const struct sandbox *sb)
 {
 	return sb->row.image_digest ? mem_printf("sha256:%s", sb->row.image_digest) : mem_strdup(sb->row.image);
+}
+
+/* ---- from a snapshot ---- */
+
+struct snapshot_wait {
+	struct sandbox *sb; /* NULL: it went meanwhile */
+};
+
+static void on_snapshot_base(void *arg, const char *key, const struct err *base_err)
+{
+	struct snapshot_wait *w = arg;
+	struct sandbox *sb = w->sb;
+
+	free(w);
+	if (!sb)
+		return;
+	sb->snapshot_wait = NULL;
+	if (base_err) {
+		create_fail(sb, base_err);
+		return;
+	}
+	free(sb->row.template_key);
+	sb->row.template_key = mem_strdup(key);
+	sb->base_wait = base_load(sb->core->bases, key, on_base, sb);
+}
+
+static void use_snapshot(struct sandbox *sb)
+{
+	struct snapshot_wait *w = mem_zalloc(sizeof(*w));
+	w->sb = sb;
+	sb->snapshot_wait = w;
+	snapshot_base(sb->core, sb->row.image + strlen(SNAPSHOT_IMAGE), on_snapshot_base, w);
+}
+
+static bool is_snapshot(const struct sandbox *sb)
+{
+	return str_starts(sb->row.image, SNAPSHOT_IMAGE);
+}
+
+void create_forget(struct sandbox *sb)
+{
+	builder_forget(sb->build);
+	sb->build = NULL;
+	base_forget(sb->base_wait);
+	sb->base_wait = NULL;
+	if (sb->snapshot_wait)
+		sb->snapshot_wait->sb = NULL;
+	sb->snapshot_wait = NULL;
 }
 
 /* 1 the template stands, 0 it must be built, -1 err. */
@@ -210,6 +261,10 @@ static void on_begin(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
+	if (is_snapshot(sb)) {
+		use_snapshot(sb);
+		return;
+	}
 	int found = find_template(sb, &err);
 	if (found == 0) {
 		auto_free char *name = image_name(sb);
@@ -257,6 +312,13 @@ static char **merge_env(char *const *image, char *const *own)
 	return env;
 }
 
+void drop_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free((void *)list);
+}
+
 int create_check_name(struct core *core, const char *name, struct err *err)
 {
 	struct err ignored = ERR_INIT;
@@ -301,11 +363,14 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 {
 	struct catalog_choice choice;
 
-	if (create_check_name(core, spec->name, err) || catalog_choose(core, spec->image, &choice, err))
+	if (create_check_name(core, spec->name, err))
+		return -1;
+	choice = (struct catalog_choice){ 0 };
+	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
 		return -1;
 	*row = (struct db_sandbox){
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
-		.image = mem_strdup(spec->image),
+		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
 		.image_digest = mem_steal(&choice.digest),
 		.env = merge_env(choice.env, spec->env),
 		.labels = copy_list(spec->labels),
@@ -400,7 +465,7 @@ struct sandbox *sandbox_create(
 	struct db_sandbox row;
 	if (make_row(core, spec, &row, err))
 		return NULL;
-	struct sandbox *sb = pool_take(core->pool, &row);
+	struct sandbox *sb = spec->snapshot ? NULL : pool_take(core->pool, &row);
 	bool pooled = sb != NULL;
 	if (!pooled) {
 		sb = create_record(core, &row, err);

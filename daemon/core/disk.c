@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "daemon/core/base.h"
 #include "daemon/vm/machine.h"
+#include "daemon/vm/qcow2_map.h"
 #include "daemon/vm/vm.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -61,7 +63,60 @@ void disk_chain_free(struct disk_chain *chain)
 bool disk_is_small(const struct sandbox *sb)
 {
 	auto_free char *top = fs_join(sb->dir, "disk.qcow2");
-	return fs_allocated(top) <= DISK_COPY_MAX;
+	return fs_allocated(top) <= DISK_COPY_MAX || layer_count(&sb->row) >= DISK_LAYERS_MANY;
+}
+
+/* ---- fewer layers ---- */
+
+bool disk_has_many(const struct sandbox *sb)
+{
+	return layer_count(&sb->row) >= DISK_LAYERS_MERGE;
+}
+
+char **disk_paths(const struct sandbox *sb)
+{
+	size_t n = layer_count(&sb->row);
+	char **paths = mem_array(n + 2, sizeof(*paths));
+
+	paths[0] = fs_join(sb->dir, "disk.qcow2");
+	for (size_t i = 0; i < n; i++)
+		paths[i + 1] = layer_path(sb->core, sb->row.layers[i]);
+	return paths;
+}
+
+int disk_merge(const char *const *paths, size_t n, struct err *err)
+{
+	auto_free char *merged = mem_printf("%s.merged", paths[0]);
+	struct qcow2_map *map = qcow2_map_open(paths, n, err);
+
+	if (!map)
+		return -1;
+	unlink(merged);
+	/* the name of what is below does not count: whoever opens the chain says what it is */
+	int r = qcow2_flatten(map, merged, "base", "qcow2", err);
+	qcow2_map_free(map);
+	if (r)
+		return -1;
+	auto_fd int fd = open(merged, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fdatasync(fd) || rename(merged, paths[0]))
+		return err_sys(err, errno, "cannot replace '%s'", paths[0]);
+	return 0;
+}
+
+int disk_merged(struct sandbox *sb, struct err *err)
+{
+	char **layers = sb->row.layers;
+
+	sb->row.layers = copy_list(NULL);
+	int r = db_sandbox_update(sb->core->db, &sb->row, err);
+	if (r) { /* they are below a top that has all of them: superfluous, not wrong */
+		drop_list(sb->row.layers);
+		sb->row.layers = layers;
+		return -1;
+	}
+	drop_list(layers);
+	disk_sweep(sb->core);
+	return 0;
 }
 
 /* ---- a new top ---- */
@@ -208,9 +263,7 @@ void disk_share(struct db_sandbox *to, const struct db_sandbox *from)
 {
 	size_t n = layer_count(from);
 
-	for (char **l = to->layers; l && *l; l++)
-		free(*l);
-	free(to->layers);
+	drop_list(to->layers);
 	to->layers = mem_array(n + 1, sizeof(*to->layers));
 	for (size_t i = 0; i < n; i++)
 		to->layers[i] = mem_strdup(from->layers[i]);

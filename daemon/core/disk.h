@@ -19,8 +19,11 @@
 #include "daemon/core/internal.h"
 
 #define DISK_CHAIN_MAX 24
-/* A top up to so large is copied. */
+/* A top up to so large is copied; any, when there are so many layers already. */
 #define DISK_COPY_MAX ((off_t)4 << 20)
+#define DISK_LAYERS_MANY 12
+/* So many become one when the sandbox is resumed or started. */
+#define DISK_LAYERS_MERGE 8
 
 /* The chain of sb over its base, its top in the file `top` (disk.qcow2 or disk.next of its folder). Strings are owned by the result:
  * disk_chain_free. */
@@ -30,8 +33,16 @@ struct disk_chain {
 };
 int disk_chain(const struct sandbox *sb, const struct base *base, const char *top, struct disk_chain *out, struct err *err);
 void disk_chain_free(struct disk_chain *chain);
-/* Is its top small enough to be copied? */
+/* Is its top to be copied? */
 bool disk_is_small(const struct sandbox *sb);
+
+/* Make one file of a top and its layers while nobody writes to it: disk_merge in a worker (paths: top first; the new file replaces the
+ * first of them, and is the same disk with and without the layers), then disk_merged drops the layers from the record. */
+bool disk_has_many(const struct sandbox *sb);
+int disk_merge(const char *const *paths, size_t n, struct err *err);
+int disk_merged(struct sandbox *sb, struct err *err);
+/* The paths of its top and layers, NULL-terminated: allocated, drop_list. */
+char **disk_paths(const struct sandbox *sb);
 
 /* Steps 1 to 3, and the record in memory. On failure nothing has changed. */
 int disk_push(struct sandbox *sb, struct err *err);

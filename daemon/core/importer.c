@@ -63,17 +63,20 @@ static void on_handle_closed(uv_handle_t *h)
 	free(im);
 }
 
-/* The child has ended: nothing writes into the folder any more. */
 static void import_free(struct import *im)
 {
-	struct err err = ERR_INIT;
 	import_unlink(im);
-	if (fs_remove_tree(im->scratch, &err)) /* the next start of the daemon tries again */
-		log_warn("import", "%s", err.msg);
 	uv_handle_t *const handles[] = { (uv_handle_t *)&im->process, (uv_handle_t *)&im->input, (uv_handle_t *)&im->output };
 	for (size_t i = 0; i < ARRAY_LEN(handles); i++)
 		if (!uv_is_closing(handles[i]))
 			uv_close(handles[i], on_handle_closed);
+}
+
+static void remove_scratch(struct import *im)
+{
+	struct err err = ERR_INIT;
+	if (fs_remove_tree(im->scratch, &err)) /* the next start of the daemon tries again */
+		log_warn("import", "%s", err.msg);
 }
 
 /* Over when the process has ended and all it said has been read. */
@@ -82,6 +85,7 @@ static void settle(struct import *im)
 	if (!im->exited || !im->drained || im->over)
 		return;
 	im->over = true;
+	remove_scratch(im);
 	struct err *failure = &im->said.failure;
 	if (im->status != 0 || !im->digest[0]) {
 		if (failure->code == ERR_OK)
@@ -173,6 +177,7 @@ static struct import *start(struct core *core, const char *kind, const struct im
 	uv_pipe_init(core->config.loop, &im->output, 0);
 	im->process.data = im->input.data = im->output.data = im;
 	if (start_child(im, kind, err)) {
+		remove_scratch(im);
 		import_free(im);
 		return NULL;
 	}
@@ -276,6 +281,7 @@ void importer_release(struct core *core)
 		im->ops = NULL;
 		uv_process_kill(&im->process, SIGKILL);
 		uv_read_stop((uv_stream_t *)&im->output);
+		remove_scratch(im);
 		import_free(im);
 	}
 }

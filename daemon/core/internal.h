@@ -52,8 +52,10 @@ struct op {
 	uv_work_t work;
 	bool working;
 	void (*run)(struct op *op);		    /* in the worker */
+	void (*next)(struct sandbox *sb, struct op *op);
 	void (*after)(struct sandbox *sb, struct op *op); /* from the loop, if sb is still there and not being deleted */
 	char *dir, *memory, *disk;		    /* paths */
+	char **paths;				    /* op_merge */
 	struct freeze freeze;
 	/* The VM has ended meanwhile, or was ended by the operation. */
 	void (*ended)(struct sandbox *sb, struct op *op);
@@ -92,6 +94,7 @@ struct sandbox {
 	struct template tmpl;
 	struct build_wait *build;
 	struct base_wait *base_wait;
+	struct snapshot_wait *snapshot_wait;
 	struct fork *fork; /* as a child */
 	sandbox_created_cb *created_cb;
 	void *created_arg;
@@ -108,6 +111,7 @@ struct launch {
 	const struct base *base;
 	const char *state; /* stream to restore, or NULL: boot */
 	const char *top;   /* of its disk: "disk.qcow2" or "disk.next" */
+	const char *kernel, *initrd; /* to boot, instead of the base's own */
 	int ram_fd;
 	unsigned vcpus, memory_mb;
 	bool fresh; /* nobody has spoken to this guest's agent */
@@ -133,6 +137,8 @@ char *launch_mac(void);
 struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, void *arg, struct err *err);
 /* Let run() work in another thread and after() go on. */
 void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct sandbox *sb, struct op *op));
+/* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once. */
+void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op));
 /* It is over: frees sb->op, then tells. err NULL: it succeeded. */
 void op_end(struct sandbox *sb, const struct err *err);
 /* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */
@@ -151,6 +157,8 @@ void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, vo
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
+/* Let go of what a create waits for. */
+void create_forget(struct sandbox *sb);
 /* Nobody has that name? */
 /* A VM for the pool: cb when it is ready. */
 int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
@@ -158,6 +166,7 @@ int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_cr
 bool create_is_current(const struct sandbox *sb);
 int create_check_name(struct core *core, const char *name, struct err *err);
 char **copy_list(char *const *list);
+void drop_list(char **list);
 void fork_child_gone(struct sandbox *child);
 
 /* A link to a sandbox that can take streams, or NULL with err. */

@@ -215,8 +215,8 @@ static int spawn(struct sandbox *sb, const struct launch *how, struct err *err)
 		.memory_mb = how->memory_mb,
 		.ram_fd = how->ram_fd,
 		.state = how->state,
-		.kernel = how->base->kernel,
-		.initrd = how->base->initrd,
+		.kernel = how->kernel ? how->kernel : how->base->kernel,
+		.initrd = how->initrd ? how->initrd : how->base->initrd,
 		.tsc_khz = (uint64_t)how->base->info.tsc_khz,
 		.net = sb->row.net != NET_NONE,
 		.net_rules = sb->row.net_rules };

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -33,6 +34,7 @@ static void op_free(struct op *op)
 	free(op->dir);
 	free(op->memory);
 	free(op->disk);
+	drop_list(op->paths);
 	free(op);
 }
 
@@ -96,6 +98,38 @@ void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct san
 }
 
 static void wake_tell(struct sandbox *sb, const struct op *op, const struct err *op_err);
+
+/* ---- fewer layers of a disk ---- */
+
+static void merge_work(struct op *op)
+{
+	size_t n = 0;
+
+	while (op->paths[n])
+		n++;
+	op->failed = disk_merge((const char *const *)op->paths, n, &op->err) != 0;
+}
+
+/* When it failed the disk is as it was, and will do. */
+static void merged(struct sandbox *sb, struct op *op)
+{
+	if (op->failed || disk_merged(sb, &op->err))
+		log_warn("core", "%s: its disk keeps its layers: %s", sb->row.id, op->err.msg);
+	op->failed = false;
+	err_clear(&op->err);
+	op->next(sb, op);
+}
+
+void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op))
+{
+	if (!disk_has_many(sb)) {
+		next(sb, sb->op);
+		return;
+	}
+	sb->op->paths = disk_paths(sb);
+	sb->op->next = next;
+	op_work(sb->op, merge_work, merged);
+}
 
 void op_end(struct sandbox *sb, const struct err *err)
 {

@@ -168,18 +168,12 @@ static void on_resumed(struct sandbox *sb, const struct err *launch_err)
 	op_end(sb, NULL);
 }
 
-static void resume_on(void *arg, struct base *base, const struct err *base_err)
+static void resume_on(struct sandbox *sb, const struct base *base)
 {
-	struct sandbox *sb = arg;
 	struct op *op = sb->op;
 	struct err err = ERR_INIT;
 	int empty = -1;
 
-	sb->base_wait = NULL;
-	if (!base) {
-		resume_failed(sb, base_err);
-		return;
-	}
 	if (sb->row.booted)
 		empty = ram_empty((unsigned)sb->row.run_memory_mb, &err);
 	const struct launch how = { .base = base,
@@ -207,10 +201,35 @@ static void copy_work(struct op *op)
 
 static void resume_saved(struct sandbox *sb, struct op *op)
 {
+	struct base *base = base_ready(sb->core->bases, sb->row.template_key);
+
+	if (!op->failed && !base)
+		op->failed = err_set(&op->err, ERR_INTERNAL, "the base of '%s' is gone", sb->row.id) != 0;
 	if (op->failed)
 		resume_failed(sb, &op->err);
 	else
-		sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_on, sb);
+		resume_on(sb, base);
+}
+
+static void resume_save(struct sandbox *sb, struct op *op)
+{
+	if (disk_is_small(sb)) {
+		op_work(op, copy_work, resume_saved);
+		return;
+	}
+	op->failed = disk_save(sb, &op->err) != 0;
+	resume_saved(sb, op);
+}
+
+static void resume_begin(void *arg, struct base *base, const struct err *base_err)
+{
+	struct sandbox *sb = arg;
+
+	sb->base_wait = NULL;
+	if (base)
+		op_merge(sb, resume_save);
+	else
+		resume_failed(sb, base_err);
 }
 
 int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
@@ -218,11 +237,7 @@ int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct er
 	struct op *op = op_begin(sb, OP_RESUME, cb, arg, err);
 	if (!op)
 		return -1;
-	if (disk_is_small(sb)) {
-		op_work(op, copy_work, resume_saved);
-		return 0;
-	}
-	op->failed = disk_save(sb, &op->err) != 0;
-	resume_saved(sb, op);
+	/* from the loop, so that a failure is told from there */
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_begin, sb);
 	return 0;
 }

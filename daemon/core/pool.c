@@ -126,6 +126,26 @@ struct sandbox *pool_take(struct pool *p, const struct db_sandbox *want)
 	return NULL;
 }
 
+void pool_forget(struct pool *p, const char *digest)
+{
+	for (struct shape **s = &p->shapes, *gone; *s;) {
+		gone = *s;
+		if (!same_text(gone->digest, digest)) {
+			s = &gone->next;
+			continue;
+		}
+		*s = gone->next;
+		free(gone->image);
+		free(gone->digest);
+		free(gone);
+	}
+	for (size_t i = p->core->count; i-- > 0;) {
+		struct sandbox *sb = p->core->boxes[i];
+		if (sb->state == SANDBOX_POOLED && same_text(sb->row.image_digest, digest))
+			sandbox_delete(sb, NULL, NULL);
+	}
+}
+
 /* ---- making and giving up ---- */
 
 static void on_made(void *arg, struct sandbox *sb, const struct err *err)

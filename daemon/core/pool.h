@@ -22,6 +22,8 @@ struct pool *pool_new(struct core *core, unsigned size);
 void pool_close(struct pool *p);
 /* One that fits and is ready, in state pooled, or NULL. Remembers that this shape is asked for. */
 struct sandbox *pool_take(struct pool *p, const struct db_sandbox *want);
+/* An image of the user's is to go: neither keep VMs of it nor make any. */
+void pool_forget(struct pool *p, const char *digest);
 /* Once a second: make what is missing, give up what is too much. */
 void pool_tick(struct pool *p, int64_t now_ms);
 /* A create is under way or was just made: wait with making others. */

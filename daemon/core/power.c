@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/image/bundle.h"
 #include "daemon/vm/ram.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -132,8 +133,19 @@ static void start_on(void *arg, struct base *base, const struct err *base_err)
 		start_failed(sb, base_err);
 		return;
 	}
+	/* a base that came from a snapshot has no kernel of its own */
+	struct bundle kernel = { 0 };
+	if (!fs_exists(base->kernel) && bundle_find(sb->core->cache, &kernel, &err) != 1) {
+		if (err.code == ERR_OK)
+			err_set(&err, ERR_STATE, "there is no kernel to boot it with");
+		err_hint(&err, "build one with: sbx image build base");
+		start_failed(sb, &err);
+		return;
+	}
 	auto_fd int ram = ram_empty((unsigned)sb->row.memory_mb, &err);
 	const struct launch how = { .base = base,
+		.kernel = kernel.kernel,
+		.initrd = kernel.initrd,
 		.top = "disk.qcow2",
 		.ram_fd = ram,
 		.vcpus = (unsigned)sb->row.vcpus,
@@ -142,6 +154,13 @@ static void start_on(void *arg, struct base *base, const struct err *base_err)
 	sb->row.booted = 1;
 	if (ram < 0 || launch_begin(sb, &how, on_started, &err))
 		start_failed(sb, &err);
+	bundle_free(&kernel);
+}
+
+static void start_merged(struct sandbox *sb, struct op *op)
+{
+	(void)op;
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, start_on, sb);
 }
 
 int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err)
@@ -149,7 +168,7 @@ int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err
 	struct op *op = op_begin(sb, OP_START, cb, arg, err);
 	if (!op)
 		return -1;
-	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, start_on, sb);
+	op_merge(sb, start_merged);
 	return 0;
 }
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/core/disk.h"
 #include "daemon/core/catalog.h"
+#include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -200,9 +200,8 @@ void sandbox_unload(struct sandbox *sb)
 		}
 	}
 	op_leave(sb, &going);
-	builder_forget(sb->build);
+	create_forget(sb);
 	ports_free(sb);
-	base_forget(sb->base_wait);
 	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;
@@ -396,10 +395,7 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->expiry);
 	uv_timer_stop(&sb->relink);
 	uv_timer_stop(&sb->deadline);
-	builder_forget(sb->build);
-	sb->build = NULL;
-	base_forget(sb->base_wait);
-	sb->base_wait = NULL;
+	create_forget(sb);
 	launch_drop(sb);
 	link_close(sb->link);
 	sb->link = NULL;

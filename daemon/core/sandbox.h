@@ -66,7 +66,8 @@ int sandbox_usable(struct sandbox *sb, struct err *err);
 struct port_spec;
 struct sandbox_spec {
 	const char *name; /* or NULL */
-	const char *image;
+	const char *image;    /* or: */
+	const char *snapshot; /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
 	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
 	int64_t timeout_s; /* 0 = never */

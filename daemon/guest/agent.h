@@ -140,6 +140,8 @@ void loop_close(struct watch *w);
 /* Take fd (non-blocking, close-on-exec) as the port. */
 int conn_open(struct agent *a, int fd, bool is_socket);
 int conn_listen(struct agent *a, int fd);
+/* Say what is no frame: a host that was connected to an agent before this one notices, and begins anew. */
+void conn_begin_anew(struct agent *a);
 /* Move bytes until the port is full or nothing is left; bounded, sets a->busy when there is more to do. */
 void conn_pump(struct agent *a);
 

@@ -200,6 +200,16 @@ int conn_open(struct agent *a, int fd, bool is_socket)
 	return loop_watch(a, &a->port, fd, on_port, a);
 }
 
+void conn_begin_anew(struct agent *a)
+{
+	char *pad = buf_reserve(&a->ctl, WIRE_SYNC_PAD);
+
+	if (!pad)
+		return;
+	memset(pad, 0, WIRE_SYNC_PAD);
+	buf_commit(&a->ctl, WIRE_SYNC_PAD);
+}
+
 static void on_listener(struct agent *a, void *owner, uint32_t events)
 {
 	int fd = accept4(a->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

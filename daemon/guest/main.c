@@ -71,6 +71,8 @@ static int serve_guest(bool init)
 
 	if (fd < 0 || loop_init(&a) || conn_open(&a, fd, false))
 		return 1;
+	if (!init)
+		conn_begin_anew(&a);
 	loop_run(&a);
 	return init;
 }

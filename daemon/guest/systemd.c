@@ -54,6 +54,7 @@ static const char *const masked[] = {
 	"getty@tty1.service",
 	"console-getty.service",
 	"systemd-logind.service",
+	"dbus-org.freedesktop.login1.service", /* its other name, by which the bus would start it */
 	"systemd-networkd-wait-online.service",
 	"NetworkManager-wait-online.service",
 	"systemd-timesyncd.service",

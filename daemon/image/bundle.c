@@ -38,8 +38,10 @@ static int load(const char *dir, struct bundle *out, js **json, struct err *err)
 	if (fs_read(path, JSON_MAX, &text, err))
 		return -1;
 	auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
-	if (!v)
-		return err_prefix(err, "'%s'", path);
+	if (!v) {
+		err_prefix(err, "'%s'", path);
+		return -1;
+	}
 	out->key = mem_strdup(js_str(js_get(v, "key"), ""));
 	out->release = mem_strdup(js_str(js_get(v, "release"), ""));
 	out->dir = mem_strdup(dir);

@@ -15,10 +15,10 @@
 #include "shared/base/util.h"
 
 #define SUITE "bookworm"
-#define TAR_NAME "debian-1.tar" /* the number goes up with PACKAGES and the options */
-#define PACKAGES                                                                                                                   \
-	"systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,iproute2,less,"                \
-	"iputils-ping,netbase,bash-completion"
+#define TAR_NAME "debian-1.tar" /* the number goes up with packages and the options */
+static const char packages[] =
+	"--include=systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,"
+	"iproute2,less,iputils-ping,netbase,bash-completion";
 #define USER_ID 1000
 enum { DAY_S = 86400, DEBIAN_MS = 1800000, TAR_MS = 300000, NPM_MS = 900000, TEXT_MAX = 4 << 20 };
 
@@ -37,7 +37,7 @@ static int bootstrap(const struct tree_job *job, const char *tar)
 	auto_free char *scratch = mem_printf("TMPDIR=%s", job->tmp);
 	/* setpriv: a build that is called off must not leave it running; it cleans up after itself then */
 	const char *const argv[] = { "setpriv", "--pdeathsig", "TERM", "env", scratch, "mmdebstrap", "--quiet", "--mode=root",
-		"--variant=minbase", "--format=tar", "--include=" PACKAGES, "--dpkgopt=path-exclude=/usr/share/man/*",
+		"--variant=minbase", "--format=tar", packages, "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/info/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		"--aptopt=Acquire::Languages \"none\"", SUITE, part, NULL };
@@ -63,7 +63,8 @@ static bool is_fresh(const char *path)
 
 static int unpack(const struct tree_job *job, const char *tar)
 {
-	const char *const argv[] = { "tar", "-xpf", tar, "-C", job->dir, "--numeric-owner", "--xattrs", "--xattrs-include=*", NULL };
+	const char *const argv[] = { "tar", "-xpf", tar, "-C", job->dir, "--numeric-owner", "--xattrs", "--xattrs-include=*",
+		NULL };
 	struct run run = { .argv = argv, .timeout_ms = TAR_MS, .max_output = TEXT_MAX };
 
 	return fs_mkdirs(job->dir, 0755, job->err) || run_capture(&run, NULL, job->err) ? -1 : 0;
@@ -76,7 +77,7 @@ static const struct {
 	mode_t mode;
 } files[] = {
 	{ "/etc/hostname", "sbx\n", 0644 },
-	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n", 0644 },
+	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tsbx\n", 0644 },
 	{ "/etc/resolv.conf", "", 0644 },
 	{ "/etc/machine-id", "", 0444 }, /* each VM gets its own */
 	{ "/etc/fstab", "", 0644 },

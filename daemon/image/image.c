@@ -82,8 +82,10 @@ static int load(const char *dir, struct image *out, js **json, struct err *err)
 	if (fs_read(path, JSON_MAX, &text, err))
 		return -1;
 	auto_js *v = js_parse(text.p, text.len, JS_LIMITS_DEFAULT, err);
-	if (!v)
-		return err_prefix(err, "'%s'", path);
+	if (!v) {
+		err_prefix(err, "'%s'", path);
+		return -1;
+	}
 	js_int(js_get(v, "memoryMb"), &memory);
 	js_int(js_get(v, "createdWallMs"), &out->created_wall_ms);
 	out->name = mem_strdup(js_str(js_get(v, "name"), ""));

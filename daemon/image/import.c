@@ -273,6 +273,8 @@ int import_stream(tar_read *read, void *arg, const struct import_place *place, c
 		if (rc == 1 && layer_path(first.path, &path, err))
 			rc = -1;
 	}
+	if (rc < 0 && err && err->code == ERR_INVALID && !err->hint[0])
+		err_hint(err, "it must be a tar, plain or packed: an OCI layout, of 'docker save', or a root file system");
 	if (rc == 0)
 		rc = err_set(err, ERR_INVALID, "the archive is empty, or no tar");
 	else if (rc == 1)

@@ -176,7 +176,8 @@ int kernel_write_elf(const char *dir, const char *path, char **release, struct e
 	return 0;
 }
 
-/* The value of the next `key` ("\0depends=") in .modinfo, a section of NUL-terminated strings, from *at on; NULL when there is none. */
+/* The value of the next `key` ("\0depends=") in .modinfo, a section of NUL-terminated strings, from *at on; NULL when there is
+ * none. */
 static const char *module_info(const struct buf *text, const char *key, size_t key_n, size_t *at)
 {
 	const char *p = *at < text->len ? memmem(text->p + *at, text->len - *at, key, key_n) : NULL;
@@ -211,8 +212,8 @@ int kernel_check_depends(const char *name, const struct buf *text, const char *l
 
 struct initrd {
 	struct cpio cpio;
-	const char *tree;   /* with the modules */
-	struct buf loaded;  /* names so far, each between commas */
+	const char *tree;  /* with the modules */
+	struct buf loaded; /* names so far, each between commas */
 	struct err *err;
 };
 

@@ -25,7 +25,7 @@ struct tree_job {
 
 struct recipe {
 	const char *name;
-	int version; /* raise when the same inputs shall give another image */
+	int version;  /* raise when the same inputs shall give another image */
 	bool busybox; /* this machine's is one of its inputs */
 	struct disk_shape disk;
 	unsigned memory_mb;	 /* for VMs whose memory nobody names */

@@ -76,6 +76,8 @@ static const struct {
 	{ "/etc/shadow", "root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n", 0600 },
 	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n", 0644 },
 	{ "/etc/hostname", "sbx\n", 0644 },
+	/* no id yet, as systemd too reads it; it is there so that a clone writes its own in place */
+	{ "/etc/machine-id", "00000000000000000000000000000000\n", 0644 },
 	{ "/etc/resolv.conf", "", 0644 },
 	{ "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", 0644 },
 	{ "/etc/shells", "/bin/sh\n/bin/ash\n", 0644 },
@@ -189,7 +191,8 @@ static int format_disk(const char *dir, const struct disk_shape *shape, const ch
 	/* A journal, since the disk may one day be started again after the guest was killed. Inode tables are zeroed here, so that
 	 * the guest has no such work in the background; sparse_punch gives the space back. */
 	const char *const argv[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", journal, "-L", "sbx", "-O",
-		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, shape->size, NULL };
+		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, shape->size,
+		NULL };
 	struct run run = { .argv = argv, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
 
 	return run_capture(&run, NULL, err);

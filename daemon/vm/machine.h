@@ -10,7 +10,7 @@
 
 #include "daemon/vm/template.h"
 
-#define MACHINE_VERSION 3 /* raise when the command line changes: old templates cannot be restored with it */
+#define MACHINE_VERSION 4 /* raise when the command line changes: old templates cannot be restored with it */
 #define MACHINE_QEMU "qemu-system-x86_64"
 
 /* Disks are chains of files, each with what the one below has not: the top is written to, the rest only read. */

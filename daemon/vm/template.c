@@ -144,7 +144,7 @@ static int warm_up(struct boot *boot, const struct image *image, struct err *err
 	int64_t deadline = clock_mono_ms() + WARM_MS;
 
 	for (char **command = image->warm; *command; command++) {
-		const char *const argv[] = { "/bin/sh", "-c", *command, NULL };
+		const char *const argv[] = { "sh", "-c", *command, NULL }; /* by name: the folders of PATH are read too */
 		int code = 0;
 		if (probe_exec(&boot->probe, argv, deadline, &code, err))
 			return err_prefix(err, "warming the guest with '%s'", *command);

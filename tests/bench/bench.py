@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import fs_rows
 import stub_vm
+import vm_rows
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 import ws  # noqa: E402  (the tests' WebSocket client)
@@ -26,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import fs_client  # noqa: E402
 
 BIN = os.path.abspath("build/bin")
-ENV = {**os.environ, "PATH": BIN + ":" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "NO_COLOR": "1"}
+ENV = {**os.environ, "SBX_POOL": "0", "PATH": BIN + ":" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "NO_COLOR": "1"}
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 os.environ["PATH"] = ENV["PATH"]  # posix_spawnp looks there
 ROWS = []
@@ -154,19 +155,37 @@ class Crun:
         if done.returncode:
             return "n/a: " + (open(f"{self.work}/crun.err").read().strip().split("\n")[-1] or f"crun run ended with {done.returncode}")
         try:
-            return repeat(40, self.command("exec", "bench", "/bin/true"))
+            execs = repeat(40, self.command("exec", "bench", "/bin/true"))
         finally:
             subprocess.run(self.command("delete", "-f", "bench"), env=ENV, check=False, **QUIET)
+        with open(f"{bundle}/config.json") as f:
+            config = json.load(f)
+        config["process"]["args"] = ["/bin/true"]
+        with open(f"{bundle}/config.json", "w") as f:
+            json.dump(config, f)
+        return {"exec": execs, "run": repeat(20, self.command("run", f"--bundle={bundle}", "bench"))}
 
 
 class Peers:
     """What is measured beside us: started when a row first asks, ended by close()."""
 
     def __init__(self, work):
-        self.work, self.ssh_words, self.sshd, self.port = work, None, None, 0
+        self.work, self.ssh_words, self.sshd, self.port, self.containers = work, None, None, 0, None
 
     def crun(self):
         """Milliseconds of `crun exec` into a running container, or the reason why there are none."""
+        return self.crun_all() if isinstance(self.crun_all(), str) else self.crun_all()["exec"]
+
+    def crun_run(self):
+        """Milliseconds of `crun run` of a container that ends at once, likewise."""
+        return self.crun_all() if isinstance(self.crun_all(), str) else self.crun_all()["run"]
+
+    def crun_all(self):
+        if self.containers is None:
+            self.containers = self.measure_crun()
+        return self.containers
+
+    def measure_crun(self):
         if not shutil.which("crun", path=ENV["PATH"]):
             return "n/a: crun is not installed"
         if os.geteuid() != 0:
@@ -557,6 +576,7 @@ def url_of(address):
 
 
 fs_close = fs_rows.rows(row, timed, ENV)
+vm_rows.rows(row, ENV, sbx, remove_all)
 
 
 # ---- the table ----

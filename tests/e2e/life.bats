@@ -100,6 +100,12 @@ teardown_file() { e2e_down; }
 	expect_match 'created' "$output"
 	expect_match 'exit' "$output"
 	refuse sbx logs nosuch
+	expect "$(sbx logs told)" "$(sbx logs told --since 1d)"
+	expect '' "$(sbx logs told --since 0s)"
+	for wrong in s 5y -1s 5ms 99999999d; do
+		run --separate-stderr sbx logs told "--since=$wrong"
+		expect_status 2
+	done
 	sbx rm told
 }
 

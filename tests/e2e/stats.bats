@@ -83,6 +83,22 @@ has_points() { [ "$(points "$1" | jq '.points | length')" -ge "$2" ]; }
 	sbx rm dying
 }
 
+@test "a pause takes the points along, and sampling goes on after it, in another process" {
+	local before
+	sbx create --name nap >/dev/null
+	wait_until 15 has_points nap 4
+	sbx pause nap
+	before=$(points nap | jq -c '.points')
+	expect null "$(row nap | jq .cpuPercent)" 'cpu of a paused one'
+	expect_match 'nap +paused' "$(sbx stats nap)"
+	expect "$before" "$(points nap | jq -c '.points')" 'points while paused'
+	sbx resume nap
+	more() { points nap | jq -e --argjson b "$before" '(.points | length > ($b | length) + 1) and .points[:($b | length)] == $b' >/dev/null; }
+	wait_until 15 more || fail "$(points nap)"
+	points nap | jq -e '[.points[].cpuPercent] | all(. >= 0)'
+	sbx rm nap
+}
+
 @test "a daemon that starts anew samples what it adopts" {
 	kill -9 "$(daemon_pid)"
 	sbx ls >/dev/null

@@ -104,6 +104,20 @@ ended_with() {
 	wait_until 10 gone || fail "$(watchers) left"
 }
 
+@test "a watch wakes what was paused for idleness, and keeps it from being paused" {
+	sbx create --name idle --idle 1 >/dev/null
+	paused() { [ "$(field idle state)" = paused ]; }
+	wait_until 15 paused
+	watch idle /tmp
+	expect running "$(field idle state)"
+	sleep 2.5 # longer than it may be idle
+	expect running "$(field idle state)"
+	sbx exec idle -- touch /tmp/seen
+	wait_until 10 has 'create /tmp/seen' "$WORK/out"
+	sbx rm idle
+	ended_with 1
+}
+
 @test "the end of the sandbox breaks a watch off" {
 	sbx create --name short >/dev/null
 	watch short /

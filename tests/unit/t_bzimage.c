@@ -138,8 +138,32 @@ static void depends(void **state)
 	assert_int_equal(kernel_check_depends("m", &b, ",", &err), 0);
 }
 
+static void row_is(const char *info, size_t n, const char *want)
+{
+	auto_buf text = BUF_INIT;
+	auto_buf row = BUF_INIT;
+
+	buf_add(&text, info, n);
+	kernel_module_row("m", &text, &row);
+	assert_string_equal(row.p, want);
+}
+
+#define ROW_IS(info, want) row_is(info, sizeof(info) - 1, want)
+
+/* The order and the wildcards are those of loop.ko and fuse.ko of Debian 12. */
+static void module_rows(void **state)
+{
+	(void)state;
+	ROW_IS("x\0alias=devname:loop-control\0alias=char-major-10-237\0alias=block-major-7-*\0depends=\0y",
+		"m devname:loop-control,char-major-10-237 -\n");
+	ROW_IS("x\0license=GPL\0depends=libcrc32c,lz4\0alias=fs-erofs\0y", "m fs-erofs libcrc32c,lz4\n");
+	ROW_IS("x\0license=GPL\0y", "m - -\n");
+	ROW_IS("x\0alias=", "m  -\n");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(unpacks), cmocka_unit_test(refuses), cmocka_unit_test(depends) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(unpacks), cmocka_unit_test(refuses), cmocka_unit_test(depends),
+		cmocka_unit_test(module_rows) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static void test_values(void **state)
 	expect("-o=js", "-o=json :");
 	expect("--output=", "--output=table --output=json --output=yaml :");
 	expect("ls --state ", "creating running pausing paused resuming stopping stopped starting deleting pooled :");
-	expect("ls --state=r", "--state=running :");
+	expect("ls --state=ru", "--state=running :");
 	expect("ls -qo y", "yaml :");
 	expect_offer("ls -q -", "--state");
 	expect_offer("ls -q -", "-o");

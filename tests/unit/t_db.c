@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 
 #include "daemon/db/db.h"
+#include "shared/base/buf.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 
@@ -61,6 +62,7 @@ static struct db_sandbox sample(const char *id, const char *name)
 		.labels = (char **)(uintptr_t)none,
 		.vcpus = 1,
 		.memory_mb = 256,
+		.net_rules = LENT("a.com,b.com:443"),
 		.created_ms = 1000,
 		.expires_ms = 0 };
 }
@@ -103,6 +105,7 @@ static void test_round_trip(void **state)
 	assert_string_equal(got.state, "running");
 	assert_string_equal(got.reason, "because");
 	assert_int_equal(got.pid, 42);
+	assert_string_equal(got.net_rules, "a.com,b.com:443");
 	assert_true(got.start_time == INT64_MAX);
 	for (size_t i = 0; env[i]; i++)
 		assert_string_equal(got.env[i], env[i]);
@@ -123,6 +126,38 @@ static void test_names_are_unique(void **state)
 	assert_int_equal(db_sandbox_insert(f->db, &d, &err), 0); /* no name is no name */
 	assert_int_equal(db_sandbox_delete(f->db, "id1", &err), 0);
 	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
+}
+
+static int list_port(void *arg, const struct db_port *port)
+{
+	buf_fmt(arg, "%s %lld %lld %s\n", port->sandbox, (long long)port->host_port, (long long)port->guest_port, port->bind);
+	return 0;
+}
+
+static void test_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	auto_buf all = BUF_INIT;
+	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", NULL);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
+	const struct db_port ports[] = { { "id2", "127.0.0.1", 8080, 80 }, { "id1", "::1", 8080, 3000 },
+		{ "id1", "127.0.0.1", 7, 7 } };
+	for (size_t i = 0; i < ARRAY_LEN(ports); i++)
+		assert_int_equal(db_port_insert(f->db, &ports[i], &err), 0);
+	assert_int_equal(db_port_insert(f->db, &ports[0], &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_int_equal(db_port_insert(f->db, &(struct db_port){ "nobody", "127.0.0.1", 1, 1 }, &err), -1);
+	db_close(f->db);
+	f->db = db_open(f->path, &err);
+	assert_int_equal(db_port_each(f->db, list_port, &all, &err), 0);
+	assert_string_equal(all.p, "id1 7 7 127.0.0.1\nid1 8080 3000 ::1\nid2 8080 80 127.0.0.1\n");
+	assert_int_equal(db_port_delete(f->db, "id1", 7, &err), 0);
+	assert_int_equal(db_sandbox_delete(f->db, "id2", &err), 0); /* its ports go with it */
+	buf_clear(&all);
+	assert_int_equal(db_port_each(f->db, list_port, &all, &err), 0);
+	assert_string_equal(all.p, "id1 8080 3000 ::1\n");
 }
 
 static void test_keys(void **state)
@@ -201,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survives_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),

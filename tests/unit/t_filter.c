@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/netd/allow.h"
 #include "daemon/netd/filter.h"
 #include "shared/base/mem.h"
 
@@ -240,6 +241,55 @@ static void allow_list(void **state)
 	assert_int_equal(filter_check(&with, f, FRAME), FILTER_DESTINATION);
 }
 
+/* With a list of destinations the usual rules hold as well, and DNS goes over UDP only. */
+static void destinations_by_name(void **state)
+{
+	(void)state;
+	struct allow *allow = allow_new("a.com:443,6.0.0.0/8,192.168.7.9,169.254.1.1", NULL);
+	struct filter with = filter();
+	uint8_t f[FRAME];
+	assert_non_null(allow);
+	allow_pin(allow, "a.com", IP4(5, 5, 5, 5), 100, 0);
+	allow_pin(allow, "a.com", IP4(192, 168, 7, 9), 100, 0);
+	with.rules += FILTER_ALLOW_SKIP;
+	with.rule_count -= FILTER_ALLOW_SKIP;
+	with.allow = allow;
+	with.now_ms = 1;
+	const struct {
+		uint32_t dst;
+		uint8_t proto;
+		uint16_t port;
+		uint8_t flags;
+		enum filter_verdict want;
+	} rows[] = {
+		{ IP4(5, 5, 5, 5), PROTO_TCP, 443, 0x02, FILTER_PASS },
+		{ IP4(5, 5, 5, 5), PROTO_TCP, 80, 0x02, FILTER_DESTINATION },
+		{ IP4(5, 5, 5, 5), PROTO_TCP, 80, 0x12, FILTER_DESTINATION },
+		{ IP4(5, 5, 5, 5), PROTO_TCP, 80, 0xff, FILTER_DESTINATION },
+		{ IP4(5, 5, 5, 5), PROTO_TCP, 80, 0x10, FILTER_PASS }, /* opens nothing */
+		{ IP4(5, 5, 5, 5), PROTO_UDP, 443, 0, FILTER_PASS },
+		{ IP4(5, 5, 5, 5), PROTO_UDP, 53, 0, FILTER_DESTINATION },
+		{ IP4(5, 5, 5, 5), PROTO_ICMP, 0, 0, FILTER_DESTINATION },
+		{ IP4(6, 1, 2, 3), PROTO_TCP, 1, 0x02, FILTER_PASS },
+		{ IP4(6, 1, 2, 3), PROTO_ICMP, 0, 0, FILTER_PASS },
+		{ IP4(7, 1, 2, 3), PROTO_TCP, 1, 0x02, FILTER_DESTINATION },
+		{ IP4(192, 168, 7, 9), PROTO_TCP, 443, 0x02, FILTER_DESTINATION }, /* the host itself, whoever says otherwise */
+		{ IP4(169, 254, 1, 1), PROTO_TCP, 80, 0x02, FILTER_DESTINATION },
+		{ IP4(127, 0, 0, 1), PROTO_TCP, 80, 0x10, FILTER_DESTINATION },
+		{ NET_DNS, PROTO_UDP, 53, 0, FILTER_PASS },
+		{ NET_DNS, PROTO_TCP, 53, 0x02, FILTER_DESTINATION },
+		{ NET_GATEWAY, PROTO_ICMP, 0, 0, FILTER_PASS },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		make(f, rows[i].dst, rows[i].proto, rows[i].port);
+		f[47] = rows[i].flags;
+		enum filter_verdict got = filter_check(&with, f, FRAME);
+		if (got != rows[i].want)
+			fail_msg("row %zu: %d", i, got);
+	}
+	allow_free(allow);
+}
+
 static unsigned sum16(const uint8_t *p, size_t n)
 {
 	unsigned sum = 0;
@@ -274,6 +324,7 @@ int main(void)
 		cmocka_unit_test(icmp),
 		cmocka_unit_test(arp),
 		cmocka_unit_test(allow_list),
+		cmocka_unit_test(destinations_by_name),
 		cmocka_unit_test(reply),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

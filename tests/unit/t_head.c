@@ -60,7 +60,8 @@ static void names(void **state)
 		{ " 80-a.localhost, 80-b.localhost", "localhost", NULL, 0 },
 		{ "", "localhost", NULL, 0 },
 		{ " [::1]:80", "localhost", NULL, 0 },
-		{ " 80-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.localhost", "localhost", NULL, 0 },
+		{ " 80-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.localhost", "localhost", NULL,
+			0 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct head_target t = { 0 };

@@ -13,11 +13,12 @@
 
 struct values {
 	bool all, force;
-	const char *name, *state;
-	struct opt_num size, seconds;
+	const char *name, *state, *net;
+	struct opt_num size, seconds, idle;
 	struct opt_list env, labels;
 };
 
+static const char *const nets[] = { "full", "none", "allow:", NULL };
 static const char *const states[] = { "on", "off", NULL };
 static const struct opt table[] = {
 	{ .kind = OPT_BOOL, .letter = 'a', .name = "all", .off = offsetof(struct values, all) },
@@ -26,8 +27,10 @@ static const struct opt table[] = {
 	{ .kind = OPT_ENUM, .name = "state", .arg = "S", .off = offsetof(struct values, state), .choices = states },
 	{ .kind = OPT_INT, .letter = 's', .name = "size", .arg = "N", .off = offsetof(struct values, size), .min = 1, .max = 16 },
 	{ .kind = OPT_NUM, .name = "seconds", .arg = "S", .off = offsetof(struct values, seconds), .max = 100 },
+	{ .kind = OPT_TIME, .name = "idle", .arg = "T", .off = offsetof(struct values, idle), .max = 172800 },
 	{ .kind = OPT_ENV, .letter = 'e', .name = "env", .arg = "K=V", .off = offsetof(struct values, env) },
 	{ .kind = OPT_PAIRS, .name = "label", .arg = "K=V", .off = offsetof(struct values, labels) },
+	{ .kind = OPT_MAYBE, .letter = 'w', .name = "net", .arg = "NET", .off = offsetof(struct values, net), .choices = nets },
 	{ .kind = OPT_END },
 };
 
@@ -52,6 +55,48 @@ static void parse(struct run *r, const char *words, int command_after)
 	r->rc = opt_parse(&r->p, argc, r->argv, &r->err);
 }
 
+/* A value that may be left out: the next word is taken only when it can be nothing else. */
+static void test_maybe(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *words, *net; /* NULL: refused */
+		size_t args;
+	} rows[] = {
+		{ "x", "-", 1 },
+		{ "--net", "full", 0 },
+		{ "--net x", "full", 1 },
+		{ "--net --all", "full", 0 },
+		{ "--net none x", "none", 1 },
+		{ "--net=none x", "none", 1 },
+		{ "--net allow:a,b x", "allow:a,b", 1 },
+		{ "--net=allow:", "allow:", 0 },
+		{ "-w none", "none", 0 },
+		{ "-wallow:a", "allow:a", 0 },
+		{ "-aw x", "full", 1 },
+		{ "--net fuller", "full", 1 },
+		{ "--net=fuller", NULL, 0 },
+		{ "--net=allo", NULL, 0 },
+		{ "--net=", NULL, 0 },
+		{ "--net -- none", "full", 1 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct run r;
+		parse(&r, rows[i].words, -1);
+		if (r.rc != (rows[i].net ? 0 : -1))
+			fail_msg("'%s': %d", rows[i].words, r.rc);
+		if (!rows[i].net)
+			assert_int_equal(r.err.code, ERR_USAGE);
+		else if (strcmp(rows[i].net, "-") == 0)
+			assert_null(r.v.net);
+		else
+			assert_string_equal(r.v.net, rows[i].net);
+		if (rows[i].net)
+			assert_int_equal(r.p.count, rows[i].args);
+		opt_parse_free(&r.p);
+	}
+}
+
 static void test_values(void **state)
 {
 	(void)state;
@@ -73,6 +118,36 @@ static void test_values(void **state)
 	assert_string_equal(r.p.args[0], "x");
 	assert_string_equal(r.p.args[1], "y");
 	opt_parse_free(&r.p);
+}
+
+static void test_times(void **state)
+{
+	static const struct {
+		const char *text;
+		double seconds; /* < 0: refused */
+	} cases[] = { { "0", 0 }, { "90", 90 }, { "90s", 90 }, { "10m", 600 }, { "2h", 7200 }, { "2d", 172800 }, { "3d", -1 },
+		{ "172801", -1 }, { "", -1 }, { "m", -1 }, { "-1", -1 }, { "1.5h", -1 }, { "1hm", -1 }, { "1x", -1 }, { "0x10", -1 },
+		{ " 1", -1 }, { "99999999999999999999d", -1 } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct values v = { 0 };
+		char text[64];
+		struct err err = ERR_INIT;
+		(void)snprintf(text, sizeof(text), "--idle=%s", cases[i].text);
+		struct opt_parse p = { .sets = { { table, &v } }, .command_after = -1 };
+		char *argv[] = { text };
+		int rc = opt_parse(&p, 1, argv, &err);
+		opt_parse_free(&p);
+		if (cases[i].seconds < 0) {
+			assert_int_equal(rc, -1);
+			assert_int_equal(err.code, ERR_USAGE);
+			assert_false(v.idle.set);
+		} else {
+			assert_int_equal(rc, 0);
+			assert_true(v.idle.set);
+			assert_int_equal((int)v.idle.v, (int)cases[i].seconds);
+		}
+	}
 }
 
 static void test_bundles(void **state)
@@ -198,6 +273,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_maybe),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_bundles),
 		cmocka_unit_test(test_double_dash),
 		cmocka_unit_test(test_remote_command),

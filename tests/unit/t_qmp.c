@@ -144,11 +144,11 @@ static void gives_fd(void **state)
 	assert_true(write(pair[1], said, strlen(said)) > 0);
 	struct qmp *q = qmp_open(pair[0], 1000, &err);
 	assert_non_null(q);
-	assert_int_equal(qmp_give_fd(q, "state", STDERR_FILENO, &err), 0);
+	assert_int_equal(qmp_add_fd(q, 7, STDERR_FILENO, &err), 0);
 	assert_true(read(pair[1], text, sizeof(text)) > 0); /* qmp_capabilities */
 	memset(text, 0, sizeof(text));
 	assert_true(recvmsg(pair[1], &m, MSG_CMSG_CLOEXEC) > 0);
-	assert_non_null(strstr(text, "\"getfd\",\"arguments\":{\"fdname\":\"state\"}"));
+	assert_non_null(strstr(text, "\"add-fd\",\"arguments\":{\"fdset-id\":7}"));
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	assert_non_null(c);
 	assert_int_equal(c->cmsg_type, SCM_RIGHTS);

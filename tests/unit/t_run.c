@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -81,6 +82,27 @@ static void punches(void **state)
 	unlink(path);
 }
 
+/* Blocks that a file was promised read as zeros, like a hole, but are taken from the disk. */
+static void punches_promised(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	char path[] = "/tmp/t_run.XXXXXX";
+	enum { SIZE = 1 << 20 };
+	auto_fd int fd = mkostemp(path, O_CLOEXEC);
+
+	unlink(path);
+	if (fallocate(fd, 0, 0, SIZE))
+		skip(); /* not on this file system */
+	assert_int_equal(pwrite(fd, "x", 1, SIZE / 2), 1);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(sparse_punch(fd, &err), 0);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, SIZE);
+	assert_in_range(st.st_blocks * 512, 512, 2 * 4096);
+}
+
 static void hashes(void **state)
 {
 	(void)state;
@@ -97,6 +119,6 @@ static void hashes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(runs), cmocka_unit_test(deadline), cmocka_unit_test(punches),
-		cmocka_unit_test(hashes) };
+		cmocka_unit_test(punches_promised), cmocka_unit_test(hashes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

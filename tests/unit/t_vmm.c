@@ -1,4 +1,4 @@
-/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail.c daemon/vm/jail_root.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c | -luv */
+/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail.c daemon/vm/jail_root.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c daemon/vm/ram.c | -luv */
 /* The driver with a VMM played by a script: life and death of the process, its sockets, its descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "daemon/vm/machine.h"
-#include "daemon/vm/qcow2.h"
+#include "daemon/vm/ram.h"
 #include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "daemon/vm/vm.h"
@@ -24,22 +24,21 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-/* Takes one QMP client, hears him out, answers as QEMU would, and stays. */
-static const char player[] =
-	"#!/usr/bin/python3\n"
-	"import socket, sys, time\n"
-	"sys.stderr.write('a complaint\\n'); sys.stderr.flush()\n"
-	"c, _ = socket.socket(fileno=4).accept()\n"
-	"heard = b''\n"
-	"while heard.count(b'\\n') < 3: heard += c.recv(4096)\n"
-	"refuse = '-name sbx-refused' in ' '.join(sys.argv)\n"
-	"a = b'\"error\":{\"desc\":\"no\"}' if refuse else b'\"return\":{}'\n"
-	"c.sendall(b'{\"QMP\":{}}\\r\\n{\"return\":{}}\\r\\n{\"return\":{}}\\r\\n{' + a + b',\"id\":\"restore\"}\\r\\n')\n"
-	"time.sleep(60)\n";
+/* Complains, and stays; one that does not like its state ends. What it was given it finds under the numbers of its command line. */
+static const char player[] = "#!/usr/bin/python3\n"
+			     "import os, sys, time\n"
+			     "words = ' '.join(sys.argv)\n"
+			     "state = os.read(int(words.split('-incoming fd:')[1].split()[0]), 100).decode()\n"
+			     "ram = os.stat(words.split('mem-path=')[1].split(',')[0]).st_size\n"
+			     "disks = [os.readlink('/proc/self/fd/' + w.split(',')[0]) for w in words.split('-add-fd fd=')[1:]]\n"
+			     "names = ' '.join(os.path.basename(d) for d in disks)\n"
+			     "sys.stderr.write('a complaint: %s %d %s\\n' % (state, ram >> 20, names)); sys.stderr.flush()\n"
+			     "if '-name sbx-refused' in words: sys.exit(1)\n"
+			     "time.sleep(60)\n";
 
 struct fixture {
-	char *dir, *path_before;
-	struct template tmpl;
+	char *dir, *path_before, *state, *base;
+	int ram_fd;
 	uv_loop_t loop;
 	int ended;
 };
@@ -55,16 +54,13 @@ static int setup(void **state)
 	f->dir = mem_strdup(template);
 	auto_free char *qemu = fs_join(f->dir, MACHINE_QEMU);
 	f->path_before = mem_strdup(getenv("PATH"));
-	f->tmpl = (struct template){ .dir = f->dir,
-		.ram = fs_join(f->dir, "ram"),
-		.state = fs_join(f->dir, "state"),
-		.disk = fs_join(f->dir, "disk.qcow2"),
-		.vcpus = 1,
-		.memory_mb = 64 };
+	f->state = fs_join(f->dir, "state");
+	f->base = fs_join(f->dir, "rootfs.ext4");
+	f->ram_fd = ram_empty(64, &err);
 	*state = f;
-	return fs_write_atomic(qemu, player, sizeof(player) - 1, 0755, &err) || fs_write_atomic(f->tmpl.state, "", 0, 0600, &err) ||
-			qcow2_overlay(f->tmpl.disk, "none", "raw", 1 << 20, &err) || setenv("PATH", f->dir, 1) ||
-			uv_loop_init(&f->loop)
+	return f->ram_fd < 0 || fs_write_atomic(qemu, player, sizeof(player) - 1, 0755, &err) ||
+			fs_write_atomic(f->state, "frozen", 6, 0600, &err) || fs_write_atomic(f->base, player, 512, 0600, &err) ||
+			setenv("PATH", f->dir, 1) || uv_loop_init(&f->loop)
 		? -1
 		: 0;
 }
@@ -77,9 +73,9 @@ static int teardown(void **state)
 	setenv("PATH", f->path_before, 1);
 	fs_remove_tree(f->dir, NULL);
 	free(f->path_before);
-	free(f->tmpl.ram);
-	free(f->tmpl.state);
-	free(f->tmpl.disk);
+	free(f->state);
+	free(f->base);
+	close(f->ram_fd);
 	free(f->dir);
 	free(f);
 	return r;
@@ -112,10 +108,19 @@ static struct vm *spawn(struct fixture *f, const char *id, char **dir, vm_exit_c
 {
 	struct err err = ERR_INIT;
 	*dir = fs_join(f->dir, id);
-	struct vm_config config = { .id = id, .dir = *dir, .tmpl = &f->tmpl };
+	auto_free char *top = fs_join(*dir, "disk.qcow2");
+	const struct vm_disk disk[] = { { top, false }, { f->base, true } };
+	struct vm_config config = { .id = id,
+		.dir = *dir,
+		.vcpus = 1,
+		.memory_mb = 64,
+		.ram_fd = f->ram_fd,
+		.state = f->state,
+		.disk = disk,
+		.disk_count = 2 };
 
 	assert_int_equal(fs_mkdirs(*dir, 0700, &err), 0);
-	assert_int_equal(vm_files(&config, &err), 0);
+	assert_int_equal(vm_overlay(top, &disk[1], &err), 0);
 	struct vm *vm = vm_spawn(&f->loop, &config, cb, f, &err);
 	if (!vm)
 		fail_msg("%s", err.msg);
@@ -127,7 +132,7 @@ static void await_complaint(struct fixture *f, const struct vm *vm)
 	for (int i = 0; i < 2000; i++) {
 		auto_buf b = BUF_INIT;
 		vm_log(vm, &b);
-		if (strstr(b.p, "a complaint"))
+		if (strstr(b.p, "a complaint: frozen 64 rootfs.ext4 disk.qcow2\n"))
 			return;
 		uv_run(&f->loop, UV_RUN_NOWAIT);
 		poll(NULL, 0, 1);
@@ -227,7 +232,7 @@ static void adopted(void **state)
 	assert_non_null(again);
 	auto_buf log = BUF_INIT;
 	vm_log(again, &log);
-	assert_non_null(strstr(log.p, "a complaint"));
+	assert_non_null(strstr(log.p, "a complaint: frozen 64"));
 	kill(pid, SIGSTOP);
 	vm_kill(again); /* also ends a stopped one */
 	turn(f, 2, 2000);
@@ -291,26 +296,44 @@ static bool has(char **argv, const char *option, const char *value)
 static void command_lines(void **state)
 {
 	(void)state;
+	static const struct machine_disk disk[] = { { 6, false }, { 7, true } };
 	struct machine m = { .qemu = "/q",
 		.name = "n",
 		.vcpus = 1,
 		.memory_mb = 256,
-		.ram = "/a,b/ram",
-		.disk = "/d",
+		.ram_fd = 5,
+		.disk = disk,
+		.disk_count = 2,
 		.agent_fd = 3,
 		.qmp_fd = 4,
 		.net_fd = -1,
+		.state_fd = 8,
 		.tsc_khz = 2600000 };
 	char **restore = machine_argv(&m);
-	m.kernel = m.initrd = m.console = "/k";
-	m.ram_shared = true;
+	m.kernel_fd = 9;
+	m.initrd_fd = 10;
+	m.console_fd = 11;
+	m.ram_share = true;
+	m.state_fd = -1;
 	char **boot = machine_argv(&m);
 	char **a = restore, **b = boot;
 
 	assert_true(has(boot, "-append", "tsc_early_khz=2600000"));
-	assert_true(has(boot, "-object", "mem-path=/a,,b/ram,size=256M,share=on"));
+	assert_true(has(boot, "-object", "mem-path=/proc/self/fd/5,size=256M,share=on"));
+	assert_true(has(boot, "-kernel", "/proc/self/fd/9"));
+	assert_true(has(boot, "-initrd", "/proc/self/fd/10"));
+	assert_true(has(boot, "-chardev", "path=/dev/fdset/11"));
 	assert_true(has(restore, "-object", "share=off"));
-	assert_true(has(restore, "-incoming", "defer"));
+	assert_true(has(restore, "-object", "mem-path=/proc/self/fd/5,"));
+	assert_true(has(restore, "-incoming", "fd:8"));
+	assert_true(has(restore, "-global", "migration.send-configuration=off"));
+	assert_true(has(restore, "-add-fd", "fd=6,set=6"));
+	assert_false(has(boot, "-incoming", "fd"));
+	/* the raw file is at the bottom and only read; the overlay names it, and is written to */
+	assert_true(has(restore, "-blockdev", "\"driver\":\"raw\",\"node-name\":\"disk0\""));
+	assert_true(has(restore, "-blockdev", "\"read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/7\",\"read-only\":true"));
+	assert_true(has(restore, "-blockdev", "\"backing\":\"disk0\",\"read-only\":false,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/6\""));
+	assert_true(has(restore, "-device", "id=disk,drive=disk1,"));
 	assert_true(has(restore, "-serial", "null"));
 	assert_true(has(restore, "-sandbox", "spawn=deny"));
 	for (; *a && *b; a++, b++) {

@@ -234,6 +234,7 @@ void sbx_createSandbox(struct http_req *r)
 	struct sandbox_spec spec = {
 		.name = js_str(js_get(body, "name"), NULL),
 		.image = js_str(js_get(body, "image"), "base"),
+		.snapshot = js_str(js_get(body, "snapshot"), NULL),
 		.env = env,
 		.labels = labels,
 		.vcpus = (unsigned)vcpus,
@@ -354,6 +355,18 @@ static void write_event(void *arg, const struct event *event)
 		http_stream_abort(arg); /* a follower that does not read */
 }
 
+struct recent {
+	struct http_req *req;
+	int64_t since_ms;
+};
+
+static void write_recent(void *arg, const struct event *event)
+{
+	const struct recent *recent = arg;
+	if (event->wall_ms >= recent->since_ms)
+		write_event(recent->req, event);
+}
+
 static void on_log_ended(void *arg)
 {
 	struct http_req *r = arg;
@@ -373,10 +386,12 @@ void sbx_getSandboxLogs(struct http_req *r)
 		return;
 	struct eventlog *log = sandbox_log(sb);
 	int64_t tail = http_query_int(r, "tail", INT64_MAX);
+	int64_t seconds = http_query_int(r, "sinceSeconds", -1);
+	struct recent recent = { .req = r, .since_ms = seconds < 0 ? 0 : clock_wall_ms() - seconds * 1000 };
 	bool follow = http_query_bool(r, "follow", false);
 	http_stream_begin(r, 200, "application/x-ndjson", -1, NULL);
 	if (log && tail > 0)
-		eventlog_read(log, (size_t)tail, write_event, r);
+		eventlog_read(log, (size_t)tail, write_recent, &recent);
 	if (!log || !follow) {
 		http_stream_end(r);
 		return;

@@ -110,7 +110,7 @@ static const struct exec_ops watch_ops = { .on_data = on_data, .on_end = on_end 
 
 void sbx_watchFiles(struct http_req *r)
 {
-	struct sandbox *sb = api_sandbox(r);
+	struct sandbox *sb = api_guest(r);
 	if (!sb)
 		return;
 	struct file_spec spec = { .op = FILE_WATCH,
