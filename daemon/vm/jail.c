@@ -79,8 +79,7 @@ static int write_text(const char *path, const char *text, size_t n)
 	return r;
 }
 
-/* Decimal digits, since printf is not to be used here. Returns their end. */
-static char *put_number(char *to, unsigned long v)
+char *jail_put_number(char *to, unsigned long v)
 {
 	char digits[NUMBER_SIZE];
 	unsigned n = 0;
@@ -97,10 +96,10 @@ static char *put_number(char *to, unsigned long v)
 static int write_map(const char *path, unsigned id)
 {
 	char text[MAP_SIZE];
-	char *end = put_number(text, id);
+	char *end = jail_put_number(text, id);
 
 	*end++ = ' ';
-	end = put_number(end, id);
+	end = jail_put_number(end, id);
 	memcpy(end, " 1\n", 3);
 	return write_text(path, text, (size_t)(end + 3 - text));
 }

@@ -7,7 +7,7 @@
  *   its user, in a user namespace that knows no other.
  * - privileges: no capabilities, none to be had by exec, no new privileges. Always; without it nothing is started.
  * - files: a root of its own with /usr, its program, null, zero, urandom and (with KVM) kvm in it, all read-only. Everything else
- *   that it works on it gets as open descriptors.
+ *   that it works on it gets as open descriptors; those for reading cannot be opened anew for writing.
  * - processes: it is the first process of a pid namespace, so it sees and signals none but its children, and they end with it.
  * - network: none but loopback of its own. ipc: no shared memory, host name or cgroups of others.
  * - limits: descriptors, processes, locked memory, no core files.
@@ -51,6 +51,8 @@ struct jail {
 	gid_t gid;		/* we are */
 	bool kvm;		/* it may use /dev/kvm, */
 	gid_t kvm_gid;		/* which belongs to this group */
+	int fd_first;		/* what it is given for its work: descriptors from here on, */
+	int fd_end;		/* before here */
 	int pid_error;		/* jail_clone: why it has no pid namespace */
 	int user_error;		/* jail_clone: nor a user namespace */
 	char program[PATH_MAX]; /* to be executed, without symbolic links */
@@ -71,6 +73,8 @@ const char *jail_mend(enum jail_layer layer, int why);
 /* Find out which layers VMMs get here, by a child that goes there. Blocking, some ms. */
 int jail_probe(struct jail_report *out, struct err *err);
 
+/* Decimal digits, since printf is not to be used in the child. Returns their end. */
+char *jail_put_number(char *to, unsigned long v);
 /* jail_root.c: a mount namespace with a root of the plan's own. 0 or an error number. */
 int jail_change_root(const struct jail *j);
 

@@ -12,6 +12,7 @@
 #include "shared/base/util.h"
 
 enum { LINK_MAX_SIZE = 256, PARTS_MAX = 10 };
+#define INNER "in"
 #define PLACE "/proc" /* where the new root is put together: any folder that is certainly there */
 
 /* Something of the host that shows up at the same path. */
@@ -26,7 +27,8 @@ struct root {
 	struct part parts[PARTS_MAX];
 	unsigned n;
 	int proc;
-	int fd; /* the new root */
+	int fd;	   /* the new mount */
+	int place; /* a folder in it, which becomes the root */
 };
 
 static int attach(int from, int at, const char *to)
@@ -91,10 +93,10 @@ static int put_parts(const struct root *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct part *p = &r->parts[i];
-		if (make_place(r->fd, p->path, p->folder) || attach(p->fd, r->fd, p->path + 1))
+		if (make_place(r->place, p->path, p->folder) || attach(p->fd, r->place, p->path + 1))
 			return -1;
 	}
-	return make_place(r->fd, "/proc", true) || attach(r->proc, r->fd, "proc") ? -1 : 0;
+	return make_place(r->place, "/proc", true) || attach(r->proc, r->place, "proc") ? -1 : 0;
 }
 
 /* A folder of the old root, or the symbolic link that it is on most systems today. */
@@ -109,7 +111,7 @@ static void take_or_link(struct root *r, const char *path)
 	}
 	target[n] = '\0';
 	/* without it the program interpreter is not found, which shows at exec */
-	if (symlinkat(target, r->fd, path + 1))
+	if (symlinkat(target, r->place, path + 1))
 		return;
 }
 
@@ -138,8 +140,9 @@ static int prepare(struct root *r, const struct jail *j)
 	r->proc =
 		new_file_system("proc", proc_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	r->fd = r->proc < 0 ? -1 : new_file_system("tmpfs", root_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (r->fd < 0)
+	if (r->fd < 0 || mkdirat(r->fd, INNER, 0755))
 		return -1;
+	r->place = openat(r->fd, INNER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	take(r, "/usr", false);
 	take_or_link(r, "/lib");
 	take_or_link(r, "/lib64");
@@ -151,26 +154,73 @@ static int prepare(struct root *r, const struct jail *j)
 	take(r, "/dev/urandom", true);
 	if (j->kvm)
 		take(r, "/dev/kvm", true);
-	return r->n ? 0 : -1;
+	return r->place < 0 ? -1 : 0;
 }
 
+/* The root is a folder of the new mount, not all of it: who is chrooted cannot make a user namespace, in which he would be able to
+ * mount, and to reach kernel code that is for root only. */
 static int enter(const struct root *r)
 {
 	/* the old root ends up on top of the new one, and is taken off: pivot_root(2), "pivot_root(".", ".")" */
 	if (put_parts(r) || set_flags(r->fd, 0, MOUNT_ATTR_RDONLY) || fchdir(r->fd) || syscall(SYS_pivot_root, ".", "."))
 		return -1;
-	if (umount2(".", MNT_DETACH) || chdir("/"))
+	if (umount2(".", MNT_DETACH) || chdir("/" INNER) || chroot("."))
 		_exit(127); /* neither here nor there */
+	return 0;
+}
+
+/* As `fd`, but through a mount that is read-only: -1 when it is not to be had. */
+static int open_read_only(int fd)
+{
+	char link[sizeof("/proc/self/fd/") + 12] = "/proc/self/fd/", path[PATH_MAX];
+	struct stat st, again;
+
+	jail_put_number(link + strlen(link), (unsigned long)fd);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0 || fstat(fd, &st))
+		return -1;
+	path[n] = '\0';
+	int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return -1;
+	memset(link + sizeof("/proc/self/fd/") - 1, 0, 12);
+	jail_put_number(link + sizeof("/proc/self/fd/") - 1, (unsigned long)tree);
+	int now = set_flags(tree, 0, MOUNT_ATTR_RDONLY) ? -1 : open(link, O_RDONLY | O_CLOEXEC);
+	close(tree);
+	if (now >= 0 && !fstat(now, &again) && again.st_ino == st.st_ino && again.st_dev == st.st_dev)
+		return now;
+	if (now >= 0)
+		close(now);
+	errno = ESTALE;
+	return -1;
+}
+
+/*
+ * Its own files a process can open anew for writing through /proc/self/fd, or change the mode of, however they were given to it.
+ * So those for reading are given to it through mounts that are read-only. (What belongs to root needs none of that.)
+ */
+static int protect(const struct jail *j)
+{
+	for (int fd = j->fd_first; fd < j->fd_end; fd++) {
+		struct stat st;
+		int flags = fcntl(fd, F_GETFL);
+		if (flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink == 0)
+			continue; /* without a name: in memory */
+		int now = open_read_only(fd);
+		if (now < 0 || dup2(now, fd) < 0)
+			return -1;
+		close(now);
+	}
 	return 0;
 }
 
 int jail_change_root(const struct jail *j)
 {
 	struct mount_attr own = { .propagation = MS_PRIVATE };
-	struct root r = { .proc = -1, .fd = -1 };
+	struct root r = { .proc = -1, .fd = -1, .place = -1 };
 
-	if (unshare(CLONE_NEWNS) || mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own)) || prepare(&r, j) ||
-		attach(r.fd, AT_FDCWD, PLACE))
+	if (unshare(CLONE_NEWNS) || mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &own, sizeof(own)) || (!j->root && protect(j)) ||
+		prepare(&r, j) || attach(r.fd, AT_FDCWD, PLACE))
 		return errno;
 	if (!enter(&r))
 		return 0;

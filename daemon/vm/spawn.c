@@ -208,6 +208,8 @@ static int prepare(const struct spawn *s, struct prepared *p, struct err *err)
 		return err_set(err, ERR_INTERNAL, "too many descriptors for a vmm");
 	if (jail_plan(&p->jail, s->argv[0], s->kvm, err))
 		return -1;
+	p->jail.fd_first = SPAWN_FD_FIRST;
+	p->jail.fd_end = SPAWN_FD_FIRST + (int)s->fd_count;
 	if (s->die_with_parent && (p->parent = pidfd_open(getpid(), 0)) < 0)
 		return err_sys(err, errno, "cannot open ourselves");
 	p->owner = s->owner ? mem_printf("SBX_VM=%s", s->owner) : NULL;
