@@ -214,7 +214,7 @@ static int protect(const struct jail *j)
 	return 0;
 }
 
-int jail_change_root(const struct jail *j)
+static int change_root(const struct jail *j)
 {
 	struct mount_attr own = { .propagation = MS_PRIVATE };
 	struct root r = { .proc = -1, .fd = -1, .place = -1 };
@@ -227,4 +227,13 @@ int jail_change_root(const struct jail *j)
 	int sys = errno;
 	umount2(PLACE, MNT_DETACH);
 	return sys;
+}
+
+int jail_change_root(const struct jail *j)
+{
+	/* whatever the daemon's is: another user is to get at what is in there */
+	mode_t mask = umask(022);
+	int why = change_root(j);
+	umask(mask);
+	return why;
 }

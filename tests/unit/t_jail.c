@@ -312,7 +312,9 @@ static void nothing_gets_out(void **state)
 	struct spawn s = {
 		.argv = argv, .fds = fds, .fd_count = FDS_GIVEN, .log_fd = log, .die_with_parent = true, .hold_fd = -1, .net_fd = -1
 	};
+	mode_t mask = umask(077); /* as daemons like to have it */
 	pid_t child = spawn_start(&s, &err);
+	umask(mask);
 	assert_true(child > 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	spawn_log_read(log, &text);
