@@ -216,7 +216,7 @@ static void fork_after(struct sandbox *sb, struct op *op)
 
 	if (op->failed) {
 		if (!f->copy)
-			disk_pop(sb);
+			disk_undo(sb, op->freeze.switched);
 		op_end(sb, &err);
 		return;
 	}

@@ -68,6 +68,8 @@ struct op {
 
 typedef void launch_cb(struct sandbox *sb, const struct err *err);
 
+#define CREATE_PHASES 8
+
 struct sandbox {
 	struct core *core;
 	struct db_sandbox row;
@@ -87,7 +89,7 @@ struct sandbox {
 	launch_cb *launched;
 	struct link_stream *configure;
 	bool pool_ready; /* in state pooled: its processors are held */
-	bool warm; /* run a command instead of telling the guest who it is */
+	bool warm, warmed; /* run a command when the guest knows who it is; that is what runs */
 	bool mounting; /* when it knows who it is, it is to mount its tree */
 	int64_t launch_ms;
 	struct err failure; /* why a create is being undone, or a launch has failed */
@@ -103,6 +105,11 @@ struct sandbox {
 	sandbox_created_cb *created_cb;
 	void *created_arg;
 	int64_t asked_us;
+	struct {
+		const char *name;
+		int64_t us;
+	} phases[CREATE_PHASES];
+	size_t phase_count;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
 	/* while deleting */
@@ -162,6 +169,8 @@ void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, vo
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
+/* A phase of a create is over; nothing for what is no create. */
+void create_phase(struct sandbox *sb, const char *name);
 /* Let go of what a create waits for. */
 void create_forget(struct sandbox *sb);
 /* Nobody has that name? */

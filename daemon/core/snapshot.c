@@ -372,7 +372,7 @@ static void frozen(struct sandbox *sb, struct op *op)
 
 	if (op->failed) {
 		if (!t->copy)
-			disk_pop(sb);
+			disk_undo(sb, op->freeze.switched);
 		remove_copy(t);
 		op_end(sb, &err);
 		return;
