@@ -1,8 +1,9 @@
 /*
  * fork: children that go on from one instant of a sandbox, all or none.
  *
- *   records (state creating) -> base -> [worker: the parent stops, its state goes to memory, its disk is copied or gets a new top, it
- *   goes on; copies for the other children] -> every child is launched from that state -> all records at once (state running) -> done
+ *   records (state creating) -> base -> [worker: the parent stops, its state goes to memory, its disk is copied or gets a new top,
+ *   it goes on; copies for the other children] -> every child is launched from that state -> all records at once (state running)
+ *   -> done
  *
  * The parent is busy only until its children are launched. Nothing of a fork is on disk but the children's own disks: a child that a
  * crash finds unfinished is undone like any create.

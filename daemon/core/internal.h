@@ -201,6 +201,8 @@ void sandbox_tick(struct sandbox *sb, int64_t now_ms);
 /* Start the clock of timeout_s. */
 void sandbox_arm_expiry(struct sandbox *sb);
 vm_exit_cb sandbox_vm_ended;
+/* It was running, and its VM has ended: it is stopped. */
+void sandbox_ended_by_itself(struct sandbox *sb);
 /* The create failed for this reason and is to be undone; undone. */
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);

@@ -195,3 +195,27 @@ teardown_file() { e2e_down; }
 	expect null "$(field a reason)"
 	expect kept "$(in_vm a 'cat /root/kept')"
 }
+
+under_way() { [ "$(state a)" = pausing ] || [ "$(ids | wc -l)" -gt 1 ]; }
+
+@test "the VMM dies in the middle of a fork and of a pause: an error, and it is stopped" {
+	local verb pid client status
+	make_one a
+	in_vm a 'echo kept >/root/kept; sync'
+	for verb in fork pause; do
+		pid=$(vm_pid a)
+		kill -STOP "$pid"
+		command sbx "$verb" a >/dev/null 2>"$WORK/err" 3>&- &
+		client=$!
+		status=0
+		wait_until 10 under_way
+		kill -9 "$pid"
+		wait "$client" || status=$?
+		[ "$status" -eq 1 ] || fail "$verb ended with $status"
+		[ -s "$WORK/err" ] || fail "$verb failed without a word"
+		wait_until 10 is a stopped
+		expect 1 "$(ids | wc -l)" sandboxes
+		sbx start a
+		expect kept "$(in_vm a 'cat /root/kept')"
+	done
+}
