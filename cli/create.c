@@ -64,6 +64,21 @@ static int put_ports(struct jw *w, const struct opt_list *ports, struct err *err
 	return 0;
 }
 
+/* "main", "main:/src", "main@{1}:docs:/src": the place begins at the last ":/". */
+static void put_fs(struct jw *w, const char *text)
+{
+	const char *path = NULL;
+	for (const char *p = strstr(text, ":/"); p; p = strstr(p + 1, ":/"))
+		path = p;
+	auto_free char *ref = mem_strndup(text, path ? (size_t)(path - text) : strlen(text));
+	jw_key(w, "fs");
+	jw_obj(w);
+	jw_kstr(w, "ref", ref);
+	if (path)
+		jw_kstr(w, "path", path + 1);
+	jw_obj_end(w);
+}
+
 static int request_body(const struct create_options *o, struct buf *out, struct err *err)
 {
 	struct jw w;
@@ -85,6 +100,8 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 		jw_kstr(&w, "net", o->net);
 	if (o->ports.n && put_ports(&w, &o->ports, err))
 		return -1;
+	if (o->fs)
+		put_fs(&w, o->fs);
 	if (o->env.n && session_env(&w, &o->env, NULL, err))
 		return -1;
 	if (o->labels.n)

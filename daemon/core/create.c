@@ -1,7 +1,7 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> image and template (built if need be) -> base -> files -> launch.c ->
+ *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base -> files -> launch.c ->
  *   record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
@@ -129,6 +129,7 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.vcpus = (unsigned)base->info.vcpus,
 		.memory_mb = (unsigned)base->info.memory_mb,
 		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
+		.mount = true,
 		.warm = sb->state == SANDBOX_POOLED };
 
 	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
@@ -136,7 +137,7 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
-	return vm_overlay(disk, &base->disk[0], err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
+	return vm_overlay(disk, &base->disk[0], err) || mount_keep(sb, err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
 }
 
 static void on_base(void *arg, struct base *base, const struct err *base_err)
@@ -210,6 +211,7 @@ static bool is_snapshot(const struct sandbox *sb)
 
 void create_forget(struct sandbox *sb)
 {
+	mount_forget(sb);
 	builder_forget(sb->build);
 	sb->build = NULL;
 	base_forget(sb->base_wait);
@@ -256,10 +258,8 @@ static void on_built(void *arg, const struct err *build_err)
 
 static const struct build_ops build_ops = { .on_done = on_built };
 
-/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
-static void on_begin(uv_timer_t *timer)
+static void begin_vm(struct sandbox *sb)
 {
-	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
 	if (is_snapshot(sb)) {
 		use_snapshot(sb);
@@ -275,6 +275,16 @@ static void on_begin(uv_timer_t *timer)
 	} else if (found < 0 || use_template(sb, &err)) {
 		create_fail(sb, &err);
 	}
+}
+
+/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
+static void on_begin(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	if (sb->fs.path)
+		mount_prepare(sb, begin_vm);
+	else
+		begin_vm(sb);
 }
 
 /* ---- the request ---- */
@@ -363,6 +373,8 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 {
 	struct catalog_choice choice;
 
+	if (spec->snapshot && spec->fs_ref)
+		return err_set(err, ERR_INVALID, "what is created from a snapshot has the tree that was mounted in it, and no other");
 	if (create_check_name(core, spec->name, err))
 		return -1;
 	choice = (struct catalog_choice){ 0 };
@@ -459,13 +471,22 @@ static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *
 	return 0;
 }
 
+static void set_mount(struct sandbox *sb, const struct sandbox_spec *spec)
+{
+	sb->fs = (struct db_fs){ .sandbox = mem_strdup(sb->row.id), .path = mem_strdup(spec->fs_path) };
+	sb->fs_ref = mem_strdup(spec->fs_ref);
+	for (size_t n = strlen(sb->fs.path); n > 1 && sb->fs.path[n - 1] == '/'; n--)
+		sb->fs.path[n - 1] = '\0';
+}
+
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
 	struct db_sandbox row;
 	if (make_row(core, spec, &row, err))
 		return NULL;
-	struct sandbox *sb = spec->snapshot ? NULL : pool_take(core->pool, &row);
+	/* one in the pool has an empty drive */
+	struct sandbox *sb = spec->snapshot || spec->fs_ref ? NULL : pool_take(core->pool, &row);
 	bool pooled = sb != NULL;
 	if (!pooled) {
 		sb = create_record(core, &row, err);
@@ -478,6 +499,8 @@ struct sandbox *sandbox_create(
 		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;
+	if (spec->fs_ref)
+		set_mount(sb, spec);
 	if (!pooled)
 		uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;

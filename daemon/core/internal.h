@@ -88,9 +88,13 @@ struct sandbox {
 	struct link_stream *configure;
 	bool pool_ready; /* in state pooled: its processors are held */
 	bool warm; /* run a command instead of telling the guest who it is */
+	bool mounting; /* when it knows who it is, it is to mount its tree */
 	int64_t launch_ms;
 	struct err failure; /* why a create is being undone, or a launch has failed */
+	struct db_fs fs; /* path NULL: nothing is mounted */
 	/* while creating */
+	char *fs_ref; /* what is to be mounted, as it was asked for */
+	struct mount_wait *mount_wait;
 	struct template tmpl;
 	struct build_wait *build;
 	struct base_wait *base_wait;
@@ -115,6 +119,7 @@ struct launch {
 	int ram_fd;
 	unsigned vcpus, memory_mb;
 	bool fresh; /* nobody has spoken to this guest's agent */
+	bool mount; /* its tree, if it has one, is not mounted yet */
 	bool warm;
 };
 /* Begin; done is called from the loop. When it failed there is no VM any more. -1: not begun, nothing is left of it. */
@@ -190,12 +195,25 @@ vm_exit_cb sandbox_vm_ended;
 /* The create failed for this reason and is to be undone; undone. */
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
+/* Trees of the store (mount.c): have the tree of a sandbox that is being created pinned and made into an image, then go on; keep the
+ * image in its folder, for as long as it is there; what a child of a fork has of its parent's; the drive for its VM (allocated; NULL:
+ * none); it does not wait any more; it is gone; a pin's name (allocated). */
+void mount_prepare(struct sandbox *sb, void (*next)(struct sandbox *sb));
+int mount_keep(const struct sandbox *sb, struct err *err);
+int mount_share(struct sandbox *child, const struct sandbox *parent, struct err *err);
+char *mount_disk(const struct sandbox *sb);
+void mount_forget(struct sandbox *sb);
+void mount_removed(struct sandbox *sb);
+char *mount_pin(const struct sandbox *sb, const char *suffix);
+/* At the start: read the records; let go of what belongs to no sandbox any more. */
+int mount_recover(struct core *core, struct err *err);
+void mount_sweep(struct core *core);
 /* -1 for an unknown word */
 int sandbox_state_parse(const char *word);
 
 /* port.c. The recorded ports of all sandboxes, not opened yet. */
 int ports_load(struct core *core, struct err *err);
-/* Open or close the listeners as the sandbox's state has it: they are open while it is creating or running. */
+/* Open or close the listeners as the sandbox's state has it. */
 void ports_update(struct sandbox *sb);
 /* Close and forget them; the record stays. */
 void ports_free(struct sandbox *sb);

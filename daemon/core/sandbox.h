@@ -77,6 +77,7 @@ struct sandbox_spec {
 	const struct port_spec *ports; /* port.h: open when it is there */
 	size_t port_count;
 	int64_t account;
+	const char *fs_ref, *fs_path; /* a tree of the store (store/ref.h) and where it is mounted (absolute), or NULL */
 };
 
 /* Runs, or err says why not and nothing is left of it. sb is NULL on failure. */

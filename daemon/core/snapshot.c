@@ -469,6 +469,10 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 {
 	if (snapshot_check_name(name, err))
 		return -1;
+	if (sb->fs.tree) {
+		err_set(err, ERR_STATE, "sandbox '%s' has a tree mounted, which a snapshot does not keep", sb->row.id);
+		return err_hint(err, "push it, and mount it where you need it; or fork the sandbox: sbx fork %s", sb->row.id);
+	}
 	struct op *op = op_begin(sb, OP_SNAPSHOT, on_shot_over, NULL, err);
 	if (!op)
 		return -1;

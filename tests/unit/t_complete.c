@@ -55,6 +55,7 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 		buf_str(out, "main\t\n");
 		break;
 	case ARG_NONE:
+	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
 		fail_msg("nobody knows these");
@@ -117,7 +118,7 @@ static void test_commands(void **state)
 	expect_offer("", "help");
 	assert_false(offers("", "image ls"));
 	assert_false(offers("", "__complete"));
-	expect("image ", "ls build inspect :");
+	expect("image ", "ls build inspect import pull tag rm :");
 	expect("image l", "ls :");
 	expect("image nosuch ", ":");
 	expect("help im", "image :");

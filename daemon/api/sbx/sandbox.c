@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/eventlog.h"
+#include "daemon/core/mount.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -34,6 +35,19 @@ static void write_other_shape(struct jw *w, const struct sandbox *sb)
 	jw_obj(w);
 	jw_kint(w, "vcpus", row->run_vcpus);
 	jw_kint(w, "memoryMb", row->run_memory_mb);
+	jw_obj_end(w);
+}
+
+static void write_mount(struct jw *w, const struct db_fs *fs)
+{
+	if (!fs || !fs->tree)
+		return;
+	jw_key(w, "fs");
+	jw_obj(w);
+	jw_kstr(w, "path", fs->path);
+	jw_kstr(w, "tree", fs->tree);
+	jw_kstr(w, "label", fs->label);
+	jw_kstr(w, "pushed", fs->pushed);
 	jw_obj_end(w);
 }
 
@@ -69,6 +83,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 		jw_num(w, (double)row->create_us / 1000);
 	else
 		jw_null(w);
+	write_mount(w, sandbox_fs(sb));
 	jw_obj_end(w);
 }
 
@@ -246,6 +261,8 @@ void sbx_createSandbox(struct http_req *r)
 		.ports = ports,
 		.port_count = port_count,
 		.account = http_account(r),
+		.fs_ref = js_str(js_get(js_get(body, "fs"), "ref"), NULL),
+		.fs_path = js_str(js_get(js_get(body, "fs"), "path"), "/work"),
 	};
 	struct create_call *call = mem_zalloc(sizeof(*call));
 	call->req = r;
