@@ -73,6 +73,11 @@ static const char *const masked[] = {
 	"systemd-tmpfiles-clean.timer",
 	"systemd-hwdb-update.service",
 	"systemd-pstore.service",
+	/* nor is time spent, at every boot, on file systems that nobody asked for */
+	"dev-hugepages.mount",
+	"proc-sys-fs-binfmt_misc.automount",
+	"sys-kernel-debug.mount",
+	"sys-kernel-tracing.mount",
 };
 
 bool systemd_is_there(void)
