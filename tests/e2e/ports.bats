@@ -41,7 +41,7 @@ teardown_file() { e2e_down; }
 listens() { # shellcheck disable=SC2016 # the guest's shell
 	sbx exec "$1" -- sh -c 'for p; do netstat -ltn | grep -q ":$p " || exit 1; done' sh "${@:2}"
 }
-tcp() { timeout 120 python3 "$TOP/tests/e2e/tcp.py" "$@" 3>&- 4>&-; }
+tcp() { timeout 240 python3 "$TOP/tests/e2e/tcp.py" "$@" 3>&- 4>&-; }
 port_state() { sbx port ls web -o json | jq -r ".[] | select(.hostPort == $1).state"; }
 state_is() { [ "$(field "$1" state)" = "$2" ]; }
 add() { sbx port add web "0:$1"; }
