@@ -192,7 +192,8 @@ static int address_read(struct fetch *f, const char *url, struct address *out, s
 	if (ok && out->scheme && out->host && out->port && (!strcmp(out->scheme, "https") || !strcmp(out->scheme, "http")))
 		return 0;
 	address_free(f, out);
-	return err_set(err, ERR_INVALID, "'%.200s' is no address of http or https", url);
+	err_set(err, ERR_INVALID, "'%.200s' is no address of http or https", url);
+	return -1;
 }
 
 static int check_plain(const struct address *a, bool allowed, struct err *err)

@@ -116,6 +116,8 @@ check_inside() {
 }
 
 @test "a VM of an image waits in the pool, too, and is the user's when it is taken" {
+	sbx down --yes
+	export SBX_POOL=1 # for the daemon that starts next, and is ended here
 	sbx image import "$WORK/layout" app
 	sbx create --image app --name one
 	pooled() { api '/sandboxes?pool=true' | jq -e '[.sandboxes[] | select(.state == "pooled")] | length > 0'; }
@@ -128,6 +130,7 @@ check_inside() {
 	sbx image rm app other
 	none() { api '/sandboxes?pool=true' | jq -e '.sandboxes | length == 0'; }
 	wait_until 20 none
+	sbx down --yes
 }
 
 @test "a registry: by name, with a password, again from the cache, by docker's own file, as docker://" {
