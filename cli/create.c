@@ -67,6 +67,8 @@ static int put_ports(struct jw *w, const struct opt_list *ports, struct err *err
 static int request_body(const struct create_options *o, struct buf *out, struct err *err)
 {
 	struct jw w;
+	if (o->snapshot && (o->image || o->vcpus.set || o->memory.set))
+		return err_set(err, ERR_USAGE, "--snapshot does not go with --image, --vcpus or --memory: it has its own");
 	jw_init(&w, out);
 	jw_obj(&w);
 	if (o->name)
