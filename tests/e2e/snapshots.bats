@@ -257,7 +257,7 @@ fails_with() {
 	sed '2s/name .*/other/' "$D/s" | bad 'damaged'
 	mkdir "$D/dir"
 	echo x >"$D/dir/vm.json"
-	tree=$(SBX_HOME=$FAR sbx fs push "$D/dir")
+	tree=$(SBX_HOME=$FAR sbx fs push --detach "$D/dir")
 	run api_far /snapshots -X POST -H 'Content-Type: application/json' -d "{\"name\":\"bad\",\"tree\":\"$tree\"}"
 	expect_match '"code"' "$output"
 	expect '' "$(far snapshot ls -o json | jq -r '.[].name')"
