@@ -14,7 +14,8 @@ struct outfile {
 
 /* "-" is standard output, USAGE when that is a terminal. What is no regular file (a pipe, a device) is written to as it is. */
 int outfile_open(struct outfile *o, const char *name, struct err *err);
-/* After outfile_open only. rc: how the writing went. When that is not 0, or the end of it fails, nothing is left. Returns rc, or -1.
+/* After outfile_open only. rc: how the writing went. When that is not 0, or the end of it fails, nothing is left. Returns rc, or
+ * -1.
  */
 int outfile_close(struct outfile *o, int rc, struct err *err);
 

@@ -50,7 +50,8 @@ const struct command cmd_snapshot_create = {
 	.name = "create",
 	.summary = "Keep the state of a running or paused sandbox under a name, and print that",
 	.usage = "[--replace] SANDBOX NAME",
-	.about = "Memory, processes and files. A running sandbox is stopped for some ten milliseconds and goes on. It is in the store,\n"
+	.about = "Memory, processes and files. A running sandbox is stopped for some ten milliseconds and goes on. It is in the "
+		 "store,\n"
 		 "where only what differs from its image and from other snapshots takes room.",
 	.example = "  sbx snapshot create demo warm && sbx create --snapshot warm --name demo2\n"
 		   "  sbx snapshot create demo warm --replace",

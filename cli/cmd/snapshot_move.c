@@ -325,7 +325,8 @@ const struct command cmd_snapshot_import = {
 	.name = "import",
 	.summary = "Take a snapshot from a file, and print its name",
 	.usage = "FILE|- [--name NAME] [--replace]",
-	.about = "What it is made of is checked on the way in, and it gets its name when all is there. It is a machine that was frozen:\n"
+	.about = "What it is made of is checked on the way in, and it gets its name when all is there. It is a machine that was "
+		 "frozen:\n"
 		 "take it from whom you trust.",
 	.example = "  sbx snapshot import warm.snap && sbx create --snapshot warm\n"
 		   "  ssh box sbx snapshot export warm | sbx snapshot import - --name box-warm",
@@ -378,7 +379,8 @@ static int copy_to(struct repo *r, struct place *to, const char *name, const str
 	}
 	if (r->remote && !c->ep->managed) {
 		err_set(err, ERR_USAGE, "a snapshot is copied from the daemon of this machine, or to it");
-		return err_hint(err, "or through a pipe: sbx --context A snapshot export %s | sbx --context B snapshot import -", name);
+		return err_hint(
+			err, "or through a pipe: sbx --context A snapshot export %s | sbx --context B snapshot import -", name);
 	}
 	if (cli_client(r->cli, &from, err))
 		return -1;
@@ -407,7 +409,8 @@ const struct command cmd_snapshot_copy = {
 	.name = "copy",
 	.summary = "Copy a snapshot to another daemon, and print its name",
 	.usage = "SNAPSHOT REMOTE [--name NAME] [--replace]",
-	.about = "REMOTE is a context, or an endpoint such as ssh://me@box. Only what is missing there travels, and what was cut off\n"
+	.about = "REMOTE is a context, or an endpoint such as ssh://me@box. Only what is missing there travels, and what was cut "
+		 "off\n"
 		 "goes on from where it was. With --context or --host it comes from there, and REMOTE is default: this machine.",
 	.example = "  sbx snapshot copy warm lab && sbx --context lab create --snapshot warm\n"
 		   "  sbx --context lab snapshot copy warm default",

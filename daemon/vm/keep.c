@@ -37,9 +37,8 @@ static int import_raw(struct store *s, const char *path, struct hash *out, struc
 }
 
 /* The tree of a disk: what qcow2 files have, over the tree of what is below them. */
-static int put_layers(
-	struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out, uint64_t *size,
-	struct err *err)
+static int put_layers(struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out,
+	uint64_t *size, struct err *err)
 {
 	struct qcow2_map *map = qcow2_map_open(paths, n, err);
 
@@ -86,8 +85,7 @@ static bool known_trees(struct store *s, const char *path, struct trees *out)
 	char ram[HASH_HEX + 1], disk[HASH_HEX + 1];
 
 	return !fs_read(path, TREES_MAX, &text, NULL) && sscanf(text.p, "ram %64s disk %64s", ram, disk) == 2 &&
-		hash_parse(ram, &out->ram) && hash_parse(disk, &out->disk) && store_has(s, &out->ram) &&
-		store_has(s, &out->disk);
+		hash_parse(ram, &out->ram) && hash_parse(disk, &out->disk) && store_has(s, &out->ram) && store_has(s, &out->disk);
 }
 
 static int base_trees(struct store *s, const char *base, unsigned memory_mb, struct trees *out, struct err *err)
@@ -171,8 +169,8 @@ static int read_ram(void *arg, uint64_t place, void *data, size_t n, struct err 
 	return 0;
 }
 
-static int put_ram(struct store *s, const struct keep *k, const struct hash *base, uint64_t *devices_at, struct hash *out,
-	struct err *err)
+static int put_ram(
+	struct store *s, const struct keep *k, const struct hash *base, uint64_t *devices_at, struct hash *out, struct err *err)
 {
 	const struct blocks_shape shape = { .size = (uint64_t)k->info->memory_mb << 20, .block = RAM_BLOCK };
 	auto_free char *path = fs_join(k->base, "ram");
@@ -243,8 +241,7 @@ static int image_to_file(struct store *s, const struct hash *id, const char *pat
 	return blocks_to_file(s, NULL, id, fd, err);
 }
 
-static int check(
-	struct store *s, const struct vmstate *v, const struct vm_info *info, uint64_t *disk_size, struct err *err)
+static int check(struct store *s, const struct vmstate *v, const struct vm_info *info, uint64_t *disk_size, struct err *err)
 {
 	struct blocks_shape ram, disk;
 

@@ -58,6 +58,7 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 		buf_str(out, "main\t\n");
 		break;
 	case ARG_NONE:
+	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
 		fail_msg("nobody knows these");
@@ -216,7 +217,7 @@ static void test_arguments(void **state)
 	expect("start ", "other :");
 	expect("fork ", "demo ice :");
 	expect("stop -f demo ", "demo ice :");
-	expect("logs demo ", ":"); /* it takes one */
+	expect("logs demo ", ":");    /* it takes one */
 	expect("delete d", "demo :"); /* by its alias */
 	expect("image build ", "base :");
 	expect("key rm ", "ci :");

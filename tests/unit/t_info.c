@@ -13,7 +13,8 @@
 
 static void round_trip(void **state)
 {
-	char image[] = "deb\"ian:12", qemu[] = "7.2.22", name[] = "warm", parent[] = "abc", one[] = "A=1", two[] = "B=\xc3\xa4 \\ \n";
+	char image[] = "deb\"ian:12", qemu[] = "7.2.22", name[] = "warm", parent[] = "abc", one[] = "A=1",
+	     two[] = "B=\xc3\xa4 \\ \n";
 	char *env[] = { one, two, NULL };
 	const struct vm_info info = { .image = image,
 		.qemu = qemu,
@@ -50,7 +51,8 @@ static void round_trip(void **state)
 /* A template's, which has no name; members that are not known, or not what they should be. */
 static void what_is_missing(void **state)
 {
-	static const char text[] = "{\"vcpus\":1,\"memoryMb\":128,\"machine\":1,\"env\":[1,\"A=1\",null],\"name\":7,\"new\":{\"x\":[]}}";
+	static const char text[] =
+		"{\"vcpus\":1,\"memoryMb\":128,\"machine\":1,\"env\":[1,\"A=1\",null],\"name\":7,\"new\":{\"x\":[]}}";
 	struct err err = ERR_INIT;
 	struct vm_info got;
 	(void)state;

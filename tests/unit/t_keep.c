@@ -1,6 +1,6 @@
 /* link: daemon/vm/keep.c daemon/vm/info.c daemon/vm/accel.c daemon/vm/probe.c daemon/vm/boot.c daemon/vm/qemu.c daemon/vm/qmp.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/ram.c shared/net/sock.c daemon/image/run.c daemon/vm/machine.c shared/wire/[a-z]*.c daemon/vm/stream.c daemon/vm/qcow2*.c shared/store/[a-z]*.c | -luv -lzstd -lpthread */
-/* Machines that were made up, into the store and out of it: memory and disk are what cmp and qemu-img say, and the devices are those
- * that went in. And trees that are no machine. */
+/* Machines that were made up, into the store and out of it: memory and disk are what cmp and qemu-img say, and the devices are
+ * those that went in. And trees that are no machine. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,7 +100,8 @@ static int make_memory(const struct made *m, bool booted, const char *expected)
 	auto_buf out = BUF_INIT;
 	auto_free char *path = path_of(m, expected);
 	uint8_t page[4096];
-	auto_free char *words = booted ? mem_printf("truncate -s %dM %s", MEMORY_MB, expected) : mem_printf("cp base/ram %s", expected);
+	auto_free char *words =
+		booted ? mem_printf("truncate -s %dM %s", MEMORY_MB, expected) : mem_printf("cp base/ram %s", expected);
 	assert_int_equal(tool(m, words), 0);
 	auto_fd int whole = open(path, O_RDWR | O_CLOEXEC);
 	stream_begin(&out, (uint64_t)MEMORY_MB << 20);
@@ -125,7 +126,8 @@ static int make_memory(const struct made *m, bool booted, const char *expected)
 
 static void make_disk(const struct made *m)
 {
-	static const char script[] = "write -P 11 0 70000\nwrite -P 12 1000000 512\nwrite -z 2000000 200000\nwrite -P 13 8388096 512\n";
+	static const char script[] =
+		"write -P 11 0 70000\nwrite -P 12 1000000 512\nwrite -z 2000000 200000\nwrite -P 13 8388096 512\n";
 	static const char lower[] = "write -P 21 65536 65536\nwrite -P 22 3000000 100000\nwrite -z -u 131072 65536\n";
 	oracle_write(m->dir, "script", script, strlen(script));
 	oracle_write(m->dir, "lower", lower, strlen(lower));
