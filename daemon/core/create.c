@@ -137,6 +137,39 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 
 /* ---- the VM ---- */
 
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
+}
+
+/* A snapshot's shape and environment are not known before. */
+static void take_shape(struct sandbox *sb, const struct base *base)
+{
+	char **env = merge_env(base->info.env, sb->row.env);
+
+	sb->row.vcpus = base->info.vcpus;
+	sb->row.memory_mb = base->info.memory_mb;
+	drop_list(sb->row.env);
+	sb->row.env = env;
+}
+
 static int start_vm(struct sandbox *sb, const struct base *base, struct err *err)
 {
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -152,8 +185,7 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.warm = sb->state == SANDBOX_POOLED };
 
 	create_phase(sb, "memory");
-	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
-	sb->row.memory_mb = base->info.memory_mb;
+	take_shape(sb, base);
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
@@ -323,28 +355,6 @@ char **copy_list(char *const *list)
 	for (size_t i = 0; i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
-}
-
-/* What the image sets and the client does not, then what the client sets. */
-static char **merge_env(char *const *image, char *const *own)
-{
-	size_t n = 0, k = 0;
-	while (image && image[n])
-		n++;
-	for (size_t i = 0; own && own[i]; i++)
-		n++;
-	char **env = mem_array(n + 1, sizeof(*env));
-	for (size_t i = 0; image && image[i]; i++) {
-		size_t name = strcspn(image[i], "=") + 1;
-		bool set = false;
-		for (size_t j = 0; own && own[j]; j++)
-			set |= !strncmp(own[j], image[i], name);
-		if (!set)
-			env[k++] = mem_strdup(image[i]);
-	}
-	for (size_t i = 0; own && own[i]; i++)
-		env[k++] = mem_strdup(own[i]);
-	return env;
 }
 
 void drop_list(char **list)

@@ -163,6 +163,7 @@ void sandbox_deletion_due(struct sandbox *sb);
 
 /* ---- snapshot.c ---- */
 /* Make a snapshot a base of this home, and call back with its key. */
+#define SNAPSHOT_KEY 's' /* the first letter of the key of such a base; a template's begins with a hex digit */
 typedef void snapshot_base_cb(void *arg, const char *key, const struct err *err);
 void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg);
 

@@ -43,6 +43,9 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 	case ARG_KEY:
 		buf_str(out, "ci\t\n");
 		break;
+	case ARG_SNAPSHOT:
+		buf_str(out, "warm\tbase\n");
+		break;
 	case ARG_CONTEXT:
 		buf_str(out, "default\tthe local daemon\n");
 		break;
@@ -214,7 +217,7 @@ static void test_arguments(void **state)
 	expect("start ", "other :");
 	expect("fork ", "demo ice :");
 	expect("stop -f demo ", "demo ice :");
-	expect("logs demo ", ":"); /* it takes one */
+	expect("logs demo ", ":");    /* it takes one */
 	expect("delete d", "demo :"); /* by its alias */
 	expect("image build ", "base :");
 	expect("key rm ", "ci :");
