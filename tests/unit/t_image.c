@@ -1,4 +1,4 @@
-/* link: daemon/image/?*.c shared/net/[a-z]*.c | -larchive -l:libext2fs.a -l:libcom_err.a -lcrypto -llz4 -lcurl -lpthread */
+/* link: daemon/image/[!f]*.c shared/net/[a-z]*.c | -larchive -l:libext2fs.a -l:libcom_err.a -lcrypto -llz4 -lcurl -lpthread */
 /* The cache of images and kernels, as a build leaves it on disk. Real builds are in tests/e2e. */
 #include <setjmp.h>
 #include <stdarg.h>
