@@ -11,6 +11,9 @@
 #include "daemon/vm/template.h"
 
 #define MACHINE_VERSION 4 /* raise when the command line changes: old templates cannot be restored with it */
+/* Its loading (50 libraries, 236,000 relocations) is 15 of the 30 ms of processor time that a start costs. The same package's
+ * qemu-system-x86_64-microvm loads in 4 ms with 5 MB less of private memory, but it has no TCG and no -sandbox: a matter for KVM.
+ */
 #define MACHINE_QEMU "qemu-system-x86_64"
 
 /* Disks are chains of files, each with what the one below has not: the top is written to, the rest only read. */

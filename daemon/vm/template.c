@@ -35,7 +35,7 @@
 #define STATE_PATH "1000"
 enum {
 	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
-	BOOT_MS = 60000,
+	BOOT_MS = 180000, /* systemd on a busy host may take that long to come to the agent */
 	WARM_MS = 300000, /* the first command may wait for systemd, which takes its time in emulation */
 	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
 	QMP_MS = 20000,

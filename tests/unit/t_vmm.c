@@ -331,8 +331,10 @@ static void command_lines(void **state)
 	assert_false(has(boot, "-incoming", "fd"));
 	/* the raw file is at the bottom and only read; the overlay names it, and is written to */
 	assert_true(has(restore, "-blockdev", "\"driver\":\"raw\",\"node-name\":\"disk0\""));
-	assert_true(has(restore, "-blockdev", "\"read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/7\",\"read-only\":true"));
-	assert_true(has(restore, "-blockdev", "\"backing\":\"disk0\",\"read-only\":false,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/6\""));
+	assert_true(has(restore, "-blockdev",
+		"\"read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/7\",\"read-only\":true"));
+	assert_true(has(restore, "-blockdev",
+		"\"backing\":\"disk0\",\"read-only\":false,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/6\""));
 	assert_true(has(restore, "-device", "id=disk,drive=disk1,"));
 	assert_true(has(restore, "-serial", "null"));
 	assert_true(has(restore, "-sandbox", "spawn=deny"));
