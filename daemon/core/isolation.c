@@ -1,5 +1,6 @@
 #include "daemon/core/isolation.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "daemon/vm/group.h"
@@ -9,7 +10,8 @@ _Static_assert(JAIL_LAYERS < ISOLATION_LAYERS_MAX, "all layers fit");
 
 static struct isolation_layer layer(const char *name, int why, const char *mend)
 {
-	const char *text = why ? strerrordesc_np(why) : NULL;
+	/* what ENOSPC means to namespaces has nothing to do with disks */
+	const char *text = why == ENOSPC ? "no more namespaces are allowed" : why ? strerrordesc_np(why) : NULL;
 	return (struct isolation_layer){ .name = name, .reason = why && !text ? "unknown error" : text, .mend = why ? mend : "" };
 }
 
