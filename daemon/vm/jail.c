@@ -232,7 +232,7 @@ const char *jail_mend(enum jail_layer layer, int why)
 	if (why == ENOSYS || why == EINVAL)
 		return "it needs Linux 5.12 or later, with namespaces";
 	if (why == ENOSPC || why == EUSERS)
-		return "raise the numbers in /proc/sys/user";
+		return "raise the numbers in /proc/sys/user (max_user_namespaces first)";
 	if (geteuid() == 0)
 		return "the daemon is root without its usual capabilities: run it outside of the container, or give that "
 		       "CAP_SYS_ADMIN, "

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/vm/group.h"
 #include "daemon/vm/machine.h"
 #include "daemon/vm/qcow2.h"
 #include "shared/net/sock.h"
@@ -108,11 +109,14 @@ static void reap(struct vm *vm)
 	pid_t r;
 
 	vm->exited = true;
-	if (!vm->child)
+	if (!vm->child) {
+		group_remove(vm->pid);
 		return;
+	}
 	do
 		r = waitpid(vm->pid, &status, 0);
 	while (r < 0 && errno == EINTR);
+	group_remove(vm->pid);
 	if (r == vm->pid && WIFEXITED(status) && WEXITSTATUS(status))
 		log_warn("vm", "'%s': the vmm ended with code %d", vm->dir, WEXITSTATUS(status));
 	else if (r == vm->pid && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
@@ -359,6 +363,7 @@ static int spawn_held(struct vm *vm, const struct vm_config *config, struct err 
 	vm->pidfd = pidfd_open(vm->pid, 0);
 	if (vm->pidfd < 0 || !vm->start_time)
 		return err_sys(err, errno, "cannot watch process %ld", (long)vm->pid);
+	group_enter(vm->pid, config->memory_mb);
 	return watch(vm, err);
 }
 
@@ -397,6 +402,7 @@ struct vm *vm_adopt(
 	/* the descriptor first, then the check: from there on the pid cannot be another's */
 	if (pidfd < 0 || proc_start_time(pid) != start_time) {
 		close_fd(&pidfd);
+		group_remove(pid);
 		err_set(err, ERR_NOT_FOUND, "process %ld has ended", (long)pid);
 		return NULL;
 	}

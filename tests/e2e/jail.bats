@@ -109,8 +109,28 @@ status_of() { awk -v k="$2:" '$1 == k { $1 = ""; print substr($0, 2) }' "/proc/$
 	expect kept "$(sbx exec three cat /run/kept)"
 }
 
+@test "a control group for each VM, with limits, which goes with it" {
+	need cgroup
+	local pid group
+	sbx create --name grouped --memory 128 >/dev/null
+	pid=$(vm_pid grouped)
+	group=$(find /sys/fs/cgroup -type d -name "sbx-$pid")
+	[ -n "$group" ] || fail 'no group'
+	for group in $group; do
+		# what the kernel says of the process, not of the folder
+		grep -qx "$pid" "$group/cgroup.procs"
+		case $group in
+		*/memory/* | */cgroup/sbx* ) expect $(((128 + 512) << 20)) "$(cat "$group"/memory.limit_in_bytes "$group"/memory.max 2>/dev/null)" ;;
+		esac
+	done
+	expect 512 "$(find /sys/fs/cgroup -path "*/sbx-$pid/pids.max" -exec cat {} + | sort -u)"
+	sbx rm grouped >/dev/null
+	gone() { [ -z "$(find /sys/fs/cgroup -type d -name "sbx-$pid")" ]; }
+	wait_until 5 gone
+}
+
 @test "doctor names the layers, as the API does" {
-	api /system | jq -e '.isolation | length == 7 and all(.on or (.reason | length > 0) and (.mend | length > 0))'
+	api /system | jq -e '.isolation | length == 8 and all(.on or (.reason | length > 0) and (.mend | length > 0))'
 	expect "$(api /system | jq -r '[.isolation[] | select(.on) | .layer] | join(", ")')" \
 		"$(sbx doctor --quick -o json | jq -r '.[] | select(.check == "isolation" and .status == "ok").detail' | sed 's/.* own //')"
 }

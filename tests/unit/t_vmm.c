@@ -1,4 +1,4 @@
-/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail.c daemon/vm/jail_root.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c daemon/vm/ram.c | -luv */
+/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/group.c daemon/vm/jail.c daemon/vm/jail_root.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c daemon/vm/ram.c | -luv */
 /* The driver with a VMM played by a script: life and death of the process, its sockets, its descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
