@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 
 struct create_options {
-	const char *name, *image;
+	const char *name, *image, *fs, *snapshot;
 	struct opt_num vcpus, memory, timeout, idle;
 	struct opt_list env, labels, ports;
 	const char *net;
@@ -15,12 +15,21 @@ struct create_options {
 
 extern const char *const create_nets[];
 
+/* clang-format off */
+#define CREATE_OPTION_FS(type, m) \
+	{ .kind = OPT_STR, .name = "fs", .arg = "REF[:/PATH]", \
+		.help = "mount a tree of the daemon's store, writable, at PATH (default /work)", .off = offsetof(type, m) }
+/* clang-format on */
+
 /* Rows for a table whose struct has a member `m` of struct create_options. */
 /* clang-format off */
 #define CREATE_OPTIONS(type, m) \
 	{ .kind = OPT_STR, .name = "name", .arg = "NAME", .help = "name to call it by", .off = offsetof(type, m.name) }, \
 	{ .kind = OPT_STR, .name = "image", .arg = "IMAGE", .help = "image to start from (default base)", \
 		.off = offsetof(type, m.image) }, \
+	{ .kind = OPT_STR, .name = "snapshot", .arg = "SNAPSHOT", \
+		.help = "go on from this snapshot instead of an image, with its memory and CPUs", \
+		.off = offsetof(type, m.snapshot) }, \
 	{ .kind = OPT_INT, .name = "vcpus", .arg = "N", .help = "virtual CPUs (default 1)", \
 		.off = offsetof(type, m.vcpus), .min = 1, .max = 16 }, \
 	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default: of the image)", \
@@ -35,7 +44,8 @@ extern const char *const create_nets[];
 		.help = "outbound network: full, none, or allow:HOST[:PORT],... (never to this machine itself)", \
 		.off = offsetof(type, m.net) }, \
 	{ .kind = OPT_LIST, .letter = 'p', .name = "port", .arg = "HOST[:GUEST]", \
-		.help = "port of this machine that leads to one inside, repeatable", .off = offsetof(type, m.ports) }
+		.help = "port of this machine that leads to one inside, repeatable", .off = offsetof(type, m.ports) }, \
+	CREATE_OPTION_FS(type, m.fs)
 /* clang-format on */
 
 /* "8080:3000" or "8080" (the same inside) as an object {hostPort, guestPort}, with bind unless NULL. -1 with USAGE. */

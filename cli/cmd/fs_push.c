@@ -12,13 +12,14 @@
 #include "cli/cli.h"
 #include "cli/fs/repo.h"
 #include "cli/fs/target.h"
+#include "cli/push.h"
 #include "cli/render/text.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 struct push_options {
 	const char *message, *expected, *merged, *remote;
-	bool force, detach, dry_run, skip_unreadable, no_ignore;
+	bool force, detach, merge, dry_run, skip_unreadable, no_ignore;
 	struct opt_list excludes;
 };
 
@@ -43,6 +44,10 @@ static const struct opt push_options[] = {
 		.name = "detach",
 		.help = "store the tree, move no label",
 		.off = offsetof(struct push_options, detach) },
+	{ .kind = OPT_BOOL,
+		.name = "merge",
+		.help = "from a sandbox: if the label has moved on, join the changes with what is there",
+		.off = offsetof(struct push_options, merge) },
 	{ .kind = OPT_LIST,
 		.name = "exclude",
 		.arg = "PATTERN",
@@ -416,9 +421,75 @@ static int finish(struct push *p, struct err *err)
 	return 0;
 }
 
+/* ---- from a sandbox ---- */
+
+static int check_sandbox_options(const struct push_options *o, const struct args *args, struct err *err)
+{
+	if (o->merged || o->remote || o->dry_run || o->skip_unreadable || o->no_ignore || o->excludes.n)
+		return err_set(err, ERR_USAGE, "from a sandbox only -m, --expected, --force, --merge and --detach can be used");
+	if (o->merge && (o->force || o->detach))
+		return err_set(err, ERR_USAGE, "--merge excludes --force and --detach");
+	return check_options(o, args, err);
+}
+
+/* The id that a ref means there, allocated; NULL with err. */
+static char *resolve_there(struct client *c, const char *ref, struct err *err)
+{
+	struct hash id;
+	if (hash_parse(ref, &id))
+		return mem_strdup(ref);
+	struct call call = { .op = SBX_OP_RESOLVE_REF, .query = { { "ref", ref } } };
+	auto_js *answer = client_json(c, &call, err);
+	return answer ? mem_strdup(js_str(js_get(answer, "id"), "")) : NULL;
+}
+
+static int push_by(struct cli *cli, struct client *c, const struct push_options *o, struct push_request *q, struct err *err)
+{
+	auto_free char *expected = o->expected ? resolve_there(c, o->expected, err) : NULL;
+	if (o->expected && !expected)
+		return -1;
+	q->expected = expected;
+	auto_js *answer = push_folder(c, q, err);
+	if (!answer)
+		return -1;
+	if (wants_doc(cli))
+		cli_document(cli, answer);
+	else
+		buf_fmt(&cli->out, "%s\n", js_str(js_get(answer, o->detach ? "tree" : "head"), ""));
+	push_summary(cli, answer);
+	return 0;
+}
+
+static int push_sandbox(struct cli *cli, const struct push_options *o, const struct args *args, struct err *err)
+{
+	struct push_request q = { .label = args->n > 1 ? args->v[1] : NULL,
+		.message = o->message,
+		.force = o->force,
+		.merge = o->merge,
+		.detach = o->detach };
+	auto_free char *sandbox = NULL;
+	struct client c;
+	if (!push_source(args->v[0], &sandbox, &q.path) || check_sandbox_options(o, args, err))
+		return -1;
+	q.sandbox = sandbox;
+	auto_fd int sig_fd = cli_signal_fd(err);
+	if (sig_fd < 0 || cli_client(cli, &c, err))
+		return -1;
+	c.cancel_fd = sig_fd;
+	int rc = push_by(cli, &c, o, &q, err);
+	client_close(&c);
+	return rc;
+}
+
 static int push(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	struct push p = { .cli = cli, .o = opts };
+	auto_free char *sandbox = NULL;
+	const char *path;
+	if (push_source(args->v[0], &sandbox, &path))
+		return push_sandbox(cli, opts, args, err);
+	if (p.o->merge)
+		return err_set(err, ERR_USAGE, "--merge is for SANDBOX:/PATH; merge a folder of yours with: sbx fs merge");
 	int rc = check_options(p.o, args, err) || open_all(&p, args, err) ? -1 : 0;
 	if (rc == 0)
 		rc = p.remote || p.r.remote ? push_there(&p, err) : write_here(&p, err);
@@ -435,7 +506,8 @@ const struct command cmd_fs_push = {
 	.group = "fs",
 	.name = "push",
 	.summary = "Store a folder as a tree and move a label to it",
-	.usage = "DIR [LABEL] [-m TEXT] [--expected REF] [--force] [--detach] [--exclude PATTERN]... [--remote REMOTE] [--dry-run]",
+	.usage = "DIR|SANDBOX:/PATH [LABEL] [-m TEXT] [--expected REF] [--force] [--merge] [--detach] [--exclude PATTERN]... "
+		 "[--remote REMOTE] [--dry-run]",
 	.about =
 		"Prints the tree's id. LABEL is by default the one that DIR was last pushed to or checked out from. A label that "
 		"exists\n"
@@ -444,10 +516,15 @@ const struct command cmd_fs_push = {
 		"Kept are names, contents, permission bits, symlinks, empty folders, fifos, sockets and devices; owners, times "
 		"and\n"
 		"extended attributes are not. Lines of .sbxignore leave files out, with the rules of gitignore.\n\n"
+		"SANDBOX:/PATH is a folder of a running sandbox. Of a tree that was mounted there (sbx create --fs) only what was "
+		"changed "
+		"is\n"
+		"read, and the label moves from where it was mounted or last pushed to; of any other folder all is read.\n\n"
 		"With --remote, DIR may also be a label or id of the local store, which goes to the other one under the same name.",
 	.example = "  sbx fs push . main -m \"first version\"\n"
 		   "  id=$(sbx fs push build --detach)\n"
-		   "  sbx fs push main --remote ssh://me@box",
+		   "  sbx fs push main --remote ssh://me@box\n"
+		   "  sbx fs push demo:/work main --merge",
 	.options = push_options,
 	.options_size = sizeof(struct push_options),
 	.min_args = 1,

@@ -1,7 +1,7 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> image and template (built if need be) -> base -> files -> launch.c ->
+ *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base -> files -> launch.c ->
  *   record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
@@ -38,6 +38,23 @@ void create_undone(struct sandbox *sb)
 	sandbox_created_cb *cb = sb->created_cb;
 	sb->created_cb = NULL;
 	cb(sb->created_arg, NULL, &sb->failure);
+}
+
+void create_phase(struct sandbox *sb, const char *name)
+{
+	if (!sb->asked_us || sb->phase_count == CREATE_PHASES || sb->state != SANDBOX_CREATING)
+		return;
+	sb->phases[sb->phase_count].name = name;
+	sb->phases[sb->phase_count++].us = clock_mono_us() - sb->asked_us;
+}
+
+bool sandbox_phase(const struct sandbox *sb, size_t i, const char **name, int64_t *us)
+{
+	if (i >= sb->phase_count)
+		return false;
+	*name = sb->phases[i].name;
+	*us = sb->phases[i].us;
+	return true;
 }
 
 static void tell_created(struct sandbox *sb)
@@ -90,6 +107,7 @@ static void released(struct sandbox *sb, struct op *op)
 	struct err err = op->err;
 	bool failed = op->failed;
 	op_end(sb, failed ? &err : NULL);
+	create_phase(sb, "release");
 	if (failed || launch_configure(sb, on_launched, &err))
 		create_fail(sb, &err);
 }
@@ -101,6 +119,7 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 		create_fail(sb, launch_err);
 		return;
 	}
+	create_phase(sb, "identity");
 	sb->row.create_us = clock_mono_us() - sb->asked_us;
 	if (sb->state == SANDBOX_POOLED) {
 		hold(sb);
@@ -118,6 +137,39 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 
 /* ---- the VM ---- */
 
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
+}
+
+/* A snapshot's shape and environment are not known before. */
+static void take_shape(struct sandbox *sb, const struct base *base)
+{
+	char **env = merge_env(base->info.env, sb->row.env);
+
+	sb->row.vcpus = base->info.vcpus;
+	sb->row.memory_mb = base->info.memory_mb;
+	drop_list(sb->row.env);
+	sb->row.env = env;
+}
+
 static int start_vm(struct sandbox *sb, const struct base *base, struct err *err)
 {
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -129,14 +181,18 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.vcpus = (unsigned)base->info.vcpus,
 		.memory_mb = (unsigned)base->info.memory_mb,
 		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
+		.mount = true,
 		.warm = sb->state == SANDBOX_POOLED };
 
-	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
-	sb->row.memory_mb = base->info.memory_mb;
+	create_phase(sb, "memory");
+	take_shape(sb, base);
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
-	return vm_overlay(disk, &base->disk[0], err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
+	if (vm_overlay(disk, &base->disk[0], err) || mount_keep(sb, err) || launch_begin(sb, &how, on_launched, err))
+		return -1;
+	create_phase(sb, "process");
+	return 0;
 }
 
 static void on_base(void *arg, struct base *base, const struct err *base_err)
@@ -154,6 +210,7 @@ static void on_base(void *arg, struct base *base, const struct err *base_err)
 static int use_template(struct sandbox *sb, struct err *err)
 {
 	struct bases *bases = sb->core->bases;
+	create_phase(sb, "template");
 	free(sb->row.template_key);
 	sb->row.template_key = mem_strdup(sb->tmpl.key);
 	if (base_keep(bases, &sb->tmpl, err))
@@ -190,6 +247,7 @@ static void on_snapshot_base(void *arg, const char *key, const struct err *base_
 		create_fail(sb, base_err);
 		return;
 	}
+	create_phase(sb, "snapshot");
 	free(sb->row.template_key);
 	sb->row.template_key = mem_strdup(key);
 	sb->base_wait = base_load(sb->core->bases, key, on_base, sb);
@@ -210,6 +268,7 @@ static bool is_snapshot(const struct sandbox *sb)
 
 void create_forget(struct sandbox *sb)
 {
+	mount_forget(sb);
 	builder_forget(sb->build);
 	sb->build = NULL;
 	base_forget(sb->base_wait);
@@ -256,10 +315,8 @@ static void on_built(void *arg, const struct err *build_err)
 
 static const struct build_ops build_ops = { .on_done = on_built };
 
-/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
-static void on_begin(uv_timer_t *timer)
+static void begin_vm(struct sandbox *sb)
 {
-	struct sandbox *sb = timer->data;
 	struct err err = ERR_INIT;
 	if (is_snapshot(sb)) {
 		use_snapshot(sb);
@@ -277,6 +334,16 @@ static void on_begin(uv_timer_t *timer)
 	}
 }
 
+/* The first step happens from the loop, so that no callback comes from inside sandbox_create. */
+static void on_begin(uv_timer_t *timer)
+{
+	struct sandbox *sb = timer->data;
+	if (sb->fs.path)
+		mount_prepare(sb, begin_vm);
+	else
+		begin_vm(sb);
+}
+
 /* ---- the request ---- */
 
 char **copy_list(char *const *list)
@@ -288,28 +355,6 @@ char **copy_list(char *const *list)
 	for (size_t i = 0; i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
-}
-
-/* What the image sets and the client does not, then what the client sets. */
-static char **merge_env(char *const *image, char *const *own)
-{
-	size_t n = 0, k = 0;
-	while (image && image[n])
-		n++;
-	for (size_t i = 0; own && own[i]; i++)
-		n++;
-	char **env = mem_array(n + 1, sizeof(*env));
-	for (size_t i = 0; image && image[i]; i++) {
-		size_t name = strcspn(image[i], "=") + 1;
-		bool set = false;
-		for (size_t j = 0; own && own[j]; j++)
-			set |= !strncmp(own[j], image[i], name);
-		if (!set)
-			env[k++] = mem_strdup(image[i]);
-	}
-	for (size_t i = 0; own && own[i]; i++)
-		env[k++] = mem_strdup(own[i]);
-	return env;
 }
 
 void drop_list(char **list)
@@ -363,6 +408,8 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 {
 	struct catalog_choice choice;
 
+	if (spec->snapshot && spec->fs_ref)
+		return err_set(err, ERR_INVALID, "what is created from a snapshot has the tree that was mounted in it, and no other");
 	if (create_check_name(core, spec->name, err))
 		return -1;
 	choice = (struct catalog_choice){ 0 };
@@ -455,8 +502,17 @@ static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *
 	sandbox_to_end(sb);
 	sb->pool_ready = false;
 	sb->asked_us = clock_mono_us();
+	sb->phase_count = 0;
 	op_work(op, release_work, released);
 	return 0;
+}
+
+static void set_mount(struct sandbox *sb, const struct sandbox_spec *spec)
+{
+	sb->fs = (struct db_fs){ .sandbox = mem_strdup(sb->row.id), .path = mem_strdup(spec->fs_path) };
+	sb->fs_ref = mem_strdup(spec->fs_ref);
+	for (size_t n = strlen(sb->fs.path); n > 1 && sb->fs.path[n - 1] == '/'; n--)
+		sb->fs.path[n - 1] = '\0';
 }
 
 struct sandbox *sandbox_create(
@@ -465,7 +521,8 @@ struct sandbox *sandbox_create(
 	struct db_sandbox row;
 	if (make_row(core, spec, &row, err))
 		return NULL;
-	struct sandbox *sb = spec->snapshot ? NULL : pool_take(core->pool, &row);
+	/* one in the pool has an empty drive */
+	struct sandbox *sb = spec->snapshot || spec->fs_ref ? NULL : pool_take(core->pool, &row);
 	bool pooled = sb != NULL;
 	if (!pooled) {
 		sb = create_record(core, &row, err);
@@ -478,6 +535,8 @@ struct sandbox *sandbox_create(
 		return NULL;
 	sb->created_cb = cb;
 	sb->created_arg = arg;
+	if (spec->fs_ref)
+		set_mount(sb, spec);
 	if (!pooled)
 		uv_timer_start(&sb->deadline, on_begin, 0, 0);
 	return sb;

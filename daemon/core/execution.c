@@ -238,6 +238,7 @@ struct execution *execution_file(
 		[FILE_TAR] = WIRE_OP_TAR,
 		[FILE_UNTAR] = WIRE_OP_UNTAR,
 		[FILE_WATCH] = WIRE_OP_WATCH,
+		[FILE_CHANGES] = WIRE_OP_CHANGES,
 	};
 	auto_buf r = BUF_INIT;
 	wire_rec_u64(&r, WT_OP, op[spec->op]);

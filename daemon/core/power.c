@@ -150,7 +150,8 @@ static void start_on(void *arg, struct base *base, const struct err *base_err)
 		.ram_fd = ram,
 		.vcpus = (unsigned)sb->row.vcpus,
 		.memory_mb = (unsigned)sb->row.memory_mb,
-		.fresh = true };
+		.fresh = true,
+		.mount = true };
 	sb->row.booted = 1;
 	if (ram < 0 || launch_begin(sb, &how, on_started, &err))
 		start_failed(sb, &err);

@@ -160,6 +160,8 @@ static void on_handle_closed(uv_handle_t *h)
 		return;
 	template_free(&sb->tmpl);
 	db_sandbox_release(&sb->row);
+	db_fs_release(&sb->fs);
+	free(sb->fs_ref);
 	free(sb->dir);
 	free(sb->user);
 	free(sb->workdir);
@@ -323,6 +325,8 @@ static void finish_deletion(struct sandbox *sb)
 	if (rc)
 		log_error("core", "%s: cannot remove: %s", sb->row.id,
 			err.msg); /* stays in state deleting: retried at the next start */
+	if (rc == 0)
+		mount_removed(sb);
 	tell_waiters(sb, rc ? &err : NULL);
 	if (rc == 0) {
 		bool layers = sb->row.layers && sb->row.layers[0];
@@ -342,6 +346,17 @@ void sandbox_deletion_due(struct sandbox *sb)
 static void on_deletion_due(uv_timer_t *timer)
 {
 	finish_deletion(timer->data);
+}
+
+void sandbox_ended_by_itself(struct sandbox *sb)
+{
+	struct err err = ERR_INIT;
+	eventlog_add(sb->log, "stopped", "the VM process ended");
+	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
+		/* The record still names a process that is gone: the next start comes to the same. */
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+		sb->state = SANDBOX_STOPPED;
+	}
 }
 
 void sandbox_vm_ended(struct vm *vm, void *arg)
@@ -368,12 +383,12 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 	}
 	if (op_vm_ended(sb))
 		return;
-	eventlog_add(sb->log, "stopped", "the VM process ended");
-	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
-		/* The record still names a process that is gone: the next start comes to the same. */
-		log_error("core", "%s: %s", sb->row.id, err.msg);
-		sb->state = SANDBOX_STOPPED;
+	if (sb->state == SANDBOX_CREATING) { /* a child that waits for its siblings */
+		err_set(&err, ERR_INTERNAL, "the VM of a child ended before all were there");
+		create_fail(sb, &err);
+		return;
 	}
+	sandbox_ended_by_itself(sb);
 }
 
 void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)

@@ -99,7 +99,7 @@ struct store *vault_open(struct vault *v, struct err *err)
 	return s;
 }
 
-static bool closing(struct vault *v)
+bool vault_closing(struct vault *v)
 {
 	pthread_mutex_lock(&v->mutex);
 	bool yes = v->closing;
@@ -118,7 +118,7 @@ static int begin(struct vault *v, struct store *s, struct err *err)
 			return 0;
 		if (err->code != ERR_CONFLICT)
 			return -1;
-		if (closing(v) || clock_mono_ms() > end) {
+		if (vault_closing(v) || clock_mono_ms() > end) {
 			err_set(err, ERR_UNAVAILABLE, "another process has been writing to the store for a while");
 			return err_hint(err, "try again when it is through");
 		}
@@ -267,6 +267,11 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 	op->run = run;
 	err_clear(&op->err);
 	op->failed = false;
+	if (v->closing) {
+		op->failed = err_set(&op->err, ERR_UNAVAILABLE, "the daemon is going down") != 0;
+		vault_finish(v, op);
+		return;
+	}
 	if (op->hold)
 		vault_touch(v);
 	if (!w->started) {

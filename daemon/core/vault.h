@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "daemon/core/change_tree.h"
 #include "shared/store/gc.h"
 #include "shared/store/merge.h"
 #include "shared/store/ref.h"
@@ -192,6 +193,35 @@ size_t vault_upload_write(struct vault_upload *u, const void *data, size_t n);
 void vault_upload_end(struct vault_upload *u);
 /* No callbacks any more. What came whole is kept. */
 void vault_upload_close(struct vault_upload *u);
+
+/* What a sandbox changed, as the stream of shared/wire/changes.h comes from it: an upload that becomes a tree, made from `base`.
+ * The result is there in on_end, when there was no error (its counts are NULL). */
+struct vault_upload *vault_changes_new(
+	struct vault *v, const struct hash *base, const struct vault_upload_ops *ops, void *arg, struct err *err);
+const struct change_counts *vault_changes_result(struct vault_upload *u);
+
+/* ---- trees of sandboxes ---- */
+/* Find the tree that a text means, pin it under a name, and have its image in the cache (image/fsimage.h). */
+struct vault_mount {
+	struct vault_op op;
+	const char *text, *pin, *cache;
+	/* answer */
+	struct hash tree;
+	char *label; /* the label that is at that tree, when the text named one; allocated */
+	/* the vault's own */
+	struct vault *vault;
+	void (*done)(struct vault_op *op);
+};
+void vault_mount(struct vault *v, struct vault_mount *q);
+struct vault_pin {
+	struct vault_op op;
+	const char *name;
+	struct hash tree;
+};
+void vault_pin(struct vault *v, struct vault_pin *q);
+/* Some time soon, and nobody is told: remove pins; remove all pins with a prefix but for those named. */
+void vault_unpin(struct vault *v, const char *const *names, size_t n);
+void vault_keep_pins(struct vault *v, const char *prefix, const char *const *names, size_t n);
 
 /* A stream to a client, which pauses it. */
 struct vault_stream;

@@ -51,6 +51,8 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 	void (*run)(struct vault *, struct vault_op *, struct store *));
 /* Have op->done called from the loop. Any thread. */
 void vault_finish(struct vault *v, struct vault_op *op);
+/* Any thread. */
+bool vault_closing(struct vault *v);
 /* All signals are the loop's. 0 or an errno. */
 int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg);
 /* Objects that no label leads to have come or are relied on: begin the time anew. */
@@ -59,7 +61,26 @@ void vault_touch(struct vault *v);
 int vault_look(struct vault *v, struct store *s, const struct hash *ids, size_t n, bool *have, struct err *err);
 void vault_forget(struct vault *v); /* objects have come or may go */
 
+/* ---- vault_upload.c ---- */
+/* What becomes of an upload's bytes. take: a batch of them, in the writer's thread and outside of a write of the store; last: no
+ * more come. drop: let go of everything but the memory of `into` itself; may be called again. */
+struct vault_sink {
+	int (*take)(void *into, struct store *s, const struct buf *batch, bool last, struct err *err);
+	void (*drop)(void *into);
+	const struct remote_counts *(*counts)(void *into); /* for on_end */
+};
+/* into is taken over, and freed in the end (also on failure). */
+struct vault_upload *vault_upload_to(
+	struct vault *v, const struct vault_sink *sink, void *into, const struct vault_upload_ops *ops, void *arg, struct err *err);
+void *vault_upload_into(struct vault_upload *u);
+
+/* ---- vault_ops.c ---- */
+/* The tree, or the folder in it, that a text means. ref_free(ref), also after a failure. */
+int vault_tree_of(struct store *s, const char *text, struct ref *ref, struct hash *out, struct err *err);
+
 /* ---- vault_stream.c ---- */
+/* A thread of its own, with its own handle of the store, when there is a place for it; done follows. */
+void vault_alone(struct vault *v, struct vault_op *op, int (*run)(struct vault_op *op, struct store *s, struct err *err));
 /* What streams have for the loop. */
 void vault_streams_run(struct vault *v);
 void vault_streams_close(struct vault *v);

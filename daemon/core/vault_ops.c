@@ -181,8 +181,7 @@ void vault_rename(struct vault *v, struct vault_rename *q)
 
 /* ---- merge ---- */
 
-/* The tree, or the folder in it, that a text means. */
-static int resolve(struct store *s, const char *text, struct ref *ref, struct hash *out, struct err *err)
+int vault_tree_of(struct store *s, const char *text, struct ref *ref, struct hash *out, struct err *err)
 {
 	if (ref_resolve(s, text, ref, err) != 0)
 		return -1;
@@ -202,7 +201,7 @@ static int resolve_base(struct store *s, struct vault_merge *q, const struct ref
 {
 	if (q->base) {
 		struct ref ref = { 0 };
-		int rc = resolve(s, q->base, &ref, &q->base_id, err);
+		int rc = vault_tree_of(s, q->base, &ref, &q->base_id, err);
 		ref_free(&ref);
 		if (rc != 0)
 			return -1;
@@ -220,9 +219,9 @@ static int resolve_sides(struct store *s, struct vault_merge *q, struct err *err
 	if (!q->ours)
 		return 0;
 	struct ref ours = { 0 }, theirs = { 0 };
-	int rc = resolve(s, q->ours, &ours, &q->m.ours, err);
+	int rc = vault_tree_of(s, q->ours, &ours, &q->m.ours, err);
 	if (rc == 0)
-		rc = resolve(s, q->theirs, &theirs, &q->m.theirs, err);
+		rc = vault_tree_of(s, q->theirs, &theirs, &q->m.theirs, err);
 	if (rc == 0)
 		rc = resolve_base(s, q, &ours, &theirs, err);
 	ref_free(&ours);

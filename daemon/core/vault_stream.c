@@ -25,6 +25,8 @@ struct vault_stream {
 	/* what to do */
 	struct vault_fetch fetch;
 	struct vault_gc *gc;
+	struct vault_op *op; /* vault_alone */
+	int (*op_run)(struct vault_op *op, struct store *s, struct err *err);
 	struct hash tree;
 	char *path;
 	uint64_t offset, length;
@@ -409,4 +411,33 @@ void vault_gc(struct vault *v, struct vault_gc *q)
 	st->arg = st;
 	st->gc = q;
 	stream_begin(st, run_gc);
+}
+
+/* ---- what takes long ---- */
+
+static int run_alone(struct vault_stream *st, struct store *s, struct err *err)
+{
+	return st->op_run(st->op, s, err);
+}
+
+static void alone_ended(void *arg, const struct err *err)
+{
+	struct vault_stream *st = arg;
+	struct vault_op *op = st->op;
+	if (err)
+		op->err = *err;
+	op->failed = err != NULL;
+	vault_stream_close(st);
+	op->done(op);
+}
+
+static const struct vault_stream_ops alone_ops = { .on_end = alone_ended };
+
+void vault_alone(struct vault *v, struct vault_op *op, int (*run)(struct vault_op *op, struct store *s, struct err *err))
+{
+	struct vault_stream *st = stream_new(v, &alone_ops, NULL);
+	st->arg = st;
+	st->op = op;
+	st->op_run = run;
+	stream_begin(st, run_alone);
 }

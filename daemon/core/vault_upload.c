@@ -14,39 +14,62 @@ struct vault_upload {
 	struct buf fill, batch;
 	bool out;   /* op is with the writer, and so is all below but `full`, `ended` and `over` */
 	bool last;  /* the stream ends with this batch */
-	bool leave; /* nobody waits: let go of the receiver */
-	struct remote_receiver *receiver;
-	struct remote_counts counts;
+	bool leave; /* nobody waits: let go of what has come */
+	const struct vault_sink *sink;
+	void *into;
 	bool full, ended; /* the client waits for room; all has come */
 	bool over;	  /* on_end was called */
 };
 
-static int receive(struct vault_upload *u, struct store *s, struct err *err)
+/* ---- where it goes: into the store as it is ---- */
+
+struct objects {
+	struct remote_receiver *receiver;
+	struct remote_counts counts;
+};
+
+static int take_objects(void *into, struct store *s, const struct buf *batch, bool last, struct err *err)
 {
-	if (!u->receiver && u->batch.len == 0 && !u->last)
-		return 0;
-	if (!u->receiver && !(u->receiver = remote_receiver_new(s, err)))
+	struct objects *o = into;
+	if (!o->receiver && !(o->receiver = remote_receiver_new(s, err)))
 		return -1;
-	if (u->batch.len > 0 && remote_receiver_add(u->receiver, u->batch.p, u->batch.len, err) != 0)
+	if (batch->len > 0 && remote_receiver_add(o->receiver, batch->p, batch->len, err) != 0)
 		return -1;
-	return u->last ? remote_receiver_end(u->receiver, &u->counts, err) : remote_receiver_pause(u->receiver, err);
+	return last ? remote_receiver_end(o->receiver, &o->counts, err) : remote_receiver_pause(o->receiver, err);
 }
+
+static void drop_objects(void *into)
+{
+	struct objects *o = into;
+	remote_receiver_free(o->receiver);
+	o->receiver = NULL;
+}
+
+static const struct remote_counts *count_objects(void *into)
+{
+	const struct objects *o = into;
+	return &o->counts;
+}
+
+static const struct vault_sink objects_sink = { take_objects, drop_objects, count_objects };
+
+/* ---- in batches ---- */
 
 static void run_batch(struct vault *v, struct vault_op *op, struct store *s)
 {
 	struct vault_upload *u = (struct vault_upload *)op;
 	vault_forget(v);
-	op->failed = receive(u, s, &op->err) != 0;
-	if (op->failed || u->last || u->leave) {
-		remote_receiver_free(u->receiver);
-		u->receiver = NULL;
-	}
+	if (u->batch.len > 0 || u->last)
+		op->failed = u->sink->take(u->into, s, &u->batch, u->last, &op->err) != 0;
+	if (op->failed || u->last || u->leave)
+		u->sink->drop(u->into);
 }
 
 static void upload_free(struct vault_upload *u)
 {
 	u->v->uploads--;
-	remote_receiver_free(u->receiver);
+	u->sink->drop(u->into);
+	free(u->into);
 	buf_free(&u->fill);
 	buf_free(&u->batch);
 	free(u);
@@ -80,7 +103,7 @@ static void batch_done(struct vault_op *op)
 	}
 	if (op->failed || u->last) {
 		u->over = true;
-		u->ops->on_end(u->arg, op->failed ? NULL : &u->counts, op->failed ? &op->err : NULL);
+		u->ops->on_end(u->arg, op->failed ? NULL : u->sink->counts(u->into), op->failed ? &op->err : NULL);
 		return;
 	}
 	send_batch(u);
@@ -90,7 +113,7 @@ static void batch_done(struct vault_op *op)
 	}
 }
 
-struct vault_upload *vault_upload_new(struct vault *v, const struct vault_upload_ops *ops, void *arg, struct err *err)
+static struct vault_upload *upload_new(struct vault *v, const struct vault_upload_ops *ops, void *arg, struct err *err)
 {
 	if (v->uploads >= VAULT_UPLOADS) {
 		err_set(err, ERR_LIMIT, "%u uploads are under way, which is the limit", VAULT_UPLOADS);
@@ -112,6 +135,30 @@ struct vault_upload *vault_upload_new(struct vault *v, const struct vault_upload
 	}
 	v->uploads++;
 	return u;
+}
+
+struct vault_upload *vault_upload_to(
+	struct vault *v, const struct vault_sink *sink, void *into, const struct vault_upload_ops *ops, void *arg, struct err *err)
+{
+	struct vault_upload *u = upload_new(v, ops, arg, err);
+	if (u) {
+		u->sink = sink;
+		u->into = into;
+		return u;
+	}
+	sink->drop(into);
+	free(into);
+	return NULL;
+}
+
+void *vault_upload_into(struct vault_upload *u)
+{
+	return u->into;
+}
+
+struct vault_upload *vault_upload_new(struct vault *v, const struct vault_upload_ops *ops, void *arg, struct err *err)
+{
+	return vault_upload_to(v, &objects_sink, mem_zalloc(sizeof(struct objects)), ops, arg, err);
 }
 
 size_t vault_upload_write(struct vault_upload *u, const void *data, size_t n)

@@ -27,6 +27,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
 	" guest_port INT NOT NULL, bind TEXT NOT NULL, PRIMARY KEY (sandbox, host_port)) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE sandbox ADD COLUMN image_digest TEXT;",
+	"CREATE TABLE sandbox_fs (sandbox TEXT PRIMARY KEY REFERENCES sandbox(id) ON DELETE CASCADE, path TEXT NOT NULL,"
+	" tree TEXT NOT NULL, label TEXT, pushed TEXT) STRICT, WITHOUT ROWID;",
 };
 
 enum stmt {
@@ -42,6 +44,8 @@ enum stmt {
 	PORT_INSERT,
 	PORT_DELETE,
 	PORT_ALL,
+	FS_PUT,
+	FS_ALL,
 	STMT_COUNT
 };
 
@@ -64,6 +68,8 @@ static const char *const sql[STMT_COUNT] = {
 	[PORT_INSERT] = "INSERT INTO port (sandbox, host_port, guest_port, bind) VALUES (?,?,?,?)",
 	[PORT_DELETE] = "DELETE FROM port WHERE sandbox = ? AND host_port = ?",
 	[PORT_ALL] = "SELECT sandbox, host_port, guest_port, bind FROM port ORDER BY sandbox, host_port",
+	[FS_PUT] = "INSERT OR REPLACE INTO sandbox_fs (sandbox, path, tree, label, pushed) VALUES (?,?,?,?,?)",
+	[FS_ALL] = "SELECT sandbox, path, tree, label, pushed FROM sandbox_fs ORDER BY sandbox",
 };
 
 struct db {
@@ -114,6 +120,29 @@ static int migrate(struct db *db, struct err *err)
 			return -1;
 	}
 	return 0;
+}
+
+static int control(struct db *db, const char *word, struct err *err)
+{
+	return sqlite3_exec(db->h, word, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_err(db, err, "cannot write as one");
+}
+
+int db_begin(struct db *db, struct err *err)
+{
+	return control(db, "BEGIN IMMEDIATE", err);
+}
+
+void db_rollback(struct db *db)
+{
+	(void)control(db, "ROLLBACK", NULL);
+}
+
+int db_commit(struct db *db, struct err *err)
+{
+	if (!control(db, "COMMIT", err))
+		return 0;
+	db_rollback(db);
+	return -1;
 }
 
 struct db *db_open(const char *path, struct err *err)
@@ -442,4 +471,37 @@ int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port)
 	int result = stop || rc == SQLITE_DONE ? 0 : db_err(db, err, "cannot list ports");
 	sqlite3_reset(st);
 	return result;
+}
+/* ---- mounted trees ---- */
+
+int db_fs_put(struct db *db, const struct db_fs *row, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[FS_PUT];
+	const char *const texts[] = { row->sandbox, row->path, row->tree, row->label, row->pushed };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		bind_text(st, (int)i + 1, texts[i]);
+	return finish(db, st, "mounted tree", err);
+}
+
+int db_fs_each(struct db *db, int (*cb)(void *arg, struct db_fs *row), void *arg, struct err *err)
+{
+	sqlite3_stmt *st = db->stmt[FS_ALL];
+	int rc, stop = 0;
+	while (!stop && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct db_fs row = { column_text(st, 0), column_text(st, 1), column_text(st, 2), column_text(st, 3),
+			column_text(st, 4) };
+		stop = cb(arg, &row);
+		db_fs_release(&row);
+	}
+	int result = stop || rc == SQLITE_DONE ? 0 : db_err(db, err, "cannot list mounted trees");
+	sqlite3_reset(st);
+	return result;
+}
+
+void db_fs_release(struct db_fs *row)
+{
+	char *const texts[] = { row->sandbox, row->path, row->tree, row->label, row->pushed };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	*row = (struct db_fs){ 0 };
 }

@@ -57,6 +57,11 @@ struct db_key {
 struct db *db_open(const char *path, struct err *err);
 void db_close(struct db *db);
 
+/* What is written between the two becomes durable as one, or, when db_commit fails or is never reached, not at all. */
+int db_begin(struct db *db, struct err *err);
+int db_commit(struct db *db, struct err *err);
+void db_rollback(struct db *db);
+
 /* CONFLICT when the id or name is taken. */
 int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err);
 /* Writes all of the row with that id. CONFLICT when the name is taken. */
@@ -81,5 +86,18 @@ int db_key_each(struct db *db, int (*cb)(void *arg, struct db_key *key), void *a
 int db_key_find(struct db *db, const char *hash, struct db_key *out, struct err *err);
 int db_key_touch(struct db *db, const char *id, int64_t used_ms, struct err *err);
 void db_key_release(struct db_key *key);
+
+/* The tree of the store that is mounted in a sandbox; goes with its sandbox. */
+struct db_fs {
+	char *sandbox, *path;
+	char *tree;   /* id */
+	char *label;  /* that it was mounted by or last pushed to, or NULL */
+	char *pushed; /* what its content was at the last push, or NULL */
+};
+/* New, or in place of what there was. */
+int db_fs_put(struct db *db, const struct db_fs *row, struct err *err);
+/* As db_sandbox_each; what the callee takes it sets to NULL. */
+int db_fs_each(struct db *db, int (*cb)(void *arg, struct db_fs *row), void *arg, struct err *err);
+void db_fs_release(struct db_fs *row);
 
 #endif

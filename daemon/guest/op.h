@@ -42,5 +42,7 @@ int op_stat(struct op *o);
 int op_tar(struct op *o);
 int op_untar(struct op *o);
 int op_watch(struct op *o);
+int op_mount(struct op *o);
+int op_changes(struct op *o);
 
 #endif

@@ -27,6 +27,8 @@ static const struct {
 	[WIRE_OP_TAR] = { "packing", op_tar, false },
 	[WIRE_OP_UNTAR] = { "unpacking", op_untar, true },
 	[WIRE_OP_WATCH] = { "watching", op_watch, false },
+	[WIRE_OP_MOUNT] = { "mounting", op_mount, false },
+	[WIRE_OP_CHANGES] = { "collecting changes", op_changes, false },
 };
 
 int op_error(struct op *o, int sys, const char *fmt, ...)

@@ -396,6 +396,8 @@ static void (*const openers[WIRE_OP_END])(struct agent *, struct stream *, struc
 	[WIRE_OP_SHUTDOWN] = shutdown_open,
 	[WIRE_OP_DIAL] = dial_open,
 	[WIRE_OP_WATCH] = ops_open,
+	[WIRE_OP_MOUNT] = ops_open,
+	[WIRE_OP_CHANGES] = ops_open,
 };
 
 static void on_open(struct agent *a, const struct wire_frame *f)

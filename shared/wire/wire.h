@@ -85,6 +85,10 @@ enum wire_op {
 			      was refused or reset; a CLOSE resets it */
 	WIRE_OP_WATCH,	   /* PATH [RECURSIVE]: stdout one JSON object {event, path, ...} a change of the file, or in the folder,
 			      and RECURSIVE those below, until CLOSE; the first is "ready". EXIT 0 when PATH itself goes */
+	WIRE_OP_MOUNT,	   /* PATH: mount the tree on the read-only drive there (made if missing), writable: what is changed is kept
+			      apart */
+	WIRE_OP_CHANGES,   /* PATH [NAME]: stream of changes.h on stdout: NAME "mount" = what was changed below that mount, else
+			      all that is below that folder */
 	WIRE_OP_END
 };
 

@@ -179,6 +179,40 @@ static void test_keys(void **state)
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static int take_fs(void *arg, struct db_fs *row)
+{
+	struct db_fs *out = arg;
+	db_fs_release(out);
+	*out = *row;
+	*row = (struct db_fs){ 0 };
+	return 0;
+}
+
+/* A mounted tree is replaced whole, needs its sandbox, and goes with it. */
+static void test_fs(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox box = sample("id1", "demo");
+	struct db_fs row = { LENT("id1"), LENT("/work"), LENT("aa"), LENT("main"), NULL }, got = { 0 };
+	assert_int_equal(db_fs_put(f->db, &row, &err), -1);
+	assert_int_equal(db_sandbox_insert(f->db, &box, &err), 0);
+	assert_int_equal(db_fs_put(f->db, &row, &err), 0);
+	row.label = NULL;
+	row.pushed = LENT("bb");
+	assert_int_equal(db_fs_put(f->db, &row, &err), 0);
+	assert_int_equal(db_fs_each(f->db, take_fs, &got, &err), 0);
+	assert_string_equal(got.sandbox, "id1");
+	assert_string_equal(got.path, "/work");
+	assert_string_equal(got.tree, "aa");
+	assert_null(got.label);
+	assert_string_equal(got.pushed, "bb");
+	db_fs_release(&got);
+	assert_int_equal(db_sandbox_delete(f->db, "id1", &err), 0);
+	assert_int_equal(db_fs_each(f->db, take_fs, &got, &err), 0);
+	assert_null(got.sandbox);
+}
+
 /* What was committed stands after the process is killed without warning. */
 static void test_survives_kill(void **state)
 {
@@ -202,6 +236,47 @@ static void test_survives_kill(void **state)
 	assert_int_equal(db_sandbox_each(f->db, take, &got, &err), 0);
 	assert_string_equal(got.id, "id1");
 	db_sandbox_release(&got);
+}
+
+static int count(void *arg, struct db_sandbox *row)
+{
+	int *n = arg;
+	(void)row;
+	++*n;
+	return 0;
+}
+
+/* What stands between begin and commit is there whole, or not at all when the process is killed or takes it back. */
+static void test_all_or_none(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox a = sample("id1", NULL), b = sample("id2", NULL);
+	int n = 0, status;
+
+	assert_int_equal(db_begin(f->db, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	db_rollback(f->db);
+	assert_int_equal(db_sandbox_each(f->db, count, &n, &err), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(db_begin(f->db, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
+	assert_int_equal(db_commit(f->db, &err), 0);
+	db_close(f->db);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct db *db = db_open(f->path, &err);
+		if (!db || db_begin(db, &err) || db_sandbox_delete(db, "id1", &err) || db_sandbox_delete(db, "id2", &err))
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	f->db = db_open(f->path, &err);
+	assert_non_null(f->db);
+	assert_int_equal(db_sandbox_each(f->db, count, &n, &err), 0);
+	assert_int_equal(n, 2);
 }
 
 static void test_newer_schema_is_refused(void **state)
@@ -238,7 +313,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survives_kill, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_or_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_file_is_refused, setup, teardown),
 	};

@@ -1,4 +1,4 @@
-/* link: daemon/core/vault?*.c daemon/core/vault.c shared/store/?*.c | -luv -lzstd -lpthread */
+/* link: daemon/core/vault?*.c daemon/core/vault.c daemon/core/change_tree.c daemon/image/erofs.c daemon/image/fsimage.c shared/wire/changes.c shared/store/?*.c | -luv -lzstd -lpthread */
 /* The vault: what its threads do when others use the store, when callers leave, and when it is closed in the middle. */
 #include <fcntl.h>
 #include <setjmp.h>

@@ -11,6 +11,8 @@ void fs_kid(struct jw *w, const char *key, const struct hash *id);
 /* 409 in the shape LabelConflict; current NULL: there is no such label. */
 void fs_reply_conflict(struct http_req *r, const struct err *err, const struct hash *current);
 void fs_reply_rejected(struct http_req *r, const char *label, const struct hash *current);
+/* One conflict of a merge, in the shape MergeConflict. */
+void fs_write_conflict(struct jw *w, const struct conflict *f);
 /* A stream of the vault as the answer, with backpressure: make it, then set its stream, begun with fs_send_ops and it as the
  * argument. length -1: not known. Owns itself. */
 struct fs_send {

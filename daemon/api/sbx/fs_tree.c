@@ -271,7 +271,7 @@ static void write_text(struct jw *w, const char *key, const char *text, size_t n
 	jw_strn(w, text, n);
 }
 
-static void write_conflict(struct jw *w, const struct conflict *f)
+void fs_write_conflict(struct jw *w, const struct conflict *f)
 {
 	jw_obj(w);
 	jw_kstr(w, "path", f->path);
@@ -302,7 +302,7 @@ static void reply_merged(struct http_req *r, const struct merge_call *c)
 	jw_key(&w, "conflicts");
 	jw_arr(&w);
 	for (size_t i = 0; i < m->count; i++)
-		write_conflict(&w, &m->conflicts[i]);
+		fs_write_conflict(&w, &m->conflicts[i]);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	http_reply_json(r, 200, &out);

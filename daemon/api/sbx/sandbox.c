@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/core/eventlog.h"
+#include "daemon/core/mount.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -37,6 +38,37 @@ static void write_other_shape(struct jw *w, const struct sandbox *sb)
 	jw_obj_end(w);
 }
 
+static void write_mount(struct jw *w, const struct db_fs *fs)
+{
+	if (!fs || !fs->tree)
+		return;
+	jw_key(w, "fs");
+	jw_obj(w);
+	jw_kstr(w, "path", fs->path);
+	jw_kstr(w, "tree", fs->tree);
+	jw_kstr(w, "label", fs->label);
+	jw_kstr(w, "pushed", fs->pushed);
+	jw_obj_end(w);
+}
+
+/* Where the time of the create went. */
+static void write_phases(struct jw *w, const struct sandbox *sb)
+{
+	const char *name;
+	int64_t us;
+
+	jw_key(w, "createPhases");
+	jw_arr(w);
+	for (size_t i = 0; sandbox_phase(sb, i, &name, &us); i++) {
+		jw_obj(w);
+		jw_kstr(w, "name", name);
+		jw_key(w, "ms");
+		jw_num(w, (double)us / 1000);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
 void api_write_sandbox(struct jw *w, struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
@@ -64,11 +96,13 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_kstr(w, "mac", row->mac);
 	jw_kstr(w, "parent", row->parent);
 	jw_kstr(w, "reason", row->reason);
+	write_phases(w, sb);
 	jw_key(w, "createMs");
 	if (row->create_us)
 		jw_num(w, (double)row->create_us / 1000);
 	else
 		jw_null(w);
+	write_mount(w, sandbox_fs(sb));
 	jw_obj_end(w);
 }
 
@@ -246,6 +280,8 @@ void sbx_createSandbox(struct http_req *r)
 		.ports = ports,
 		.port_count = port_count,
 		.account = http_account(r),
+		.fs_ref = js_str(js_get(js_get(body, "fs"), "ref"), NULL),
+		.fs_path = js_str(js_get(js_get(body, "fs"), "path"), "/work"),
 	};
 	struct create_call *call = mem_zalloc(sizeof(*call));
 	call->req = r;
