@@ -62,23 +62,21 @@ static void get_own(struct core *core, struct library_image *own, const char *ta
 {
 	auto_free char *name = mem_printf(SCHEME "%s", own->digest);
 	struct oci_config *c = &own->config;
-	*out = (struct catalog_image){
-		.name = tag ? shown_name(tag) : mem_strndup(own->digest, SHORT_DIGEST),
-		.state = builder_is_building(core->builder, name) ? "building" : "built",
-		.key = mem_strndup(own->digest, KEY_LENGTH),
+	*out = (struct catalog_image){ .state = builder_is_building(core->builder, name) ? "building" : "built",
 		.size_bytes = own->size_bytes,
-		.created_ms = own->created_wall_ms,
-		.digest = mem_strdup(name),
-		.source = mem_steal(&own->source),
-		.user = mem_steal(&c->user),
-		.workdir = mem_steal(&c->workdir),
-		.tags = mem_steal(&own->tags),
-		.env = mem_steal(&c->env),
-		.entrypoint = mem_steal(&c->entrypoint),
-		.cmd = mem_steal(&c->cmd),
-		.ports = mem_steal(&c->ports),
-		.labels = mem_steal(&c->labels),
-	};
+		.created_ms = own->created_wall_ms };
+	out->name = tag ? shown_name(tag) : mem_strndup(own->digest, SHORT_DIGEST);
+	out->key = mem_strndup(own->digest, KEY_LENGTH);
+	out->digest = mem_strdup(name);
+	out->source = mem_steal(&own->source);
+	out->tags = mem_steal(&own->tags);
+	out->user = mem_steal(&c->user);
+	out->workdir = mem_steal(&c->workdir);
+	out->env = mem_steal(&c->env);
+	out->entrypoint = mem_steal(&c->entrypoint);
+	out->cmd = mem_steal(&c->cmd);
+	out->ports = mem_steal(&c->ports);
+	out->labels = mem_steal(&c->labels);
 	struct image image;
 	if (image_open(core->cache, own->dir, &image, NULL) == 1) {
 		out->kernel = mem_strdup(image.kernel_version);
@@ -173,10 +171,10 @@ int catalog_choose(struct core *core, const char *name, struct catalog_choice *o
 	}
 	if (find_own(core, name, &own, err))
 		return -1;
-	*out = (struct catalog_choice){ .name = mem_printf(SCHEME "%s", own.digest),
-		.digest = mem_strdup(own.digest),
-		.env = mem_steal(&own.config.env),
-		.memory_mb = (unsigned)own.memory_mb };
+	*out = (struct catalog_choice){ .memory_mb = (unsigned)own.memory_mb };
+	out->name = mem_printf(SCHEME "%s", own.digest);
+	out->digest = mem_strdup(own.digest);
+	out->env = mem_steal(&own.config.env);
 	library_release(&own);
 	return 0;
 }

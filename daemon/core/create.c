@@ -418,7 +418,6 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 	*row = (struct db_sandbox){
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
-		.image_digest = mem_steal(&choice.digest),
 		.env = merge_env(choice.env, spec->env),
 		.labels = copy_list(spec->labels),
 		.layers = copy_list(NULL),
@@ -430,6 +429,7 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
 		.account = spec->account,
 	};
+	row->image_digest = mem_steal(&choice.digest);
 	catalog_choice_free(&choice);
 	return 0;
 }

@@ -360,8 +360,11 @@ static int write_about(const char *dir, const char *to, const char *digest, cons
 	static const char *const warm[] = { "systemctl is-system-running --wait; true", "true", "ls / >/dev/null; true" };
 	auto_buf text = BUF_INIT;
 	auto_free char *path = fs_join(dir, "image.json");
-	/* templates know the disk by its path: the same image of another home has templates of its own */
-	auto_free char *what = mem_printf("%s\n%s", digest, to);
+	/* The memory of a template knows this very disk, block by block: the same image in another home, or imported anew after it
+	 * was removed, has another disk, and templates of its own. */
+	char id[SCRATCH_ID + 1];
+	rand_id(id, SCRATCH_ID);
+	auto_free char *what = mem_printf("%s\n%s\n%s", digest, to, id);
 	char key[HASH_HEX];
 	struct jw w;
 

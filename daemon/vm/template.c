@@ -251,12 +251,14 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 static bool is_stale(const char *cache, const js *v, const char *folder, const struct template *made)
 {
 	int64_t vcpus = 0, memory = 0, created = 0;
-	auto_free char *image = mem_printf("%s/images/%s", cache, js_str(js_get(v, "imageFolder"), ""));
+	auto_free char *cached = mem_printf("%s/images/%s", cache, js_str(js_get(v, "imageFolder"), ""));
+	/* one of a user's library is somewhere else */
+	const char *image = fs_exists(cached) ? cached : js_str(js_get(v, "imageDir"), "");
 
 	if (js_int(js_get(v, "createdWallMs"), &created) || clock_wall_ms() - created < PRUNE_AFTER_MS ||
 		!strcmp(folder, made->key))
 		return false;
-	if (!fs_exists(image) && !fs_exists(js_str(js_get(v, "imageDir"), "")))
+	if (!fs_exists(image))
 		return true;
 	return !strcmp(image, made->image_dir) && !strcmp(js_str(js_get(v, "accel"), ""), accel_name(made->accel)) &&
 		!js_int(js_get(v, "vcpus"), &vcpus) && vcpus == made->vcpus && !js_int(js_get(v, "memoryMb"), &memory) &&

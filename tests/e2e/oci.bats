@@ -94,7 +94,7 @@ check_inside() {
 	sbx image import "$WORK/layout.tar" a
 	sbx image import - b:2 <"$WORK/save.tar"
 	sbx image import "$WORK/save.tar.zst" c
-	expect "$DIGEST $DIGEST $DIGEST" "$(echo $(digest_of a) $(digest_of b:2) $(digest_of c))"
+	expect "$DIGEST $DIGEST $DIGEST" "$(digest_of a) $(digest_of b:2) $(digest_of c)"
 	expect 3 "$(sbx image ls -o json | jq '[.[] | select(.digest)] | length')"
 	expect 1 "$(find "$SBX_HOME/images" -name rootfs.ext4 | wc -l)"
 }

@@ -155,6 +155,31 @@ static void removes(void **state)
 	found_by(home, "c:1", two);
 }
 
+static void read_about(const char *home, const char *digest, struct buf *out)
+{
+	auto_free char *path = mem_printf("%s/images/%s/image.json", home, digest);
+	assert_int_equal(fs_read(path, 65536, out, NULL), 0);
+}
+
+/* The memory of a template knows one disk. An image that comes back after it was removed has another, and so another key. */
+static void another_disk_has_another_key(void **state)
+{
+	const char *home = *state;
+	char one[HASH_HEX];
+	auto_buf before = BUF_INIT;
+	auto_buf after = BUF_INIT;
+	add(home, 1, one);
+	read_about(home, one, &before);
+	const char *key = strstr(before.p, "\"key\"");
+	assert_non_null(key);
+	auto_free char *pair = mem_strndup(key, strlen("\"key\":\"0123456789abcdef\""));
+	assert_int_equal(library_remove(home, one, NULL), 0);
+	add(home, 1, one);
+	read_about(home, one, &after);
+	assert_non_null(strstr(after.p, "\"key\""));
+	assert_null(strstr(after.p, pair));
+}
+
 /* The configuration is what the digest says: it can be checked by anybody. */
 static void digest_of_config(void **state)
 {
@@ -182,6 +207,7 @@ int main(void)
 		cmocka_unit_test(names),
 		cmocka_unit_test_setup_teardown(finds, setup, teardown),
 		cmocka_unit_test_setup_teardown(removes, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_disk_has_another_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(digest_of_config, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
