@@ -129,7 +129,7 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.vcpus = (unsigned)base->info.vcpus,
 		.memory_mb = (unsigned)base->info.memory_mb,
 		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
-		.mount = true,
+		.mount = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
 		.warm = sb->state == SANDBOX_POOLED };
 
 	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
@@ -140,6 +140,23 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 	return vm_overlay(disk, &base->disk[0], err) || mount_keep(sb, err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
 }
 
+static void on_base(void *arg, struct base *base, const struct err *base_err);
+
+static void load_base(struct sandbox *sb)
+{
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, on_base, sb);
+}
+
+/* The machine was frozen with a tree mounted in it, and finds it again. */
+static void use_mounted(struct sandbox *sb, const struct vm_info *info)
+{
+	sb->fs = (struct db_fs){ .sandbox = mem_strdup(sb->row.id),
+		.path = mem_strdup(info->fs_path),
+		.tree = mem_strdup(info->fs_tree),
+		.label = info->fs_label ? mem_strdup(info->fs_label) : NULL };
+	mount_prepare(sb, load_base);
+}
+
 static void on_base(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
@@ -147,6 +164,8 @@ static void on_base(void *arg, struct base *base, const struct err *base_err)
 	sb->base_wait = NULL;
 	if (!base)
 		create_fail(sb, base_err);
+	else if (base->info.fs_tree && !sb->fs.path)
+		use_mounted(sb, &base->info);
 	else if (start_vm(sb, base, &err))
 		create_fail(sb, &err);
 }
