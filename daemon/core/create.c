@@ -1,8 +1,8 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base -> files -> launch.c ->
- *   record (state running) -> callback
+ *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base ->
+ *   files -> launch.c -> record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
  * through create_fail, which deletes the sandbox like any other and calls back when that is done.
@@ -392,8 +392,10 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 {
 	struct catalog_choice choice;
 
-	if (spec->snapshot && spec->fs_ref)
-		return err_set(err, ERR_INVALID, "what is created from a snapshot has the tree that was mounted in it, and no other");
+	if (spec->snapshot && spec->fs_ref) {
+		err_set(err, ERR_INVALID, "what is made from a snapshot has the tree that was mounted in it, and no other");
+		return -1;
+	}
 	if (create_check_name(core, spec->name, err))
 		return -1;
 	choice = (struct catalog_choice){ 0 };

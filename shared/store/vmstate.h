@@ -1,7 +1,7 @@
 /*
  * vmstate: a stopped VM as one tree: the file `vm.json` (what the caller knows of it), the file `state` (its devices), the
- * images `ram` and `disk` (blocks.h), and the folder `fs`, a tree that is mounted in it. Each may be missing but for vm.json. Pinned or labelled it lives; pushed and cloned it is
- * whole.
+ * images `ram` and `disk` (blocks.h), and the folder `fs`, a tree that is mounted in it. Each may be missing but for vm.json.
+ * Pinned or labelled it lives; pushed and cloned it is whole.
  */
 #ifndef SBX_STORE_VMSTATE_H
 #define SBX_STORE_VMSTATE_H
