@@ -62,6 +62,7 @@ enum arg_kind {
 	ARG_SANDBOX_ALIVE, /* running or paused */
 	ARG_IMAGE,
 	ARG_KEY,
+	ARG_SNAPSHOT,
 	ARG_CONTEXT,
 	ARG_COPY, /* SANDBOX:PATH or a file */
 	ARG_METHOD,
@@ -97,6 +98,8 @@ extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls
 extern const struct command cmd_image_import, cmd_image_pull, cmd_image_tag, cmd_image_rm;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
 extern const struct command cmd_port_add, cmd_port_ls, cmd_port_rm, cmd_port_url;
+extern const struct command cmd_snapshot_create, cmd_snapshot_ls, cmd_snapshot_inspect, cmd_snapshot_rm;
+extern const struct command cmd_snapshot_export, cmd_snapshot_import, cmd_snapshot_copy;
 extern const struct command cmd_fs_push, cmd_fs_checkout, cmd_fs_status, cmd_fs_ls, cmd_fs_cat, cmd_fs_stat, cmd_fs_show;
 extern const struct command cmd_fs_diff, cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_label, cmd_fs_export, cmd_fs_import;
 extern const struct command cmd_fs_clone, cmd_fs_fetch, cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;

@@ -110,6 +110,7 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 	case ARG_SANDBOX_ALIVE:
 	case ARG_IMAGE:
 	case ARG_KEY:
+	case ARG_SNAPSHOT:
 	case ARG_CONTEXT:
 		put_live(s, kind);
 		break;
@@ -157,7 +158,8 @@ static void put_named_value(struct state *s, const struct opt *o)
 	static const struct {
 		const char *name;
 		enum arg_kind kind;
-	} kinds[] = { { "SANDBOX", ARG_SANDBOX }, { "IMAGE", ARG_IMAGE }, { "CONTEXT", ARG_CONTEXT }, { "context", ARG_CONTEXT } };
+	} kinds[] = { { "SANDBOX", ARG_SANDBOX }, { "IMAGE", ARG_IMAGE }, { "SNAPSHOT", ARG_SNAPSHOT }, { "CONTEXT", ARG_CONTEXT },
+		{ "context", ARG_CONTEXT } };
 	if (strcmp(o->arg, "FILE") == 0) {
 		put_files(s);
 		return;

@@ -82,12 +82,16 @@ static void put_fs(struct jw *w, const char *text)
 static int request_body(const struct create_options *o, struct buf *out, struct err *err)
 {
 	struct jw w;
+	if (o->snapshot && (o->image || o->vcpus.set || o->memory.set))
+		return err_set(err, ERR_USAGE, "--snapshot does not go with --image, --vcpus or --memory: it has its own");
 	jw_init(&w, out);
 	jw_obj(&w);
 	if (o->name)
 		jw_kstr(&w, "name", o->name);
 	if (o->image)
 		jw_kstr(&w, "image", o->image);
+	if (o->snapshot)
+		jw_kstr(&w, "snapshot", o->snapshot);
 	if (o->vcpus.set)
 		jw_kint(&w, "vcpus", (int64_t)o->vcpus.v);
 	if (o->memory.set)
@@ -114,7 +118,7 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 static void show_why(struct status *status, struct client *side, const char *image, int64_t since_ms)
 {
 	struct call call = { .op = SBX_OP_GET_IMAGE, .path = { image } };
-	auto_js *v = client_json(side, &call, NULL);
+	auto_js *v = image ? client_json(side, &call, NULL) : NULL;
 	double s = (double)(clock_mono_ms() - since_ms) / 1000;
 	if (strcmp(js_str(js_get(v, "state"), ""), "building") == 0)
 		status_set(status, "building image %s (once), about 20 s: %.0f s", image, s);
@@ -126,7 +130,7 @@ struct waiting {
 	struct client *c, *side;
 	struct status status;
 	int sig_fd;
-	const char *image;
+	const char *image; /* NULL: it comes from a snapshot */
 	int interrupted;
 	int64_t give_up_ms; /* once interrupted */
 };
@@ -190,7 +194,7 @@ js *create_sandbox(struct cli *cli, struct client *c, const struct create_option
 	struct client side;
 	client_init(&side, c->ep);
 	side.no_start = true;
-	struct waiting w = { .c = c, .side = &side, .sig_fd = sig_fd, .image = o->image ? o->image : "base" };
+	struct waiting w = { .c = c, .side = &side, .sig_fd = sig_fd, .image = o->snapshot ? NULL : o->image ? o->image : "base" };
 	status_init(&w.status);
 	struct call call = { .op = SBX_OP_CREATE_SANDBOX, .json = &body };
 	int rc = client_begin(c, &call, err) ? -1 : wait_answer(&w, err);

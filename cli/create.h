@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 
 struct create_options {
-	const char *name, *image, *fs;
+	const char *name, *image, *fs, *snapshot;
 	struct opt_num vcpus, memory, timeout, idle;
 	struct opt_list env, labels, ports;
 	const char *net;
@@ -27,6 +27,9 @@ extern const char *const create_nets[];
 	{ .kind = OPT_STR, .name = "name", .arg = "NAME", .help = "name to call it by", .off = offsetof(type, m.name) }, \
 	{ .kind = OPT_STR, .name = "image", .arg = "IMAGE", .help = "image to start from (default base)", \
 		.off = offsetof(type, m.image) }, \
+	{ .kind = OPT_STR, .name = "snapshot", .arg = "SNAPSHOT", \
+		.help = "go on from this snapshot instead of an image, with its memory and CPUs", \
+		.off = offsetof(type, m.snapshot) }, \
 	{ .kind = OPT_INT, .name = "vcpus", .arg = "N", .help = "virtual CPUs (default 1)", \
 		.off = offsetof(type, m.vcpus), .min = 1, .max = 16 }, \
 	{ .kind = OPT_INT, .name = "memory", .arg = "MIB", .help = "memory in MiB (default: of the image)", \

@@ -147,6 +147,8 @@ static void ask(struct ask *a, enum arg_kind kind)
 		emit_list(a, SBX_OP_LIST_IMAGES, "images", "state");
 	else if (kind == ARG_KEY)
 		emit_list(a, SBX_OP_LIST_KEYS, "keys", "id");
+	else if (kind == ARG_SNAPSHOT)
+		emit_list(a, SBX_OP_LIST_SNAPSHOTS, "snapshots", "image");
 	if (rc)
 		buf_clear(a->out);
 	client_close(&a->c);

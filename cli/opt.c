@@ -90,8 +90,8 @@ static int parse_time(const struct hit *hit, const char *text, struct err *err)
 			continue;
 		v *= units[i].seconds;
 		if (v < o->min || v > o->max)
-			return err_set(err, ERR_USAGE, "option '%s' must be between %.15g and %.15g seconds, not '%s'", hit->shown, o->min,
-				o->max, text);
+			return err_set(err, ERR_USAGE, "option '%s' must be between %.15g and %.15g seconds, not '%s'", hit->shown,
+				o->min, o->max, text);
 		*(struct opt_num *)(void *)hit->slot = (struct opt_num){ .set = true, .v = v };
 		return 0;
 	}

@@ -16,7 +16,8 @@ int build_main(const struct daemon_args *args)
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
 		return 1;
 	/* What is there is taken as it is: a new shape of it needs no network. */
-	if (resolve_build(args->home, args->cache, args->image, say_progress, NULL, &image, &err))
+	struct resolve_job job = { .home = args->home, .cache = args->cache, .name = args->image, .progress = say_progress };
+	if (resolve_build(&job, &image, &err))
 		return say_error(&err);
 	unsigned memory_mb = args->memory_mb ? args->memory_mb : image.memory_mb;
 	int rc = template_build(args->cache, &image, args->vcpus, memory_mb, say_progress, NULL, &tmpl, &err);

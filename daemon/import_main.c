@@ -12,6 +12,7 @@
 #include "daemon/say.h"
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 
 enum { BLOCK = 256 << 10 };
 
@@ -50,7 +51,8 @@ static int read_request(struct request *rq, struct err *err)
 	return rq->fields[1] ? 0 : err_set(err, ERR_INVALID, "not a request for an image");
 }
 
-static int pull(const struct daemon_args *args, const struct request *rq, const struct import_place *place, char digest[HASH_HEX], struct err *err)
+static int pull(const struct daemon_args *args, const struct request *rq, const struct import_place *place, char digest[HASH_HEX],
+	struct err *err)
 {
 	struct registry_ref ref;
 	struct unpack_source from;
@@ -58,7 +60,7 @@ static int pull(const struct daemon_args *args, const struct request *rq, const 
 	if (registry_parse(rq->fields[0], &ref, err))
 		return -1;
 	struct registry_login login = {
-		.user = rq->fields[2], .password = rq->fields[3], .plain_http = strcmp(rq->fields[1], "plain") == 0
+		.user = rq->fields[2], .password = rq->fields[3], .plain_http = str_same(rq->fields[1], "plain")
 	};
 	struct registry *r = registry_open(args->cache, &ref, &login, place->progress, place->arg, err);
 	int rc = r ? registry_fetch(r, err) : -1;

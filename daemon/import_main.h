@@ -1,5 +1,5 @@
-/* import_main: the process `sbxd --import SCRATCH` or `sbxd --pull SCRATCH`, which makes an image of the library and tells how far it
- * is in lines on standard output (say.h); the result is the image's digest. */
+/* import_main: the process `sbxd --import SCRATCH` or `sbxd --pull SCRATCH`, which makes an image of the library and tells how far
+ * it is in lines on standard output (say.h); the result is the image's digest. */
 #ifndef SBX_IMPORT_MAIN_H
 #define SBX_IMPORT_MAIN_H
 

@@ -1,13 +1,19 @@
 #include "cli/create.h"
 
+#include <stdio.h>
 #include "shared/base/mem.h"
 
 struct options {
 	struct create_options create;
+	bool trace;
 };
 
 static const struct opt options[] = {
 	CREATE_OPTIONS(struct options, create),
+	{ .kind = OPT_BOOL,
+		.name = "trace",
+		.help = "say on standard error where the time went",
+		.off = offsetof(struct options, trace) },
 	{ .kind = OPT_TIME,
 		.name = "idle",
 		.arg = "TIME",
@@ -16,6 +22,17 @@ static const struct opt options[] = {
 		.max = 31536000 },
 	{ .kind = OPT_END },
 };
+
+/* Each phase with its own time and when it was over. */
+static void print_trace(const js *sandbox)
+{
+	double before = 0;
+	js_each (it, js_get(sandbox, "createPhases")) {
+		double ms = js_num(js_get(it, "ms"), 0);
+		fprintf(stderr, "%-10s %8.1f ms  (%.1f)\n", js_str(js_get(it, "name"), ""), ms - before, ms);
+		before = ms;
+	}
+}
 
 static int run(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
@@ -31,6 +48,8 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 		client_close(&c);
 		return interrupted ? interrupted : -1;
 	}
+	if (o->trace)
+		print_trace(sandbox);
 	if (cli->format == FORMAT_TABLE)
 		buf_fmt(&cli->out, "%s\n", js_str(js_get(sandbox, "id"), ""));
 	cli_document(cli, sandbox);

@@ -196,7 +196,26 @@ static bool check_daemon(struct doctor *d, struct client *c)
 	return true;
 }
 
-static void check_acceleration(struct doctor *d, struct client *c)
+/* One line when all is well, else one for each layer that is missing. */
+static void check_isolation(struct doctor *d, const js *layers)
+{
+	auto_buf on = BUF_INIT;
+	js_each (it, layers) {
+		const char *layer = js_str(js_get(it, "layer"), "?");
+		if (js_bool(js_get(it, "on"), false)) {
+			buf_fmt(&on, "%s%s", on.len ? ", " : "", layer);
+			continue;
+		}
+		auto_free char *detail = mem_printf("VMs have no %s of their own: %s", layer, js_str(js_get(it, "reason"), "?"));
+		tell(d, WARN, "isolation", detail, js_str(js_get(it, "mend"), ""));
+	}
+	if (on.len) {
+		auto_free char *detail = mem_printf("a VM has its own %s", on.p);
+		tell(d, OK, "isolation", detail, "");
+	}
+}
+
+static void check_system(struct doctor *d, struct client *c)
 {
 	struct err err = ERR_INIT;
 	struct call call = { .op = SBX_OP_GET_SYSTEM };
@@ -205,6 +224,7 @@ static void check_acceleration(struct doctor *d, struct client *c)
 		tell_err(d, "acceleration", &err);
 		return;
 	}
+	check_isolation(d, js_get(v, "isolation"));
 	const char *how = js_str(js_get(v, "acceleration"), NULL);
 	const char *why = js_str(js_get(v, "accelerationReason"), "");
 	auto_free char *detail = mem_printf("%s%s%s", how ? how : "not known before the first VM", *why ? ": " : "", why);
@@ -281,7 +301,7 @@ static int run(struct cli *cli, const void *opts, const struct args *args, struc
 	if (check_daemon(&d, &c)) {
 		/* after the VM, as the first one finds it out */
 		interrupted = o->quick ? 0 : check_vm(&d, &c);
-		check_acceleration(&d, &c);
+		check_system(&d, &c);
 	}
 	jw_arr_end(&d.w);
 	client_close(&c);

@@ -80,7 +80,8 @@ const struct command cmd_fork = {
 	.name = "fork",
 	.summary = "Make children that go on from this instant of a sandbox, and print their ids",
 	.usage = "SANDBOX [-n N] [--name NAME]...",
-	.about = "All or none. Each child has the memory, processes and files of its parent, and an id, a host name, an address and random\n"
+	.about = "All or none. Each child has the memory, processes and files of its parent, and an id, a host name, an address "
+		 "and random\n"
 		 "numbers of its own. The parent may run, which it goes on doing, or be paused.",
 	.example = "  sbx fork demo --name demo2\n  for id in $(sbx fork demo -n 10); do sbx exec $id -- ./test.sh; done",
 	.options = options,

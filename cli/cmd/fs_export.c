@@ -1,11 +1,8 @@
 /* fs export and import: trees as archives. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -13,6 +10,7 @@
 #include "cli/fs/archive_out.h"
 #include "cli/fs/repo.h"
 #include "cli/fs/target.h"
+#include "cli/outfile.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -40,8 +38,7 @@ struct writer {
 	struct cancel cancel;
 	struct progress progress;
 	struct remote_counts written;
-	int fd;
-	char *temp; /* renamed when all is in it */
+	struct outfile out;
 };
 
 static enum export_format format_of(const struct export_options *o, const char *file)
@@ -65,7 +62,7 @@ static int write_piece(void *arg, const void *data, size_t n, struct err *err)
 	struct writer *w = arg;
 	w->written.bytes += n;
 	progress_count(&w->progress, "archive", 1, w->written.bytes);
-	return cancel_check(&w->cancel, err) || fs_write_all(w->fd, data, n, err) ? -1 : 0;
+	return cancel_check(&w->cancel, err) || fs_write_all(w->out.fd, data, n, err) ? -1 : 0;
 }
 
 static void on_skipped(void *arg, const char *path, const char *why)
@@ -75,58 +72,17 @@ static void on_skipped(void *arg, const char *path, const char *why)
 	cli_warn(w->cli, "left out '%s': %s", path, why);
 }
 
-static int open_output(struct writer *w, const char *file, struct err *err)
-{
-	struct stat st;
-	if (strcmp(file, "-") == 0) {
-		if (isatty(STDOUT_FILENO)) {
-			err_set(err, ERR_USAGE, "an archive is nothing for a terminal");
-			return err_hint(err, "name a file, or redirect the output");
-		}
-		w->fd = STDOUT_FILENO;
-		return 0;
-	}
-	bool special = stat(file, &st) == 0 && !S_ISREG(st.st_mode);
-	if (special) {
-		w->fd = open(file, O_WRONLY | O_CLOEXEC);
-	} else {
-		w->temp = mem_printf("%s.XXXXXX", file);
-		w->fd = mkostemp(w->temp, O_CLOEXEC);
-	}
-	if (w->fd >= 0)
-		return 0;
-	free(w->temp);
-	w->temp = NULL;
-	return err_sys(err, errno, "cannot write '%s'", file);
-}
-
-static int close_output(struct writer *w, const char *file, int rc, struct err *err)
-{
-	if (w->fd > STDERR_FILENO && close(w->fd) && rc == 0)
-		rc = err_sys(err, errno, "cannot write '%s'", file);
-	if (!w->temp)
-		return rc;
-	mode_t mask = umask(0);
-	umask(mask);
-	if (rc == 0 && (chmod(w->temp, 0666 & ~mask) || rename(w->temp, file)))
-		rc = err_sys(err, errno, "cannot write '%s'", file);
-	if (rc)
-		unlink(w->temp);
-	free(w->temp);
-	return rc;
-}
-
 static int export_tree(struct repo *r, const struct export_options *o, const struct hash *tree, const char *file, struct err *err)
 {
-	struct writer w = { .cli = r->cli, .fd = -1 };
+	struct writer w = { .cli = r->cli };
 	struct export_sink sink = { write_piece, on_skipped, &w };
 	if (cancel_begin(&w.cancel, err))
 		return -1;
 	progress_init(&w.progress, "exporting");
-	int rc = open_output(&w, file, err);
+	int rc = outfile_open(&w.out, file, err);
 	if (rc == 0) {
 		rc = archive_export(r->s, tree, format_of(o, file), &sink, err);
-		rc = close_output(&w, file, rc, err);
+		rc = outfile_close(&w.out, rc, err);
 	}
 	progress_end(&w.progress);
 	cancel_end(&w.cancel);

@@ -89,8 +89,7 @@ static int end(struct making *m, int rc, struct err *err)
 
 /* ---- pull ---- */
 
-static int pull_image(
-	struct cli *cli, const struct pull_options *o, const char *reference, const char *name, struct err *err)
+static int pull_image(struct cli *cli, const struct pull_options *o, const char *reference, const char *name, struct err *err)
 {
 	auto_buf body = BUF_INIT;
 	struct registry_login login;
@@ -128,7 +127,8 @@ const struct command cmd_image_pull = {
 	.name = "pull",
 	.summary = "Make an image of one in a registry",
 	.usage = "[options] REFERENCE [NAME[:VERSION]]",
-	.about = "REFERENCE is [HOST[:PORT]/]NAME[:TAG][@DIGEST]; without a host it is one of Docker Hub. The image is named as its\n"
+	.about = "REFERENCE is [HOST[:PORT]/]NAME[:TAG][@DIGEST]; without a host it is one of Docker Hub. The image is named as "
+		 "its\n"
 		 "last part, unless a name is given, which is printed. http is for registries of this machine only, unless\n"
 		 "--plain-http is given.",
 	.example = "  sbx image pull debian:12-slim && sbx run --image debian:12-slim -- cat /etc/debian_version\n"
@@ -239,7 +239,8 @@ const struct command cmd_image_import = {
 	.name = "import",
 	.summary = "Make an image of an archive",
 	.usage = "[options] FILE|-|DIR|" DOCKER "REFERENCE [NAME[:VERSION]]",
-	.about = "The archive is the output of 'docker save', an OCI layout (also as a folder), or the tar of a root file system; it may\n"
+	.about = "The archive is the output of 'docker save', an OCI layout (also as a folder), or the tar of a root file system; "
+		 "it may\n"
 		 "be packed with gzip, zstd, xz or bzip2. The name, image:latest when none is given, is printed. Sandboxes of the\n"
 		 "image have its environment, and its user and working folder are those of their commands.",
 	.example = "  docker save app:1 | sbx image import - app:1\n"

@@ -28,7 +28,8 @@ const struct command cmd_image_tag = {
 	.name = "tag",
 	.summary = "Give an imported image another name",
 	.usage = "IMAGE NAME[:VERSION]",
-	.about = "IMAGE is a name, or the digest that 'sbx image inspect' shows, or its first digits. A name that another image had\n"
+	.about = "IMAGE is a name, or the digest that 'sbx image inspect' shows, or its first digits. A name that another image "
+		 "had\n"
 		 "moves; without a version it is NAME:latest.",
 	.example = "  sbx image tag app:3 app",
 	.min_args = 2,

@@ -64,7 +64,8 @@ const struct command cmd_pause = {
 	.name = "pause",
 	.summary = "Freeze sandboxes: no process, memory and disk are kept",
 	.usage = "SANDBOX...",
-	.about = "Commands that are connected are cut off; in the sandbox they stay as they are and go on with it. All are tried when\n"
+	.about = "Commands that are connected are cut off; in the sandbox they stay as they are and go on with it. All are tried "
+		 "when\n"
 		 "one cannot be paused; the exit code is then 1.",
 	.example = "  sbx pause demo\n  sbx pause $(sbx ls -q --state running)",
 	.min_args = 1,
@@ -84,7 +85,8 @@ const struct command cmd_resume = {
 	.name = "resume",
 	.summary = "Let paused sandboxes go on where they were",
 	.usage = "SANDBOX...",
-	.about = "All are tried when one cannot be resumed; the exit code is then 1. One that was paused for idleness (sbx create --idle)\n"
+	.about = "All are tried when one cannot be resumed; the exit code is then 1. One that was paused for idleness (sbx create "
+		 "--idle)\n"
 		 "is resumed by its next use.",
 	.example = "  sbx resume demo\n  sbx resume $(sbx ls -q --state paused)",
 	.min_args = 1,
@@ -125,7 +127,8 @@ const struct command cmd_stop = {
 	.name = "stop",
 	.summary = "Shut sandboxes down: the disk is kept, memory is not",
 	.usage = "[--force] SANDBOX...",
-	.about = "The guest has ten seconds to end its processes and write its files; after that, or with --force, it is ended. What a\n"
+	.about = "The guest has ten seconds to end its processes and write its files; after that, or with --force, it is ended. "
+		 "What a\n"
 		 "paused one had in memory is dropped. All are tried when one cannot be stopped; the exit code is then 1.",
 	.example = "  sbx stop demo\n  sbx stop --force stuck",
 	.options = stop_options,

@@ -113,6 +113,11 @@ const char *place_prefix(const struct place *p)
 	return p->prefix;
 }
 
+struct client *place_client(struct place *p)
+{
+	return p->ops->client ? p->ops->client(p) : NULL;
+}
+
 int place_list(struct place *p, struct label_list *out, struct err *err)
 {
 	return p->ops->list(p, out, err);

@@ -30,6 +30,9 @@ const char *place_name(const struct place *p); /* "lab", "/srv/store": for messa
 /* A good beginning for names of labels that follow this place's: the context's name, or "origin". */
 const char *place_prefix(const struct place *p);
 
+/* The daemon's, for calls that are about more than its store; NULL for a store on this machine. It stays the place's. */
+struct client *place_client(struct place *p);
+
 /* ---- labels ---- */
 int place_list(struct place *p, struct label_list *out, struct err *err);
 int place_head(struct place *p, const char *name, struct hash *out, bool *exists, struct err *err);

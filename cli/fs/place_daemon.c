@@ -31,6 +31,11 @@ static void daemon_close(struct place *p)
 	free(d);
 }
 
+static struct client *client_of(struct place *p)
+{
+	return &as_daemon(p)->c;
+}
+
 /* ---- what answers say ---- */
 
 static int odd(const struct place *p, const char *what, struct err *err)
@@ -525,6 +530,7 @@ static int gc(struct place *p, bool dry, struct store_swept *out, struct err *er
 
 static const struct place_ops ops = {
 	.close = daemon_close,
+	.client = client_of,
 	.list = list,
 	.head = head,
 	.log = log_of,

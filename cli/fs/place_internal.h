@@ -8,6 +8,7 @@
 
 struct place_ops {
 	void (*close)(struct place *p);
+	struct client *(*client)(struct place *p); /* NULL: there is none */
 	int (*list)(struct place *p, struct label_list *out, struct err *err);
 	int (*head)(struct place *p, const char *name, struct hash *out, bool *exists, struct err *err);
 	int (*log)(struct place *p, const char *name, size_t limit, struct label_log *out, struct err *err);

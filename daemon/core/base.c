@@ -268,6 +268,9 @@ static bool is_needed(const struct bases *b, const char *key)
 		const char *used = b->core->boxes[i]->row.template_key;
 		if (used && !strcmp(used, key))
 			return true;
+		/* which one it is, a worker is finding out */
+		if (b->core->boxes[i]->snapshot_wait && *key == SNAPSHOT_KEY)
+			return true;
 	}
 	const struct entry *e = find(b, key);
 	return e && (e->loading || clock_mono_ms() - e->used_ms < UNUSED_MS);

@@ -15,8 +15,8 @@
 
 enum { TICK_MS = 1000, SWEEP_MS = 60000, LOCK_MS = 5000, LOCK_STEP_MS = 20 };
 
-/* A daemon that was just killed has the lock until the kernel is done with the last of its threads, which may be copying a disk, and
- * with VMMs that it had not let start: that is waited for. */
+/* A daemon that was just killed has the lock until the kernel is done with the last of its threads, which may be copying a disk,
+ * and with VMMs that it had not let start: that is waited for. */
 static int lock_home(const char *path, struct err *err)
 {
 	int64_t end = clock_mono_ms() + LOCK_MS;

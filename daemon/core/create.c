@@ -40,6 +40,23 @@ void create_undone(struct sandbox *sb)
 	cb(sb->created_arg, NULL, &sb->failure);
 }
 
+void create_phase(struct sandbox *sb, const char *name)
+{
+	if (!sb->asked_us || sb->phase_count == CREATE_PHASES || sb->state != SANDBOX_CREATING)
+		return;
+	sb->phases[sb->phase_count].name = name;
+	sb->phases[sb->phase_count++].us = clock_mono_us() - sb->asked_us;
+}
+
+bool sandbox_phase(const struct sandbox *sb, size_t i, const char **name, int64_t *us)
+{
+	if (i >= sb->phase_count)
+		return false;
+	*name = sb->phases[i].name;
+	*us = sb->phases[i].us;
+	return true;
+}
+
 static void tell_created(struct sandbox *sb)
 {
 	sandbox_created_cb *cb = sb->created_cb;
@@ -90,6 +107,7 @@ static void released(struct sandbox *sb, struct op *op)
 	struct err err = op->err;
 	bool failed = op->failed;
 	op_end(sb, failed ? &err : NULL);
+	create_phase(sb, "release");
 	if (failed || launch_configure(sb, on_launched, &err))
 		create_fail(sb, &err);
 }
@@ -101,6 +119,7 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 		create_fail(sb, launch_err);
 		return;
 	}
+	create_phase(sb, "identity");
 	sb->row.create_us = clock_mono_us() - sb->asked_us;
 	if (sb->state == SANDBOX_POOLED) {
 		hold(sb);
@@ -118,6 +137,39 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 
 /* ---- the VM ---- */
 
+/* What the image sets and the client does not, then what the client sets. */
+static char **merge_env(char *const *image, char *const *own)
+{
+	size_t n = 0, k = 0;
+	while (image && image[n])
+		n++;
+	for (size_t i = 0; own && own[i]; i++)
+		n++;
+	char **env = mem_array(n + 1, sizeof(*env));
+	for (size_t i = 0; image && image[i]; i++) {
+		size_t name = strcspn(image[i], "=") + 1;
+		bool set = false;
+		for (size_t j = 0; own && own[j]; j++)
+			set |= !strncmp(own[j], image[i], name);
+		if (!set)
+			env[k++] = mem_strdup(image[i]);
+	}
+	for (size_t i = 0; own && own[i]; i++)
+		env[k++] = mem_strdup(own[i]);
+	return env;
+}
+
+/* A snapshot's shape and environment are not known before. */
+static void take_shape(struct sandbox *sb, const struct base *base)
+{
+	char **env = merge_env(base->info.env, sb->row.env);
+
+	sb->row.vcpus = base->info.vcpus;
+	sb->row.memory_mb = base->info.memory_mb;
+	drop_list(sb->row.env);
+	sb->row.env = env;
+}
+
 static int start_vm(struct sandbox *sb, const struct base *base, struct err *err)
 {
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -132,12 +184,15 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.mount = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
 		.warm = sb->state == SANDBOX_POOLED };
 
-	sb->row.vcpus = base->info.vcpus; /* a snapshot's are not known before */
-	sb->row.memory_mb = base->info.memory_mb;
+	create_phase(sb, "memory");
+	take_shape(sb, base);
 	if (mkdir(sb->dir, 0700) != 0)
 		return err_sys(err, errno, "cannot make '%s'", sb->dir);
 	sb->log = eventlog_new(log);
-	return vm_overlay(disk, &base->disk[0], err) || mount_keep(sb, err) || launch_begin(sb, &how, on_launched, err) ? -1 : 0;
+	if (vm_overlay(disk, &base->disk[0], err) || mount_keep(sb, err) || launch_begin(sb, &how, on_launched, err))
+		return -1;
+	create_phase(sb, "process");
+	return 0;
 }
 
 static void on_base(void *arg, struct base *base, const struct err *base_err);
@@ -174,6 +229,7 @@ static void on_base(void *arg, struct base *base, const struct err *base_err)
 static int use_template(struct sandbox *sb, struct err *err)
 {
 	struct bases *bases = sb->core->bases;
+	create_phase(sb, "template");
 	free(sb->row.template_key);
 	sb->row.template_key = mem_strdup(sb->tmpl.key);
 	if (base_keep(bases, &sb->tmpl, err))
@@ -210,6 +266,7 @@ static void on_snapshot_base(void *arg, const char *key, const struct err *base_
 		create_fail(sb, base_err);
 		return;
 	}
+	create_phase(sb, "snapshot");
 	free(sb->row.template_key);
 	sb->row.template_key = mem_strdup(key);
 	sb->base_wait = base_load(sb->core->bases, key, on_base, sb);
@@ -317,28 +374,6 @@ char **copy_list(char *const *list)
 	for (size_t i = 0; i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
-}
-
-/* What the image sets and the client does not, then what the client sets. */
-static char **merge_env(char *const *image, char *const *own)
-{
-	size_t n = 0, k = 0;
-	while (image && image[n])
-		n++;
-	for (size_t i = 0; own && own[i]; i++)
-		n++;
-	char **env = mem_array(n + 1, sizeof(*env));
-	for (size_t i = 0; image && image[i]; i++) {
-		size_t name = strcspn(image[i], "=") + 1;
-		bool set = false;
-		for (size_t j = 0; own && own[j]; j++)
-			set |= !strncmp(own[j], image[i], name);
-		if (!set)
-			env[k++] = mem_strdup(image[i]);
-	}
-	for (size_t i = 0; own && own[i]; i++)
-		env[k++] = mem_strdup(own[i]);
-	return env;
 }
 
 void drop_list(char **list)
@@ -488,6 +523,7 @@ static int take_pooled(struct sandbox *sb, struct db_sandbox *want, struct err *
 	sandbox_to_end(sb);
 	sb->pool_ready = false;
 	sb->asked_us = clock_mono_us();
+	sb->phase_count = 0;
 	op_work(op, release_work, released);
 	return 0;
 }

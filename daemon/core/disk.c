@@ -194,6 +194,16 @@ void disk_pop(struct sandbox *sb)
 		unlink(layer);
 }
 
+void disk_undo(struct sandbox *sb, bool switched)
+{
+	struct err err = ERR_INIT;
+
+	if (!switched)
+		disk_pop(sb);
+	else if (disk_settle(sb, &err)) /* the next start of the daemon does it */
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+}
+
 static bool same_file(const char *a, const char *b)
 {
 	struct stat x, y;

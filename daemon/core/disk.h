@@ -50,6 +50,8 @@ int disk_push(struct sandbox *sb, struct err *err);
 int disk_settle(struct sandbox *sb, struct err *err);
 /* Undo 1 to 3: step 4 has failed. */
 void disk_pop(struct sandbox *sb);
+/* Something has failed: that, unless the VM is on the new top already. */
+void disk_undo(struct sandbox *sb, bool switched);
 
 /* For a time in which the disk is written to but may have to be as it was: its top under another name. disk_save does it without
  * copying (a small one is copied by the caller: DISK_SAVED in its folder); disk_restore puts it back, if there is one, and is as if

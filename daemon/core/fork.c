@@ -1,8 +1,9 @@
 /*
  * fork: children that go on from one instant of a sandbox, all or none.
  *
- *   records (state creating) -> base -> [worker: the parent stops, its state goes to memory, its disk is copied or gets a new top, it
- *   goes on; copies for the other children] -> every child is launched from that state -> records (state running) -> done
+ *   records (state creating) -> base -> [worker: the parent stops, its state goes to memory, its disk is copied or gets a new top,
+ *   it goes on; copies for the other children] -> every child is launched from that state -> all records at once (state running)
+ *   -> done
  *
  * The parent is busy only until its children are launched. Nothing of a fork is on disk but the children's own disks: a child that a
  * crash finds unfinished is undone like any create.
@@ -57,9 +58,42 @@ static void fork_free(struct fork *f)
 	free(f);
 }
 
+/* All children run from here on, also for whatever daemon comes next, or none. */
+static int record_all(struct fork *f, struct err *err)
+{
+	if (db_begin(f->core->db, err))
+		return -1;
+	for (size_t i = 0; i < f->count; i++) {
+		struct sandbox *child = f->child[i];
+		if (child && child->state == SANDBOX_CREATING && !sandbox_set_state(child, SANDBOX_RUNNING, NULL, err))
+			continue;
+		if (!err->msg[0])
+			err_set(err, ERR_CONFLICT, "a child ended before all were there");
+		db_rollback(f->core->db);
+		return -1;
+	}
+	return db_commit(f->core->db, err);
+}
+
+static void tell_children(struct fork *f)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		struct sandbox *child = f->child[i];
+		struct err err = ERR_INIT;
+		eventlog_add(child->log, "created", "forked from %s in %lld ms", f->parent, (long long)child->row.create_us / 1000);
+		sandbox_arm_expiry(child);
+		if (!child->link && sandbox_open_link(child, false, &err)) /* it was lost while the others came up */
+			log_warn("core", "%s: %s", child->row.id, err.msg);
+	}
+}
+
 /* Every child is up or gone. */
 static void fork_over(struct fork *f)
 {
+	if (!f->failed)
+		f->failed = record_all(f, &f->err) != 0;
+	if (!f->failed)
+		tell_children(f);
 	for (size_t i = 0; i < f->count; i++) {
 		if (!f->child[i])
 			continue;
@@ -111,19 +145,12 @@ void fork_child_gone(struct sandbox *child)
 static void child_launched(struct sandbox *child, const struct err *launch_err)
 {
 	struct fork *f = child->fork;
-	struct err err = ERR_INIT;
 
 	if (launch_err) {
 		create_fail(child, launch_err); /* fork_child_gone is told */
 		return;
 	}
 	child->row.create_us = clock_mono_us() - child->asked_us;
-	if (sandbox_set_state(child, SANDBOX_RUNNING, NULL, &err)) {
-		create_fail(child, &err);
-		return;
-	}
-	eventlog_add(child->log, "created", "forked from %s in %lld ms", f->parent, (long long)child->row.create_us / 1000);
-	sandbox_arm_expiry(child);
 	f->up[index_of(f, child)] = true;
 	child_done(f, NULL);
 }
@@ -191,7 +218,7 @@ static void fork_after(struct sandbox *sb, struct op *op)
 
 	if (op->failed) {
 		if (!f->copy)
-			disk_pop(sb);
+			disk_undo(sb, op->freeze.switched);
 		op_end(sb, &err);
 		return;
 	}

@@ -16,8 +16,8 @@
 #define PIECE_MAX ((size_t)256 << 10)
 
 struct import {
-	struct import *next; /* in core->imports */
-	struct core *core;   /* NULL when that is gone */
+	struct import *next;	      /* in core->imports */
+	struct core *core;	      /* NULL when that is gone */
 	const struct import_ops *ops; /* NULL: closed */
 	void *arg;
 	char *scratch;
@@ -26,7 +26,7 @@ struct import {
 	struct said said;
 	char digest[72];
 	size_t queued;
-	bool full;  /* the client waits for room */
+	bool full;   /* the client waits for room */
 	bool broken; /* the child takes no more: its reason is to come */
 	bool exited, drained, over;
 	unsigned open; /* handles */

@@ -68,6 +68,8 @@ struct op {
 
 typedef void launch_cb(struct sandbox *sb, const struct err *err);
 
+#define CREATE_PHASES 8
+
 struct sandbox {
 	struct core *core;
 	struct db_sandbox row;
@@ -87,7 +89,7 @@ struct sandbox {
 	launch_cb *launched;
 	struct link_stream *configure;
 	bool pool_ready; /* in state pooled: its processors are held */
-	bool warm; /* run a command instead of telling the guest who it is */
+	bool warm, warmed; /* run a command when the guest knows who it is; that is what runs */
 	bool mounting; /* when it knows who it is, it is to mount its tree */
 	int64_t launch_ms;
 	struct err failure; /* why a create is being undone, or a launch has failed */
@@ -103,6 +105,11 @@ struct sandbox {
 	sandbox_created_cb *created_cb;
 	void *created_arg;
 	int64_t asked_us;
+	struct {
+		const char *name;
+		int64_t us;
+	} phases[CREATE_PHASES];
+	size_t phase_count;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
 	/* while deleting */
@@ -156,12 +163,15 @@ void sandbox_deletion_due(struct sandbox *sb);
 
 /* ---- snapshot.c ---- */
 /* Make a snapshot a base of this home, and call back with its key. */
+#define SNAPSHOT_KEY 's' /* the first letter of the key of such a base; a template's begins with a hex digit */
 typedef void snapshot_base_cb(void *arg, const char *key, const struct err *err);
 void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg);
 
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
 struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct err *err);
+/* A phase of a create is over; nothing for what is no create. */
+void create_phase(struct sandbox *sb, const char *name);
 /* Let go of what a create waits for. */
 void create_forget(struct sandbox *sb);
 /* Nobody has that name? */
@@ -192,6 +202,8 @@ void sandbox_tick(struct sandbox *sb, int64_t now_ms);
 /* Start the clock of timeout_s. */
 void sandbox_arm_expiry(struct sandbox *sb);
 vm_exit_cb sandbox_vm_ended;
+/* It was running, and its VM has ended: it is stopped. */
+void sandbox_ended_by_itself(struct sandbox *sb);
 /* The create failed for this reason and is to be undone; undone. */
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
@@ -214,7 +226,7 @@ int sandbox_state_parse(const char *word);
 
 /* port.c. The recorded ports of all sandboxes, not opened yet. */
 int ports_load(struct core *core, struct err *err);
-/* Open or close the listeners as the sandbox's state has it: they are open while it is creating or running. */
+/* Open or close the listeners as the sandbox's state has it. */
 void ports_update(struct sandbox *sb);
 /* Close and forget them; the record stays. */
 void ports_free(struct sandbox *sb);

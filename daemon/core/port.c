@@ -42,23 +42,25 @@ static void on_relay_end(void *arg)
 	forget(arg);
 }
 
-static const struct relay_ops relay_ops = { .on_end = on_relay_end };
+static char *on_refused(void *arg, const struct err *err)
+{
+	const struct port *p = ((const struct connection *)arg)->port;
+	log_debug("core", "%s: port %u: %s", p->sb->row.id, (unsigned)p->host_port, err->msg);
+	return NULL;
+}
+
+static const struct relay_ops relay_ops = { .on_refused = on_refused, .on_end = on_relay_end };
 
 static void on_accept(void *arg, int fd)
 {
 	struct port *p = arg;
 	struct connection *c = mem_zalloc(sizeof(*c));
-	struct err err = ERR_INIT;
+	const struct relay_client client = { .fd = fd, .first = "" };
 	*c = (struct connection){ .next = p->connections, .prev = &p->connections, .port = p };
 	if (c->next)
 		c->next->prev = &c->next;
 	p->connections = c;
-	const struct relay_client client = { .fd = fd, .first = "" };
-	c->relay = relay_start(p->sb, p->guest_port, &client, &relay_ops, c, &err);
-	if (c->relay)
-		return;
-	log_debug("core", "%s: port %u: %s", p->sb->row.id, (unsigned)p->host_port, err.msg);
-	forget(c);
+	c->relay = relay_start(p->sb, p->guest_port, &client, &relay_ops, c);
 }
 
 /* ---- listeners ---- */
@@ -92,10 +94,27 @@ static int open_port(struct port *p, bool anywhere, struct err *err)
 	return 0;
 }
 
+/* Also while it is away but comes back for who connects. */
+static bool should_listen(const struct sandbox *sb)
+{
+	switch (sb->state) {
+	case SANDBOX_CREATING:
+	case SANDBOX_RUNNING:
+	case SANDBOX_PAUSING:
+	case SANDBOX_RESUMING:
+	case SANDBOX_STARTING:
+		return true;
+	case SANDBOX_PAUSED:
+		return sb->row.idled;
+	default:
+		return false;
+	}
+}
+
 void ports_update(struct sandbox *sb)
 {
 	/* that a port may be off loopback was decided when it was added */
-	bool want = sb->state == SANDBOX_CREATING || sb->state == SANDBOX_RUNNING;
+	bool want = should_listen(sb);
 	for (struct port *p = sb->ports; p; p = p->next) {
 		struct err err = ERR_INIT;
 		if (!want) {
@@ -201,7 +220,7 @@ static int check_spec(const struct sandbox *sb, const struct port_spec *spec, co
 		n++;
 	if (n >= PORTS_MAX)
 		return err_set(err, ERR_LIMIT, "sandbox '%s' has %d ports already", sb->row.id, PORTS_MAX);
-	if (sb->state != SANDBOX_CREATING && sb->state != SANDBOX_RUNNING)
+	if (!should_listen(sb))
 		return err_set(err, ERR_STATE, "sandbox '%s' is %s", sb->row.id, sandbox_state_name(sb->state));
 	int loopback = tcp_is_loopback(bind);
 	if (loopback < 0)

@@ -1,7 +1,8 @@
 /*
  * port: TCP ports of this machine that lead to ports inside a sandbox.
  *
- * A port is recorded and comes back with the daemon, on the same number. It listens while its sandbox is creating or running.
+ * A port is recorded and comes back with the daemon, on the same number. It listens while its sandbox is there, or was paused for
+ * idleness: who connects then resumes it.
  * When somebody else has taken its number meanwhile it is `failed`, with the reason; adding it again, or the next start of the
  * sandbox or the daemon, tries anew. What goes through is relay.h's part.
  */

@@ -86,7 +86,6 @@ static int adopt(struct sandbox *sb, struct err *err)
 	if (sb->vm) {
 		log_info("core", "%s: adopted, pid %lld", sb->row.id, (long long)sb->row.pid);
 		sandbox_arm_expiry(sb);
-		ports_update(sb);
 		if (sb->state != SANDBOX_RUNNING && sandbox_set_state(sb, SANDBOX_RUNNING, NULL, err))
 			return -1;
 		settle(sb);
@@ -153,6 +152,8 @@ int core_recover(struct core *core, struct err *err)
 			log_error("core", "%s: %s", sb->row.id, err->msg);
 		err_clear(err);
 	}
+	for (size_t i = 0; i < core->count; i++)
+		ports_update(core->boxes[i]);
 	sweep(core);
 	disk_sweep(core);
 	mount_sweep(core);

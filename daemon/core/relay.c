@@ -18,9 +18,11 @@ enum {
 struct relay {
 	struct sandbox *sb; /* only while x is there: the sandbox may be gone after it */
 	uv_tcp_t tcp;
-	uv_timer_t linger;
-	unsigned handles;
-	struct execution *x; /* NULL: its end has come */
+	uv_timer_t timer;    /* until what was refused at once is told; after the end, for the client to be heard out */
+	unsigned handles;    /* and 1 while the sandbox is being resumed, which is told in any case */
+	struct execution *x; /* NULL: there is none yet, or its end has come */
+	uint16_t port;
+	struct err refusal;
 	const struct relay_ops *ops;
 	void *arg;
 	struct buf input; /* from the client, not taken by the guest yet */
@@ -41,13 +43,17 @@ static void read_on(struct relay *r);
 
 /* ---- the end ---- */
 
-static void on_closed(uv_handle_t *h)
+static void release(struct relay *r)
 {
-	struct relay *r = h->data;
 	if (--r->handles > 0)
 		return;
 	buf_free(&r->input);
 	free(r);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	release(h->data);
 }
 
 static void drop_stream(struct relay *r)
@@ -69,7 +75,7 @@ static void end(struct relay *r, bool reset, bool tell)
 	/* refused by libuv after a shutdown, where a plain close does as well */
 	if (!reset || uv_tcp_close_reset(&r->tcp, (uv_close_cb)on_closed) != 0)
 		uv_close((uv_handle_t *)&r->tcp, on_closed);
-	uv_close((uv_handle_t *)&r->linger, on_closed);
+	uv_close((uv_handle_t *)&r->timer, on_closed);
 	if (tell && r->ops->on_end)
 		r->ops->on_end(r->arg);
 }
@@ -90,7 +96,7 @@ static void end_softly(struct relay *r)
 	if (r->client_ended)
 		end(r, false, true);
 	else
-		uv_timer_start(&r->linger, on_linger, LINGER_MS, 0);
+		uv_timer_start(&r->timer, on_linger, LINGER_MS, 0);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)
@@ -175,14 +181,26 @@ static void on_eof(void *arg, enum exec_channel ch)
 		finish_output(arg);
 }
 
+/* It came to nothing, or was broken off. */
+static void refuse(struct relay *r, const struct err *err)
+{
+	bool can_say = !r->guest_said && !r->shut && r->ops->on_refused;
+	auto_free char *text = can_say ? r->ops->on_refused(r->arg, err) : NULL;
+	if (!text || !send_client(r, text, strlen(text))) {
+		end(r, true, true);
+		return;
+	}
+	finish_output(r);
+	if (!r->over)
+		read_on(r);
+}
+
 static void on_end(void *arg, const struct exec_end *e)
 {
 	struct relay *r = arg;
 	drop_stream(r);
-	bool can_say = e->failed && !r->guest_said && !r->shut && r->ops->on_refused;
-	auto_free char *text = can_say ? r->ops->on_refused(r->arg, &e->err) : NULL;
-	if (e->failed && (!text || !send_client(r, text, strlen(text)))) {
-		end(r, true, true);
+	if (e->failed) {
+		refuse(r, &e->err);
 		return;
 	}
 	if (r->flushed)
@@ -258,45 +276,73 @@ static const struct exec_ops exec_ops = {
 
 /* ---- the start ---- */
 
-static struct relay *relay_new(struct sandbox *sb, const struct relay_ops *ops, void *arg)
+static void on_refused(uv_timer_t *timer)
+{
+	struct relay *r = timer->data;
+	refuse(r, &r->refusal);
+}
+
+static void dial(struct relay *r, struct sandbox *sb)
+{
+	if (sb->relay_count >= RELAYS_MAX)
+		err_set(&r->refusal, ERR_LIMIT, "too many connections to sandbox '%s' (%d)", sb->row.id, RELAYS_MAX);
+	else
+		r->x = execution_dial(sb, r->port, &exec_ops, r, &r->refusal);
+	if (!r->x) {
+		uv_timer_start(&r->timer, on_refused, 0, 0);
+		return;
+	}
+	r->sb = sb;
+	sb->relay_count++;
+	feed(r);
+}
+
+static void on_awake(void *arg, struct sandbox *sb, const struct err *err)
+{
+	struct relay *r = arg;
+	if (!r->over && err)
+		refuse(r, err);
+	else if (!r->over)
+		dial(r, sb);
+	release(r);
+}
+
+/* Have the sandbox running, then dial. */
+static void begin(struct relay *r, struct sandbox *sb)
+{
+	int rc = sandbox_wake(sb, on_awake, r, &r->refusal);
+	if (rc == 0) {
+		dial(r, sb);
+	} else if (rc > 0) {
+		r->handles++;
+	} else {
+		uv_timer_start(&r->timer, on_refused, 0, 0);
+	}
+}
+
+struct relay *relay_start(
+	struct sandbox *sb, uint16_t port, const struct relay_client *client, const struct relay_ops *ops, void *arg)
 {
 	struct relay *r = mem_zalloc(sizeof(*r));
 	uv_loop_t *loop = sb->core->config.loop;
-	r->sb = sb;
+	r->port = port;
 	r->ops = ops;
 	r->arg = arg;
-	buf_init(&r->input);
-	uv_timer_init(loop, &r->linger);
-	uv_tcp_init(loop, &r->tcp);
 	r->handles = 2;
-	r->tcp.data = r->linger.data = r;
-	return r;
-}
-
-struct relay *relay_start(struct sandbox *sb, uint16_t port, const struct relay_client *client, const struct relay_ops *ops,
-	void *arg, struct err *err)
-{
-	if (sb->relay_count >= RELAYS_MAX) {
-		err_set(err, ERR_LIMIT, "too many connections to sandbox '%s' (%d)", sb->row.id, RELAYS_MAX);
-		close(client->fd);
-		return NULL;
-	}
-	struct relay *r = relay_new(sb, ops, arg);
+	buf_init(&r->input);
+	buf_add(&r->input, client->first, client->n);
+	uv_timer_init(loop, &r->timer);
+	uv_tcp_init(loop, &r->tcp);
+	r->tcp.data = r->timer.data = r;
 	int rc = uv_tcp_open(&r->tcp, client->fd);
 	if (rc < 0) {
 		close(client->fd);
-		err_sys(err, -rc, "cannot use a connection");
-	} else {
-		r->x = execution_dial(sb, port, &exec_ops, r, err);
+		err_sys(&r->refusal, -rc, "cannot use a connection");
+		uv_timer_start(&r->timer, on_refused, 0, 0);
+		return r;
 	}
-	if (!r->x) {
-		end(r, false, false);
-		return NULL;
-	}
-	sb->relay_count++;
 	uv_tcp_nodelay(&r->tcp, 1);
 	uv_tcp_keepalive(&r->tcp, 1, KEEPALIVE_S);
-	buf_add(&r->input, client->first, client->n);
-	feed(r);
+	begin(r, sb);
 	return r;
 }

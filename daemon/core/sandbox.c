@@ -348,6 +348,17 @@ static void on_deletion_due(uv_timer_t *timer)
 	finish_deletion(timer->data);
 }
 
+void sandbox_ended_by_itself(struct sandbox *sb)
+{
+	struct err err = ERR_INIT;
+	eventlog_add(sb->log, "stopped", "the VM process ended");
+	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
+		/* The record still names a process that is gone: the next start comes to the same. */
+		log_error("core", "%s: %s", sb->row.id, err.msg);
+		sb->state = SANDBOX_STOPPED;
+	}
+}
+
 void sandbox_vm_ended(struct vm *vm, void *arg)
 {
 	struct sandbox *sb = arg;
@@ -372,12 +383,12 @@ void sandbox_vm_ended(struct vm *vm, void *arg)
 	}
 	if (op_vm_ended(sb))
 		return;
-	eventlog_add(sb->log, "stopped", "the VM process ended");
-	if (sandbox_set_state(sb, SANDBOX_STOPPED, "the VM process ended", &err)) {
-		/* The record still names a process that is gone: the next start comes to the same. */
-		log_error("core", "%s: %s", sb->row.id, err.msg);
-		sb->state = SANDBOX_STOPPED;
+	if (sb->state == SANDBOX_CREATING) { /* a child that waits for its siblings */
+		err_set(&err, ERR_INTERNAL, "the VM of a child ended before all were there");
+		create_fail(sb, &err);
+		return;
 	}
+	sandbox_ended_by_itself(sb);
 }
 
 void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)

@@ -54,6 +54,10 @@ struct eventlog *sandbox_log(struct sandbox *sb);
 /* Host memory and disk that are this sandbox's alone, in KiB; 0 when it does not run. */
 void sandbox_usage(const struct sandbox *sb, int64_t *memory_kb, int64_t *disk_kb);
 
+/* Where the time of its create went, while this daemon remembers: the i-th phase and when it was over, in microseconds since the
+ * request; false past the end. */
+bool sandbox_phase(const struct sandbox *sb, size_t i, const char **name, int64_t *us);
+
 /* By id or name; NULL with NOT_FOUND and a hint. */
 struct sandbox *sandbox_find(struct core *core, const char *id_or_name, struct err *err);
 size_t sandbox_count(const struct core *core);

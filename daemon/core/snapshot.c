@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/store/remote.h"
 
 #define PIN "vm/"
 
@@ -196,34 +198,56 @@ static int find(struct store *s, const char *name, struct hash *tree, struct err
 	return f.found;
 }
 
-static int pin(struct store *s, const char *name, const struct hash *tree, bool replace, struct err *err)
+static int check_free(struct store *s, const char *name, bool replace, struct err *err)
 {
-	auto_free char *text = mem_printf(PIN "%s", name);
 	struct hash old;
 	int there = find(s, name, &old, err);
 
-	if (there < 0)
+	if (there <= 0 || replace)
+		return there < 0 ? -1 : 0;
+	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
+	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+}
+
+/* Within a write: of two at once, one finds the name taken. */
+static int pin(struct store *s, const char *name, const struct hash *tree, bool replace, struct err *err)
+{
+	auto_free char *text = mem_printf(PIN "%s", name);
+
+	return check_free(s, name, replace, err) || store_pin(s, text, tree, err) ? -1 : 0;
+}
+
+/* All that it leads to: who sent it may have left something out. */
+static int check_whole(struct store *s, const struct hash *tree, struct err *err)
+{
+	struct remote_haver *haver = remote_haver_new(s);
+	char hex[HASH_HEX + 1];
+	bool whole = false;
+	int r = remote_have(haver, tree, 1, &whole, err);
+
+	remote_haver_free(haver);
+	if (r || whole)
+		return r;
+	return err_set(err, ERR_NOT_FOUND, "not all of the tree '%s' is in the store", hash_hex(tree, hex));
+}
+
+static int adopt(struct job *j, struct store *s, struct err *err)
+{
+	if (check_whole(s, &j->tree, err) || add(j, s, j->name, &j->tree, err) || store_begin(s, true, err))
 		return -1;
-	if (there && !replace) {
-		err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
-		return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
-	}
-	return store_pin(s, text, tree, err);
+	if (!pin(s, j->name, &j->tree, j->replace, err))
+		return store_end(s, err);
+	store_abort(s);
+	return -1;
 }
 
 static int run_adopt(struct job *j, struct store *s, struct err *err)
 {
-	struct vm_info info;
-	int r = keep_info(s, &j->tree, &info, NULL, err);
-
-	vm_info_free(&info);
-	if (r)
+	if (snapshot_check_name(j->name, err) || store_hold(s, err))
 		return -1;
-	if (store_hold(s, err))
-		return -1;
-	r = pin(s, j->name, &j->tree, j->replace, err);
+	int r = adopt(j, s, err);
 	store_release(s);
-	return r ? -1 : add(j, s, j->name, &j->tree, err);
+	return r;
 }
 
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg)
@@ -264,6 +288,7 @@ struct shot {
 	size_t disk_count;
 	struct vm_info info;
 	struct hash tree;
+	uint64_t disk;
 	snapshots_cb *cb;
 	void *arg;
 };
@@ -298,7 +323,8 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 		.accel = (char *)(uintptr_t)accel_name(t->info.accel),
 		.vcpus = t->info.vcpus,
 		.memory_mb = t->info.memory_mb,
-		.created_ms = t->info.created_ms };
+		.created_ms = t->info.created_ms,
+		.disk = t->disk };
 
 	(void)sb;
 	t->cb(t->arg, &shot, err ? 0 : 1, err);
@@ -316,11 +342,11 @@ static int put(struct shot *t, struct store *s, struct err *err)
 
 	if (store_begin(s, true, err))
 		return -1;
-	if (keep_put(s, &k, &t->tree, err)) {
+	if (keep_put(s, &k, &t->tree, &t->disk, err) || pin(s, t->name, &t->tree, t->replace, err)) {
 		store_abort(s);
 		return -1;
 	}
-	return store_end(s, err) || pin(s, t->name, &t->tree, t->replace, err) ? -1 : 0;
+	return store_end(s, err);
 }
 
 static int put_in_store(struct shot *t, struct err *err)
@@ -360,9 +386,21 @@ static void stored(struct sandbox *sb, struct op *op)
 	op_end(sb, op->failed ? &err : NULL);
 }
 
+/* A name that is taken is no reason to stop anybody. */
+static int check_name_free(const struct shot *t, struct err *err)
+{
+	struct store *s = vault_open(t->vault, err);
+	int r = s ? check_free(s, t->name, t->replace, err) : -1;
+
+	store_close(s);
+	return r;
+}
+
 static void freeze_work(struct op *op)
 {
-	op->failed = op->shot->running && freeze_run(&op->freeze, &op->err);
+	const struct shot *t = op->shot;
+
+	op->failed = check_name_free(t, &op->err) || (t->running && freeze_run(&op->freeze, &op->err));
 }
 
 static void frozen(struct sandbox *sb, struct op *op)
@@ -372,7 +410,7 @@ static void frozen(struct sandbox *sb, struct op *op)
 
 	if (op->failed) {
 		if (!t->copy)
-			disk_pop(sb);
+			disk_undo(sb, op->freeze.switched);
 		remove_copy(t);
 		op_end(sb, &err);
 		return;
@@ -497,7 +535,8 @@ struct use {
 	char *key;
 };
 
-static int make_base(struct use *u, struct store *s, struct err *err)
+/* Under the lock of the folder. */
+static int make_locked(struct use *u, struct store *s, struct err *err)
 {
 	auto_free char *tmp = mem_printf("%s/.tmp-%s", u->dir, u->key);
 	auto_free char *dir = mem_printf("%s/%s", u->dir, u->key);
@@ -515,6 +554,19 @@ static int make_base(struct use *u, struct store *s, struct err *err)
 	return r;
 }
 
+/* Several may be created from a snapshot at once: one makes the base, the others wait for it. */
+static int make_base(struct use *u, struct store *s, struct err *err)
+{
+	if (fs_mkdirs(u->dir, 0700, err))
+		return -1;
+	auto_fd int lock = open(u->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+	do
+		r = lock < 0 ? -1 : flock(lock, LOCK_EX);
+	while (r && errno == EINTR);
+	return r ? err_sys(err, errno, "cannot lock '%s'", u->dir) : make_locked(u, s, err);
+}
+
 static int run_use(struct job *j, struct store *s, struct err *err)
 {
 	struct use *u = (struct use *)j;
@@ -524,7 +576,7 @@ static int run_use(struct job *j, struct store *s, struct err *err)
 	if (there <= 0)
 		return there ? -1 : no_such(j->name, err);
 	/* 16 hex digits, as templates have: in a name, not for proof */
-	u->key = mem_printf("s%.16s", hash_hex(&j->tree, hex));
+	u->key = mem_printf("%c%.16s", SNAPSHOT_KEY, hash_hex(&j->tree, hex));
 	return make_base(u, s, err);
 }
 

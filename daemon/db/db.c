@@ -122,6 +122,29 @@ static int migrate(struct db *db, struct err *err)
 	return 0;
 }
 
+static int control(struct db *db, const char *word, struct err *err)
+{
+	return sqlite3_exec(db->h, word, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_err(db, err, "cannot write as one");
+}
+
+int db_begin(struct db *db, struct err *err)
+{
+	return control(db, "BEGIN IMMEDIATE", err);
+}
+
+void db_rollback(struct db *db)
+{
+	(void)control(db, "ROLLBACK", NULL);
+}
+
+int db_commit(struct db *db, struct err *err)
+{
+	if (!control(db, "COMMIT", err))
+		return 0;
+	db_rollback(db);
+	return -1;
+}
+
 struct db *db_open(const char *path, struct err *err)
 {
 	struct db *db = mem_zalloc(sizeof(*db));

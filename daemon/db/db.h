@@ -57,6 +57,11 @@ struct db_key {
 struct db *db_open(const char *path, struct err *err);
 void db_close(struct db *db);
 
+/* What is written between the two becomes durable as one, or, when db_commit fails or is never reached, not at all. */
+int db_begin(struct db *db, struct err *err);
+int db_commit(struct db *db, struct err *err);
+void db_rollback(struct db *db);
+
 /* CONFLICT when the id or name is taken. */
 int db_sandbox_insert(struct db *db, const struct db_sandbox *row, struct err *err);
 /* Writes all of the row with that id. CONFLICT when the name is taken. */

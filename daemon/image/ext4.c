@@ -34,7 +34,7 @@ static int bad(struct err *err, errcode_t code, const char *doing)
 	return err_set(err, ERR_IO, "cannot %s of the image: %s", doing, error_message(code));
 }
 
-/* A journal, though a small one: see rootfs_disk. */
+/* A journal, though a small one: see rootfs.c. */
 static int format(const char *path, struct err *err)
 {
 	const char *const argv[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-J", "size=8", "-L",

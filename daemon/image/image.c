@@ -288,23 +288,16 @@ struct build {
 
 static int build_disk(const struct build *b, const char *dir)
 {
-	auto_buf owners = BUF_INIT;
-	auto_free char *tree = fs_join(b->tmp, "tree");
 	auto_free char *disk = fs_join(dir, "rootfs.ext4");
-	struct tree_job job = { .cache = b->cache,
+	struct disk_job job = { .cache = b->cache,
 		.tmp = b->tmp,
-		.dir = tree,
+		.disk = disk,
 		.busybox = b->busybox.path,
-		.owners = &owners,
 		.progress = b->progress,
 		.arg = b->arg,
 		.err = b->err };
 
-	if (b->recipe->make(&job))
-		return -1;
-	if (b->progress)
-		b->progress(b->arg, "disk", "ext4");
-	return rootfs_disk(tree, &b->recipe->disk, &owners, b->tmp, disk, b->err);
+	return b->recipe->make(&job);
 }
 
 /* Everything in a temporary folder, made visible by one rename. */

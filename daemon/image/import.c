@@ -159,8 +159,7 @@ static bool is_archive_of_images(const char *path)
 	for (size_t i = 0; i < ARRAY_LEN(documents); i++)
 		if (!strcmp(path, documents[i]))
 			return true;
-	return !strcmp(path, "blobs") || str_starts(path, "blobs/") ||
-		strspn(path, "0123456789abcdef") == HASH_HEX - 1;
+	return !strcmp(path, "blobs") || str_starts(path, "blobs/") || strspn(path, "0123456789abcdef") == HASH_HEX - 1;
 }
 
 static int read_named(const struct unpack_source *from, const char *name, struct buf *out, struct err *err)
@@ -190,13 +189,6 @@ static int follow_index(const struct unpack_source *from, struct oci_manifest *o
 	return rc == 1 ? err_set(err, ERR_INVALID, "an index that names an index, and so on") : rc;
 }
 
-static int add(const struct import_place *place, const char *dir, const struct buf *config, const char *source,
-	const struct unpack_facts *facts, char digest[HASH_HEX], struct err *err)
-{
-	struct library_facts about = { .source = source, .shell = facts->shell, .systemd = facts->systemd };
-	return library_add(place->home, dir, config, &about, digest, err);
-}
-
 int import_manifest(const struct unpack_source *from, const struct oci_manifest *manifest, const struct import_place *place,
 	const char *source, char digest[HASH_HEX], struct err *err)
 {
@@ -212,10 +204,12 @@ int import_manifest(const struct unpack_source *from, const struct oci_manifest 
 	int rc = fs_mkdirs(dir, 0700, err);
 	rc = rc ? rc : unpack_layers(from, manifest, &config, &job, err);
 	oci_config_free(&config);
-	return rc ? rc : add(place, dir, &text, source, &facts, digest, err);
+	struct library_facts about = { source, facts.shell, facts.systemd };
+	return rc ? rc : library_add(place->home, dir, &text, &about, digest, err);
 }
 
-static int import_archive(struct archive_in *a, struct tar *t, const struct tar_entry *first, char digest[HASH_HEX], struct err *err)
+static int import_archive(
+	struct archive_in *a, struct tar *t, const struct tar_entry *first, char digest[HASH_HEX], struct err *err)
 {
 	struct unpack_source from = { .open = open_member, .arg = a };
 	struct oci_manifest manifest = { 0 };
@@ -256,7 +250,8 @@ static int import_plain(
 	if (fs_mkdirs(dir, 0700, err) || unpack_plain(t, first, &job, sha, err))
 		return -1;
 	oci_write_plain(sha, &config);
-	return add(place, dir, &config, "root file system", &facts, digest, err);
+	struct library_facts about = { "root file system", facts.shell, facts.systemd };
+	return library_add(place->home, dir, &config, &about, digest, err);
 }
 
 int import_stream(tar_read *read, void *arg, const struct import_place *place, char digest[HASH_HEX], struct err *err)

@@ -93,9 +93,13 @@ static js *tags_read(const char *home, struct err *err)
 	return v;
 }
 
-/* All tags but `without`, and but those of the digest `of`, and then add -> digest; NULLs leave that out. */
-static int tags_write(
-	const char *home, const js *tags, const char *without, const char *of, const char *add, const char *digest, struct err *err)
+/* NULLs leave a part out. */
+struct tags_change {
+	const char *without, *of; /* a tag, and those of a digest, that go */
+	const char *add, *digest;
+};
+
+static int tags_write(const char *home, const js *tags, const struct tags_change *c, struct err *err)
 {
 	auto_free char *dir = images_dir(home);
 	auto_free char *path = fs_join(dir, "tags.json");
@@ -105,10 +109,10 @@ static int tags_write(
 	jw_init(&w, &text);
 	jw_obj(&w);
 	js_each (tag, tags)
-		if (!str_same(js_key(tag), without) && !str_same(js_str(tag, ""), of))
+		if (!str_same(js_key(tag), c->without) && !str_same(js_str(tag, ""), c->of))
 			jw_kstr(&w, js_key(tag), js_str(tag, ""));
-	if (add)
-		jw_kstr(&w, add, digest);
+	if (c->add)
+		jw_kstr(&w, c->add, c->digest);
 	jw_obj_end(&w);
 	buf_ch(&text, '\n');
 	return fs_mkdirs(dir, 0700, err) ? -1 : fs_write_atomic(path, text.p, text.len, 0600, err);
@@ -117,7 +121,8 @@ static int tags_write(
 int library_tag(const char *home, const char *tag, const char *digest, struct err *err)
 {
 	auto_js *tags = tags_read(home, err);
-	return tags ? tags_write(home, tags, tag, NULL, tag, digest, err) : -1;
+	struct tags_change change = { .without = tag, .add = tag, .digest = digest };
+	return tags ? tags_write(home, tags, &change, err) : -1;
 }
 
 int library_untag(const char *home, const char *tag, struct err *err)
@@ -127,7 +132,7 @@ int library_untag(const char *home, const char *tag, struct err *err)
 		return -1;
 	if (!js_get(tags, tag))
 		return err_set(err, ERR_NOT_FOUND, "no image '%s'", tag);
-	return tags_write(home, tags, tag, NULL, NULL, NULL, err);
+	return tags_write(home, tags, &(struct tags_change){ .without = tag }, err);
 }
 
 static int compare_text(const void *a, const void *b)
@@ -335,7 +340,7 @@ int library_remove(const char *home, const char *digest, struct err *err)
 	auto_free char *gone = mem_printf("%s/" SCRATCH "%s", dir, digest);
 	auto_js *tags = tags_read(home, err);
 
-	if (!tags || tags_write(home, tags, NULL, digest, NULL, NULL, err))
+	if (!tags || tags_write(home, tags, &(struct tags_change){ .of = digest }, err))
 		return -1;
 	/* away by one rename; what a crash leaves is swept at the next start */
 	if (rename(path, gone))
@@ -379,8 +384,8 @@ static int write_about(const char *dir, const char *to, const char *digest, cons
 	return fs_write_atomic(path, text.p, text.len, 0600, err);
 }
 
-int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts, char digest[HASH_HEX],
-	struct err *err)
+int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts,
+	char digest[HASH_HEX], struct err *err)
 {
 	auto_free char *images = images_dir(home);
 	auto_free char *config_path = fs_join(dir, "config.json");

@@ -1,7 +1,7 @@
 /*
  * library: the user's own images, in $SBX_HOME/images/<digest>/ with rootfs.ext4, config.json (the image's configuration as it
- * came: its SHA-256 is the digest) and image.json, which image_open reads. They cannot be made again, so they are no part of the cache. A folder appears
- * by a rename, whole, or not at all.
+ * came: its SHA-256 is the digest) and image.json, which image_open reads. They cannot be made again, so they are no part of the
+ * cache. A folder appears by a rename, whole, or not at all.
  *
  * images/tags.json says which name:version is which digest. Only the daemon writes it; a version that is not named is "latest".
  */
@@ -54,8 +54,8 @@ struct library_facts {
 };
 
 /* Take a finished folder (rootfs.ext4 in it) in. An image that is there already stays. */
-int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts, char digest[HASH_HEX],
-	struct err *err);
+int library_add(const char *home, const char *dir, const struct buf *config, const struct library_facts *facts,
+	char digest[HASH_HEX], struct err *err);
 /* A new folder for what is being made, and away with those that were left. */
 char *library_scratch(const char *home, struct err *err);
 void library_sweep(const char *home);

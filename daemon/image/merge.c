@@ -8,7 +8,7 @@
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
 
-#define LINKS_MAX 40u /* followed on the way to one name, as the kernel does */
+#define LINKS_MAX 40u	 /* followed on the way to one name, as the kernel does */
 #define NAMES_MAX 65000u /* of one file, in ext4 */
 
 /* A file that one or more names lead to. */
@@ -106,7 +106,7 @@ static void grow(struct merge *m)
 	size_t n = m->slot_count;
 
 	m->slot_count = n ? n * 2 : 1024;
-	m->slots = mem_array(m->slot_count, sizeof(*m->slots));
+	m->slots = mem_array(m->slot_count, sizeof(struct node *));
 	for (size_t i = 0; i < n; i++) {
 		for (struct node *c = old[i], *next; c; c = next) {
 			size_t at = slot_of(m, c->parent, c->name, strlen(c->name));
@@ -197,44 +197,50 @@ static struct node *make_folder(struct merge *m, struct node *parent, const char
 	return node_new(m, parent, name, n, file_new(&e));
 }
 
-/* One step down. *rest is what is still to go; a symlink puts its target in front of it. NULL with err, or without when there
- * is nothing and `make` is not set. */
-static struct node *step(
-	struct merge *m, struct node *at, struct buf *rest, const char *path, bool make, unsigned *links, struct err *err)
+struct walk {
+	struct merge *m;
+	struct node *at;
+	struct buf rest; /* what is still to go */
+	const char *path;
+	bool make; /* what is missing */
+	unsigned links;
+};
+
+/* One step down. A symlink puts its target in front of the rest. at is NULL with err, or without when there is nothing. */
+static struct node *step(struct walk *w, struct err *err)
 {
-	size_t n = strcspn(rest->p, "/");
-	auto_free char *name = mem_strndup(rest->p, n);
-	buf_drop(rest, n + (rest->p[n] == '/'));
+	size_t n = strcspn(w->rest.p, "/");
+	auto_free char *name = mem_strndup(w->rest.p, n);
+	buf_drop(&w->rest, n + (w->rest.p[n] == '/'));
 	if (!*name || !strcmp(name, "."))
-		return at;
+		return w->at;
 	if (!strcmp(name, ".."))
-		return at->parent ? at->parent : at;
-	struct node *c = child_of(m, at, name, n);
+		return w->at->parent ? w->at->parent : w->at;
+	struct node *c = child_of(w->m, w->at, name, n);
 	if (!c)
-		return make ? make_folder(m, at, name, n, path, err) : NULL;
+		return w->make ? make_folder(w->m, w->at, name, n, w->path, err) : NULL;
 	if (is_folder(c))
 		return c;
 	if (!S_ISLNK(c->file->e.meta.mode))
-		return fail(err, path, "which is in something that is no folder");
-	if (++*links > LINKS_MAX)
-		return fail(err, path, "whose folders are links that lead in a circle");
-	auto_free char *after = mem_strdup(rest->p);
-	buf_clear(rest);
-	buf_fmt(rest, "%s/%s", c->file->e.target, after);
-	return c->file->e.target[0] == '/' ? m->root : at;
+		return fail(err, w->path, "which is in something that is no folder");
+	if (++w->links > LINKS_MAX)
+		return fail(err, w->path, "whose folders are links that lead in a circle");
+	auto_free char *after = mem_strdup(w->rest.p);
+	buf_clear(&w->rest);
+	buf_fmt(&w->rest, "%s/%s", c->file->e.target, after);
+	return c->file->e.target[0] == '/' ? w->m->root : w->at;
 }
 
 /* The folder at the first n bytes of path. NULL: err, or not there. */
 static struct node *walk(struct merge *m, const char *path, size_t n, bool make, struct err *err)
 {
-	auto_buf rest = BUF_INIT;
-	struct node *at = m->root;
-	unsigned links = 0;
+	struct walk w = { .m = m, .at = m->root, .rest = BUF_INIT, .path = path, .make = make };
 
-	buf_add(&rest, path, n);
-	while (at && rest.len)
-		at = step(m, at, &rest, path, make, &links, err);
-	return at;
+	buf_add(&w.rest, path, n);
+	while (w.at && w.rest.len)
+		w.at = step(&w, err);
+	buf_free(&w.rest);
+	return w.at;
 }
 
 /* Where path ends: its folder and the last name. */
@@ -398,15 +404,15 @@ int merge_need_folder(struct merge *m, const char *path, mode_t mode, struct err
 bool merge_has_file(struct merge *m, const char *path)
 {
 	auto_free char *at = mem_strdup(path);
-	struct place p;
+	struct place p = { 0 };
 
 	for (unsigned i = 0; i < LINKS_MAX && find_place(m, at, false, &p, NULL) == 1 && p.there; i++) {
 		const struct merge_entry *e = &p.there->file->e;
 		if (!S_ISLNK(e->meta.mode))
 			return S_ISREG(e->meta.mode);
 		const char *slash = strrchr(at, '/');
-		char *next = e->target[0] == '/' ? mem_strdup(e->target + strspn(e->target, "/")) :
-						   mem_printf("%.*s%s", slash ? (int)(slash - at) + 1 : 0, at, e->target);
+		char *next = e->target[0] == '/' ? mem_strdup(e->target + strspn(e->target, "/"))
+						 : mem_printf("%.*s%s", slash ? (int)(slash - at) + 1 : 0, at, e->target);
 		free(at);
 		at = next;
 	}

@@ -64,8 +64,7 @@ static int choose(const js *manifests, struct oci_blob *chosen, struct err *err)
 	auto_buf offered = BUF_INIT;
 
 	js_each (m, manifests) {
-		if (one && is_for_us(m) &&
-			strcmp(js_str(js_get(m, "digest"), ""), js_str(js_get(one, "digest"), "")) != 0) {
+		if (one && is_for_us(m) && strcmp(js_str(js_get(m, "digest"), ""), js_str(js_get(one, "digest"), "")) != 0) {
 			err_set(err, ERR_CONFLICT, "there is more than one image for linux/amd64");
 			return err_hint(err, "save one image only, or name the one that is meant");
 		}
@@ -77,7 +76,8 @@ static int choose(const js *manifests, struct oci_blob *chosen, struct err *err)
 				js_str(js_get(js_get(m, "platform"), "architecture"), "?"));
 	}
 	if (!one)
-		return err_set(err, ERR_NOT_FOUND, "there is no image for linux/amd64%s%s", offered.len ? ", only for " : "", offered.p);
+		return err_set(
+			err, ERR_NOT_FOUND, "there is no image for linux/amd64%s%s", offered.len ? ", only for " : "", offered.p);
 	return read_descriptor(one, "the manifest", chosen, err);
 }
 
@@ -259,7 +259,8 @@ static int take_env(const js *v, struct oci_config *out, struct err *err)
 		return -1;
 	for (size_t i = 0; out->env[i]; i++)
 		if (!strchr(out->env[i], '=') || out->env[i][0] == '=')
-			return err_set(err, ERR_INVALID, "the configuration's variable '%.60s' has no name or no value", out->env[i]);
+			return err_set(
+				err, ERR_INVALID, "the configuration's variable '%.60s' has no name or no value", out->env[i]);
 	drop_repeats(out->env);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/image/debian.h"
+#include "daemon/image/rootfs.h"
 #include "shared/base/mem.h"
 
 /* What every VM needs soon is then in the page cache of the template, which all share, and links are resolved. */
@@ -23,25 +24,9 @@ static const char *const warm_debian[] = { WARM_DEBIAN, "sync", NULL };
 static const char *const warm_code[] = { WARM_DEBIAN, "node -e 0", "sync", NULL };
 
 static const struct recipe recipes[] = {
-	{ .name = "base",
-		.version = 2,
-		.busybox = true,
-		.disk = { .size = "4G", .journal_mb = 8 },
-		.memory_mb = 256,
-		.warm = warm_base,
-		.make = rootfs_tree },
-	{ .name = "debian",
-		.version = 1,
-		.disk = { .size = "8G", .journal_mb = 16 },
-		.memory_mb = 512,
-		.warm = warm_debian,
-		.make = debian_tree },
-	{ .name = "code",
-		.version = 1,
-		.disk = { .size = "8G", .journal_mb = 16 },
-		.memory_mb = 512,
-		.warm = warm_code,
-		.make = debian_code_tree },
+	{ .name = "base", .version = 2, .busybox = true, .memory_mb = 256, .warm = warm_base, .make = rootfs_base },
+	{ .name = "debian", .version = 2, .memory_mb = 512, .warm = warm_debian, .make = debian_disk },
+	{ .name = "code", .version = 2, .memory_mb = 512, .warm = warm_code, .make = debian_code_disk },
 };
 
 static const char *const names[] = { "base", "debian", "code", NULL };

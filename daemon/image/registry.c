@@ -164,7 +164,9 @@ static int get(struct registry *r, const char *path, struct fetch_request *rq, s
 		rc = i < 2 ? authorize(r, out->challenge.p, err) : refused(r, err);
 		fetch_release(out);
 		if (rc) {
-			*out = (struct fetch_answer){ .challenge = BUF_INIT, .digest = BUF_INIT, .type = BUF_INIT, .fault = BUF_INIT };
+			*out = (struct fetch_answer){
+				.challenge = BUF_INIT, .digest = BUF_INIT, .type = BUF_INIT, .fault = BUF_INIT
+			};
 			return -1;
 		}
 	}
@@ -204,8 +206,8 @@ static int find_manifest(struct registry *r, struct err *err)
 		return -1;
 	int rc = oci_read_manifest(text.p, text.len, &r->manifest, &chosen, err);
 	if (rc == 1)
-		rc = get_manifest(r, "", chosen.sha, &text, err) ? -1 :
-								   oci_read_manifest(text.p, text.len, &r->manifest, &chosen, err);
+		rc = get_manifest(r, "", chosen.sha, &text, err) ? -1
+								 : oci_read_manifest(text.p, text.len, &r->manifest, &chosen, err);
 	return rc == 1 ? err_set(err, ERR_INVALID, "an index that names an index") : rc;
 }
 
@@ -288,7 +290,8 @@ static int take_piece(void *arg, int status, const void *data, size_t n, struct 
 	p->at += n;
 	if (now - p->told_ms >= TICK_MS) {
 		p->told_ms = now;
-		auto_free char *text = mem_printf("%s, %.1f of %.1f MB", p->label, (double)p->at / 1e6, (double)p->blob->size / 1e6);
+		auto_free char *text =
+			mem_printf("%s, %.1f of %.1f MB", p->label, (double)p->at / 1e6, (double)p->blob->size / 1e6);
 		say(p->r, text);
 	}
 	return 0;
@@ -331,7 +334,9 @@ static int fill_part(struct part *p, struct err *err)
 			rc = restart(p, 0, err);
 			if (!rc && ++tries < TRIES)
 				continue;
-			return rc ? rc : err_set(err, ERR_PROTOCOL, "'%s' gives blob sha256:%.12s only in part", p->r->ref.host, p->blob->sha);
+			return rc ? rc
+				  : err_set(err, ERR_PROTOCOL, "'%s' gives blob sha256:%.12s only in part", p->r->ref.host,
+					    p->blob->sha);
 		}
 		if (!rc)
 			return 0;
@@ -400,7 +405,8 @@ int registry_fetch(struct registry *r, struct err *err)
 	for (size_t i = 0; i <= r->manifest.layer_count; i++) {
 		const struct oci_blob *blob = i ? &r->manifest.layers[i - 1] : &r->manifest.config;
 		auto_free char *path = blob_path(r, blob);
-		auto_free char *label = i ? mem_printf("layer %zu of %zu", i, r->manifest.layer_count) : mem_strdup("configuration");
+		auto_free char *label =
+			i ? mem_printf("layer %zu of %zu", i, r->manifest.layer_count) : mem_strdup("configuration");
 		if (fetch_blob(r, blob, label, path, err))
 			return -1;
 	}

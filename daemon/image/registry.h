@@ -17,11 +17,11 @@
 
 /* [docker://|https://|http://][HOST[:PORT]/]NAME[:TAG][@sha256:HASH], with what is left out filled in. */
 struct registry_ref {
-	char host[256];	      /* with the port; brackets around an IPv6 address */
-	char repository[256]; /* "library/debian" */
-	char tag[129];	      /* "" when there is a digest */
+	char host[256];	       /* with the port; brackets around an IPv6 address */
+	char repository[256];  /* "library/debian" */
+	char tag[129];	       /* "" when there is a digest */
 	char digest[HASH_HEX]; /* "" when there is a tag */
-	bool https, http;     /* by name; neither: https, or http for this machine */
+	bool https, http;      /* by name; neither: https, or http for this machine */
 };
 
 /* What a registry wants to know (WWW-Authenticate). */

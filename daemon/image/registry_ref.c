@@ -199,9 +199,8 @@ void registry_challenge(const char *header, struct registry_challenge *out)
 
 	*out = (struct registry_challenge){ .kind = CHALLENGE_NONE };
 	while (*p && read_challenge(&p, &c)) {
-		if (c.kind == CHALLENGE_BEARER && c.realm[0] && out->kind != CHALLENGE_BEARER)
-			*out = c;
-		else if (c.kind == CHALLENGE_BASIC && out->kind == CHALLENGE_NONE)
+		bool bearer = c.kind == CHALLENGE_BEARER && c.realm[0] && out->kind != CHALLENGE_BEARER;
+		if (bearer || (c.kind == CHALLENGE_BASIC && out->kind == CHALLENGE_NONE))
 			*out = c;
 	}
 }

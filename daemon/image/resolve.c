@@ -43,19 +43,18 @@ int resolve_find(const char *home, const char *cache, const char *name, struct i
 	return own ? image_open(cache, dir, out, err) : image_find(cache, name, out, err);
 }
 
-int resolve_build(
-	const char *home, const char *cache, const char *name, image_progress *progress, void *arg, struct image *out, struct err *err)
+int resolve_build(const struct resolve_job *job, struct image *out, struct err *err)
 {
 	struct bundle bundle;
-	int found = resolve_find(home, cache, name, out, err);
+	int found = resolve_find(job->home, job->cache, job->name, out, err);
 
 	if (found)
 		return found < 0 ? -1 : 0;
-	if (resolve_is_recipe(name))
-		return image_build(cache, name, progress, arg, out, err);
-	if (bundle_build(cache, progress, arg, &bundle, err))
+	if (resolve_is_recipe(job->name))
+		return image_build(job->cache, job->name, job->progress, job->arg, out, err);
+	if (bundle_build(job->cache, job->progress, job->arg, &bundle, err))
 		return -1;
 	bundle_free(&bundle);
-	found = resolve_find(home, cache, name, out, err);
+	found = resolve_find(job->home, job->cache, job->name, out, err);
 	return found == 1 ? 0 : found < 0 ? -1 : err_set(err, ERR_INTERNAL, "the kernel was built but cannot be found");
 }

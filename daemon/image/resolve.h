@@ -14,8 +14,12 @@
 bool resolve_is_recipe(const char *name);
 /* By canonical name. 1 found, 0 it (or its kernel) must be built, -1 err. Reads files only. */
 int resolve_find(const char *home, const char *cache, const char *name, struct image *out, struct err *err);
+struct resolve_job {
+	const char *home, *cache, *name;
+	image_progress *progress;
+	void *arg;
+};
 /* The same for the builder: what is missing is built. */
-int resolve_build(const char *home, const char *cache, const char *name, image_progress *progress, void *arg, struct image *out,
-	struct err *err);
+int resolve_build(const struct resolve_job *job, struct image *out, struct err *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include "shared/base/util.h"
 
 #define FILE_MAX ((size_t)64 << 20)
+#define DISK_SIZE "4G" /* what the guest sees; the file holds only what is used */
 #define USER_ID 1000
 enum { BUSYBOX_MS = 5000, DISK_MS = 300000, TEXT_MAX = 1 << 20 };
 
@@ -165,64 +166,60 @@ static int link_applets(struct tree *t, const char *busybox)
 	return 0;
 }
 
-int rootfs_tree(const struct tree_job *job)
+static int make_tree(struct tree *t, const char *busybox)
 {
-	struct tree t = { .dir = job->dir, .owners = job->owners, .err = job->err };
-
-	if (job->progress)
-		job->progress(job->arg, "rootfs", "busybox");
-	if (fs_mkdirs(job->dir, 0755, job->err))
+	if (fs_mkdirs(t->dir, 0755, t->err))
 		return -1;
-	own(&t, "/", 0);
+	/* or the kernel reads all bitmaps in the background after the mount, in every VM anew */
+	buf_str(t->owners, "ssv mount_opts no_prefetch_block_bitmaps\n");
+	own(t, "/", 0);
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
-		if (make_dir(&t, &dirs[i]))
+		if (make_dir(t, &dirs[i]))
 			return -1;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		if (make_file(&t, files[i].path, files[i].text, strlen(files[i].text), files[i].mode))
+		if (make_file(t, files[i].path, files[i].text, strlen(files[i].text), files[i].mode))
 			return -1;
-	return copy_program(&t, job->busybox, "/bin/busybox") || link_applets(&t, job->busybox) ? -1 : 0;
+	return copy_program(t, busybox, "/bin/busybox") || link_applets(t, busybox) ? -1 : 0;
 }
 
-/* ---- the disk ---- */
-
-static int format_disk(const char *dir, const struct disk_shape *shape, const char *path, struct err *err)
+static int make_disk(const struct tree *t, const char *tmp, const char *path)
 {
-	auto_free char *journal = mem_printf("size=%u", shape->journal_mb);
-	/* A journal, since the disk may one day be started again after the guest was killed. Inode tables are zeroed here, so that
-	 * the guest has no such work in the background; sparse_punch gives the space back. */
-	const char *const argv[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", journal, "-L", "sbx", "-O",
-		"^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", dir, path, shape->size,
-		NULL };
-	struct run run = { .argv = argv, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
-
-	return run_capture(&run, NULL, err);
-}
-
-static int edit_disk(const struct buf *owners, const char *tmp, const char *path, struct err *err)
-{
-	auto_buf commands = BUF_INIT;
 	auto_free char *script = fs_join(tmp, "owners.debugfs");
-	const char *const argv[] = { "debugfs", "-w", "-f", script, path, NULL };
-	struct run run = { .argv = argv, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
+	/* A journal, though a small one: the disk may one day be started again after the guest was killed. Inode tables are
+	 * zeroed here, so that the guest has no such work in the background; sparse_punch gives the space back. */
+	const char *const format[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-J", "size=8", "-L", "sbx",
+		"-O", "^resize_inode", "-E", "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0", "-d", t->dir, path, DISK_SIZE,
+		NULL };
+	/* mke2fs keeps the owners of the tree, and that is whoever builds */
+	const char *const chown[] = { "debugfs", "-w", "-f", script, path, NULL };
+	struct run run = { .argv = format, .timeout_ms = DISK_MS, .max_output = TEXT_MAX };
 
-	/* or the kernel reads all bitmaps in the background after the mount, in every VM anew */
-	buf_str(&commands, "ssv mount_opts no_prefetch_block_bitmaps\n");
-	buf_add(&commands, owners->p, owners->len);
-	if (buf_failed(owners) || buf_failed(&commands))
-		return err_set(err, ERR_INTERNAL, "no memory for the owners of the root file system");
-	return fs_write_atomic(script, commands.p, commands.len, 0644, err) || run_capture(&run, NULL, err) ? -1 : 0;
-}
-
-int rootfs_disk(const char *dir, const struct disk_shape *shape, const struct buf *owners, const char *tmp, const char *path,
-	struct err *err)
-{
-	/* mke2fs keeps the owners of the tree, and that may be whoever builds */
-	if (format_disk(dir, shape, path, err) || edit_disk(owners, tmp, path, err))
+	if (buf_failed(t->owners))
+		return err_set(t->err, ERR_INTERNAL, "no memory for the owners of the root file system");
+	if (fs_write_atomic(script, t->owners->p, t->owners->len, 0644, t->err) || run_capture(&run, NULL, t->err))
+		return -1;
+	run.argv = chown;
+	if (run_capture(&run, NULL, t->err))
 		return -1;
 	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || sparse_punch(fd, NULL) || fsync(fd))
-		return err_sys(err, errno, "cannot sync '%s'", path);
+		return err_sys(t->err, errno, "cannot sync '%s'", path);
 	return 0;
+}
+
+int rootfs_base(const struct disk_job *job)
+{
+	auto_buf owners = BUF_INIT;
+	auto_free char *dir = fs_join(job->tmp, "tree");
+	struct tree t = { .dir = dir, .owners = &owners, .err = job->err };
+
+	if (job->progress)
+		job->progress(job->arg, "rootfs", "busybox");
+	if (make_tree(&t, job->busybox))
+		return -1;
+	if (job->progress)
+		job->progress(job->arg, "disk", "ext4");
+	return make_disk(&t, job->tmp, job->disk);
 }
 
 /* A 64-bit ELF without an interpreter: it runs with no libraries around it. Only its first page is read, since this is

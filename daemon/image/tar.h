@@ -20,9 +20,9 @@ struct tar;
 typedef ssize_t tar_read(void *arg, const void **data, struct err *err);
 
 struct tar_entry {
-	const char *path;		      /* as it stands there */
-	const char *symlink, *hard_link;      /* or NULL */
-	struct ext4_meta meta;		      /* the pointers hold until the next entry */
+	const char *path;		 /* as it stands there */
+	const char *symlink, *hard_link; /* or NULL */
+	struct ext4_meta meta;		 /* the pointers hold until the next entry */
 	uint64_t size;
 };
 

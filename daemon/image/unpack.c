@@ -170,7 +170,8 @@ static void end(struct unpacking *u, int rc)
 		unlink(u->job->disk);
 }
 
-static int apply(struct unpacking *u, const struct unpack_source *from, const struct oci_blob *blob, const char *sha, struct err *err)
+static int apply(
+	struct unpacking *u, const struct unpack_source *from, const struct oci_blob *blob, const char *sha, struct err *err)
 {
 	struct blob_in in;
 	char got[HASH_HEX] = "";

@@ -111,8 +111,10 @@ static void answer(struct connection *c, int status, const char *message, const 
 static char *on_refused(void *arg, const struct err *err)
 {
 	const struct connection *c = arg;
+	bool late = err->code == ERR_TIMEOUT || err->sys == ETIMEDOUT;
+	bool ours = err->code == ERR_STATE || err->code == ERR_LIMIT || err->code == ERR_UNAVAILABLE;
 	if (err->sys != ECONNREFUSED)
-		return answer_text(err->code == ERR_TIMEOUT || err->sys == ETIMEDOUT ? 504 : 502, err->msg, err->hint);
+		return answer_text(late ? 504 : ours && !err->sys ? 503 : 502, err->msg, "");
 	auto_free char *message =
 		mem_printf("nothing listens on port %u of sandbox '%s'", (unsigned)c->target.port, c->target.sandbox);
 	return answer_text(502, message, "");
@@ -133,18 +135,12 @@ static void start_relay(struct connection *c)
 		answer(c, 404, err.msg, "");
 		return;
 	}
-	if (sandbox_usable(sb, &err)) {
-		answer(c, 503, err.msg, "");
-		return;
-	}
 	const struct relay_client client = { c->fd, c->in.p, c->in.len };
 	c->fd = -1;
 	uv_timer_stop(&c->timer);
 	uv_close((uv_handle_t *)&c->poll, on_closed); /* before another handle has the descriptor */
-	c->relay = relay_start(sb, c->target.port, &client, &relay_ops, c, &err);
+	c->relay = relay_start(sb, c->target.port, &client, &relay_ops, c);
 	buf_free(&c->in);
-	if (!c->relay)
-		finish(c);
 }
 
 /* ---- the head ---- */

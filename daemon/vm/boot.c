@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/vm/qcow2.h"
+#include "daemon/vm/ram.h"
 #include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "shared/base/fs.h"
@@ -35,11 +36,12 @@ void boot_end(struct boot *b, int timeout_ms)
 	}
 	if (b->log_fd >= 0)
 		close(b->log_fd);
+	if (b->ram_fd >= 0)
+		close(b->ram_fd);
 	free(b->dir);
-	free(b->ram);
 	free(b->disk);
 	free(b->console);
-	*b = (struct boot){ .log_fd = -1, .probe.fd = -1 };
+	*b = (struct boot){ .log_fd = -1, .ram_fd = -1, .probe.fd = -1 };
 }
 
 /* The disk of an image of the cache is named relative to dir (<cache>/<kind>/<folder>), so that the cache can be moved as a whole;
@@ -56,48 +58,76 @@ static int make_disk(const struct boot *b, const struct image *image, struct err
 	return qcow2_overlay(b->disk, same ? relative : image->rootfs, "raw", (uint64_t)st.st_size, err);
 }
 
-static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)
+/* What the VMM inherits, in this order. */
+enum given { AGENT, QMP, DISK, ROOTFS, RAM, KERNEL, INITRD, CONSOLE, GIVEN };
+
+static int open_all(const struct boot *b, const struct image *image, int fds[GIVEN], struct err *err)
 {
-	auto_free char *agent_path = fs_join(b->dir, "agent.sock");
-	auto_free char *qmp_path = fs_join(b->dir, "qmp.sock");
-	auto_fd int agent = sock_listen(agent_path, err);
-	auto_fd int qmp = agent < 0 ? -1 : sock_listen(qmp_path, err);
-	auto_fd int disk = open(b->disk, O_RDWR | O_CLOEXEC);
-	auto_fd int rootfs = open(image->rootfs, O_RDONLY | O_CLOEXEC);
-	const int fds[] = { agent, qmp, disk, rootfs };
-	static const struct machine_disk chain[] = { { SPAWN_FD_FIRST + 2, false }, { SPAWN_FD_FIRST + 3, true } };
+	auto_free char *agent = fs_join(b->dir, "agent.sock");
+	auto_free char *qmp = fs_join(b->dir, "qmp.sock");
+
+	fds[AGENT] = sock_listen(agent, err);
+	fds[QMP] = fds[AGENT] < 0 ? -1 : sock_listen(qmp, err);
+	fds[KERNEL] = fds[QMP] < 0 ? -1 : spawn_file(image->kernel, err);
+	fds[INITRD] = fds[KERNEL] < 0 ? -1 : spawn_file(image->initrd, err);
+	if (fds[INITRD] < 0)
+		return -1;
+	fds[DISK] = open(b->disk, O_RDWR | O_CLOEXEC);
+	fds[ROOTFS] = open(image->rootfs, O_RDONLY | O_CLOEXEC);
+	if (fds[DISK] < 0 || fds[ROOTFS] < 0)
+		return err_sys(err, errno, "cannot open the disk of image '%s'", image->name);
+	fds[RAM] = fcntl(b->ram_fd, F_DUPFD_CLOEXEC, 0);
+	fds[CONSOLE] = open(b->console, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return fds[RAM] < 0 || fds[CONSOLE] < 0 ? err_sys(err, errno, "cannot create '%s'", b->console) : 0;
+}
+
+static int start_with(struct boot *b, const struct machine *wanted, const int fds[GIVEN], struct err *err)
+{
+	static const struct machine_disk chain[] = { { SPAWN_FD_FIRST + DISK, false }, { SPAWN_FD_FIRST + ROOTFS, true } };
 	struct machine m = *wanted;
 
-	if (agent < 0 || qmp < 0)
-		return -1;
-	if (disk < 0 || rootfs < 0)
-		return err_sys(err, errno, "cannot open the disk of image '%s'", image->name);
 	m.name = "template";
-	m.ram = b->ram;
+	m.ram_fd = SPAWN_FD_FIRST + RAM;
+	m.ram_share = true;
 	m.disk = chain;
 	m.disk_count = ARRAY_LEN(chain);
 	m.state_fd = -1;
-	m.kernel = image->kernel;
-	m.initrd = image->initrd;
-	m.console = b->console;
-	m.agent_fd = SPAWN_FD_FIRST;
-	m.qmp_fd = SPAWN_FD_FIRST + 1;
+	m.kernel_fd = SPAWN_FD_FIRST + KERNEL;
+	m.initrd_fd = SPAWN_FD_FIRST + INITRD;
+	m.console_fd = SPAWN_FD_FIRST + CONSOLE;
+	m.agent_fd = SPAWN_FD_FIRST + AGENT;
+	m.qmp_fd = SPAWN_FD_FIRST + QMP;
 	m.net_fd = -1;
-	b->log_fd = spawn_log(err);
-	if (b->log_fd < 0)
-		return -1;
 	char **argv = machine_argv(&m);
 	struct spawn s = { .argv = argv,
 		.owner = b->dir,
 		.fds = fds,
-		.fd_count = ARRAY_LEN(fds),
+		.fd_count = GIVEN,
 		.log_fd = b->log_fd,
 		.die_with_parent = true,
+		.kvm = m.accel == VM_ACCEL_KVM,
 		.hold_fd = -1,
 		.net_fd = -1 };
 	b->pid = spawn_start(&s, err);
 	machine_argv_free(argv);
 	return b->pid < 0 ? -1 : 0;
+}
+
+static int start_vmm(struct boot *b, const struct image *image, const struct machine *wanted, struct err *err)
+{
+	int fds[GIVEN];
+
+	b->log_fd = spawn_log(err);
+	b->ram_fd = b->log_fd < 0 ? -1 : ram_shared(wanted->memory_mb, err);
+	if (b->ram_fd < 0)
+		return -1;
+	for (size_t i = 0; i < GIVEN; i++)
+		fds[i] = -1;
+	int r = open_all(b, image, fds, err) ? -1 : start_with(b, wanted, fds, err);
+	for (size_t i = 0; i < GIVEN; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return r;
 }
 
 /* Last line that says something, in text (which is cut up); NULL when there is none. */
@@ -129,10 +159,10 @@ static void add_last_words(const struct boot *b, struct err *err)
 int boot_start(struct boot *b, const struct image *image, const struct machine *m, const char *dir, int timeout_ms, struct err *err)
 {
 	*b = (struct boot){ .dir = mem_strdup(dir),
-		.ram = fs_join(dir, "ram"),
 		.disk = fs_join(dir, "disk.qcow2"),
 		.console = fs_join(dir, "console.log"),
 		.log_fd = -1,
+		.ram_fd = -1,
 		.probe.fd = -1 };
 	auto_free char *path = fs_join(dir, "agent.sock");
 	if (!make_disk(b, image, err) && !start_vmm(b, image, m, err)) {

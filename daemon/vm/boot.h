@@ -12,8 +12,9 @@
 #include "daemon/vm/probe.h"
 
 struct boot {
-	char *dir; /* disk.qcow2, ram, console.log, sockets: the caller removes it */
-	char *ram, *disk, *console;
+	char *dir; /* disk.qcow2, console.log, sockets: the caller removes it */
+	char *disk, *console;
+	int ram_fd; /* its memory */
 	pid_t pid;
 	int log_fd;
 	struct probe probe;

@@ -275,6 +275,7 @@ static int freeze_stopped(struct freeze *f, struct qmp *q, struct err *err)
 		r = copy_top(f, err);
 	if (!r && f->top_fd >= 0)
 		r = put_on_top(f, q, err);
+	f->switched = f->top_fd >= 0 && !r;
 	return r;
 }
 

@@ -29,6 +29,7 @@ struct freeze {
 	const char *disk; /* path of its disk's top */
 	unsigned node;	  /* freeze_repair: the number of that top */
 	/* how it went */
+	bool switched; /* its disk is on top_fd, also when something failed after that */
 	uint64_t pages; /* changed ones */
 	int64_t stopped_us;
 };

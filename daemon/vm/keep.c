@@ -37,13 +37,15 @@ static int import_raw(struct store *s, const char *path, struct hash *out, struc
 }
 
 /* The tree of a disk: what qcow2 files have, over the tree of what is below them. */
-static int put_layers(
-	struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out, struct err *err)
+static int put_layers(struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out,
+	uint64_t *size, struct err *err)
 {
 	struct qcow2_map *map = qcow2_map_open(paths, n, err);
 
 	if (!map)
 		return -1;
+	if (size)
+		*size = qcow2_map_size(map);
 	const struct blocks_shape shape = { .size = qcow2_map_size(map), .block = QCOW2_CLUSTER };
 	struct qcow2_news news = { .m = map, .block = QCOW2_CLUSTER };
 	const struct blocks_source source = qcow2_news_source(&news);
@@ -62,7 +64,7 @@ static int import_disk(struct store *s, const char *base, struct hash *out, stru
 
 	if (fs_exists(raw))
 		return import_raw(s, raw, out, err);
-	return import_raw(s, rootfs, &below, err) || put_layers(s, layers, 1, &below, out, err) ? -1 : 0;
+	return import_raw(s, rootfs, &below, err) || put_layers(s, layers, 1, &below, out, NULL, err) ? -1 : 0;
 }
 
 static int import_ram(struct store *s, const char *base, unsigned memory_mb, struct hash *out, struct err *err)
@@ -83,8 +85,7 @@ static bool known_trees(struct store *s, const char *path, struct trees *out)
 	char ram[HASH_HEX + 1], disk[HASH_HEX + 1];
 
 	return !fs_read(path, TREES_MAX, &text, NULL) && sscanf(text.p, "ram %64s disk %64s", ram, disk) == 2 &&
-		hash_parse(ram, &out->ram) && hash_parse(disk, &out->disk) && store_has(s, &out->ram) &&
-		store_has(s, &out->disk);
+		hash_parse(ram, &out->ram) && hash_parse(disk, &out->disk) && store_has(s, &out->ram) && store_has(s, &out->disk);
 }
 
 static int base_trees(struct store *s, const char *base, unsigned memory_mb, struct trees *out, struct err *err)
@@ -168,8 +169,8 @@ static int read_ram(void *arg, uint64_t place, void *data, size_t n, struct err 
 	return 0;
 }
 
-static int put_ram(struct store *s, const struct keep *k, const struct hash *base, uint64_t *devices_at, struct hash *out,
-	struct err *err)
+static int put_ram(
+	struct store *s, const struct keep *k, const struct hash *base, uint64_t *devices_at, struct hash *out, struct err *err)
 {
 	const struct blocks_shape shape = { .size = (uint64_t)k->info->memory_mb << 20, .block = RAM_BLOCK };
 	auto_free char *path = fs_join(k->base, "ram");
@@ -208,7 +209,7 @@ static int read_devices(const struct keep *k, uint64_t at, struct buf *out, stru
 	return 0;
 }
 
-int keep_put(struct store *s, const struct keep *k, struct hash *out, struct err *err)
+int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *disk, struct err *err)
 {
 	struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = true, .has_disk = true };
 	struct trees base;
@@ -218,7 +219,7 @@ int keep_put(struct store *s, const struct keep *k, struct hash *out, struct err
 	if (!r)
 		r = put_ram(s, k, &base.ram, &devices_at, &v.ram, err);
 	if (!r)
-		r = put_layers(s, k->disks, k->disk_count, &base.disk, &v.disk, err);
+		r = put_layers(s, k->disks, k->disk_count, &base.disk, &v.disk, disk, err);
 	if (!r)
 		r = read_devices(k, devices_at, &v.state, err);
 	vm_info_write(k->info, &v.info);
@@ -241,7 +242,7 @@ static int image_to_file(struct store *s, const struct hash *id, const char *pat
 	return blocks_to_file(s, NULL, id, fd, err);
 }
 
-static int check(struct store *s, const struct vmstate *v, const struct vm_info *info, struct err *err)
+static int check(struct store *s, const struct vmstate *v, const struct vm_info *info, uint64_t *disk_size, struct err *err)
 {
 	struct blocks_shape ram, disk;
 
@@ -255,6 +256,8 @@ static int check(struct store *s, const struct vmstate *v, const struct vm_info 
 		return -1;
 	if (ram.size != (uint64_t)info->memory_mb << 20 || !disk.size || disk.size > QCOW2_SIZE_MAX || disk.size % 512)
 		return err_set(err, ERR_INVALID, "the memory or the disk of this snapshot is not of the size that it says");
+	if (disk_size)
+		*disk_size = disk.size;
 	return 0;
 }
 
@@ -287,7 +290,7 @@ int keep_take(struct store *s, const struct hash *id, const char *dir, struct er
 	if (!r)
 		r = vm_info_read(v.info.p, v.info.len, &info, err);
 	if (!r)
-		r = check(s, &v, &info, err);
+		r = check(s, &v, &info, NULL, err);
 	if (!r)
 		r = take(s, &v, dir, err);
 	vm_info_free(&info);
@@ -298,16 +301,13 @@ int keep_take(struct store *s, const struct hash *id, const char *dir, struct er
 int keep_info(struct store *s, const struct hash *id, struct vm_info *out, uint64_t *disk, struct err *err)
 {
 	struct vmstate v = { 0 };
-	struct blocks_shape shape = { 0 };
 
 	*out = (struct vm_info){ 0 };
 	int r = vmstate_open(s, id, &v, err);
 	if (!r)
 		r = vm_info_read(v.info.p, v.info.len, out, err);
-	if (!r && v.has_disk)
-		r = blocks_shape(s, &v.disk, &shape, err);
-	if (disk)
-		*disk = shape.size;
+	if (!r)
+		r = check(s, &v, out, disk, err);
 	vmstate_free(&v);
 	return r;
 }

@@ -29,13 +29,13 @@ struct keep {
 /* The trees of the base are in the store, or put there now: again it costs nothing. For the time before a first snapshot. Within a
  * write that the caller began. */
 int keep_base(struct store *s, const char *base, unsigned memory_mb, struct err *err);
-/* The tree of a snapshot, put into a write that the caller began. */
-int keep_put(struct store *s, const struct keep *k, struct hash *out, struct err *err);
+/* The tree of a snapshot, put into a write that the caller began. disk: bytes of its disk; may be NULL. */
+int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *disk, struct err *err);
 
 /* Make dir, which is empty, a base of its own: ram, state, disk.raw, base.json. The tree may come from anywhere: INVALID for what is
  * no snapshot that could be started. */
 int keep_take(struct store *s, const struct hash *id, const char *dir, struct err *err);
-/* What a snapshot is. vm_info_free in any case. ram, disk: bytes of content at most; may be NULL. */
+/* What a snapshot is: INVALID as keep_take. vm_info_free in any case. disk: bytes of its disk; may be NULL. */
 int keep_info(struct store *s, const struct hash *id, struct vm_info *out, uint64_t *disk, struct err *err);
 
 #endif

@@ -61,29 +61,11 @@ static void addf(struct args *a, const char *option, const char *fmt, ...)
 	add2(a, option, b.p);
 }
 
-/* In QEMU's option syntax a comma in a value is doubled. Allocated. */
-static char *quoted(const char *path)
-{
-	auto_buf b = BUF_INIT;
-
-	for (; *path; path++) {
-		buf_ch(&b, *path);
-		if (*path == ',')
-			buf_ch(&b, ',');
-	}
-	return mem_strdup(b.p);
-}
-
 static void add_memory(struct args *a, const struct machine *m)
 {
-	if (m->ram) {
-		auto_free char *ram = quoted(m->ram);
-		addf(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%uM,share=on", ram, m->memory_mb);
-	} else {
-		/* opened anew for writing, though it is mapped private: the file must allow that, and be sealed (ram.h) */
-		addf(a, "-object", "memory-backend-file,id=ram,mem-path=/proc/self/fd/%d,size=%uM,share=off", m->ram_fd,
-			m->memory_mb);
-	}
+	/* opened anew for writing, even to be mapped private: the file must allow that, and be sealed (ram.h) */
+	addf(a, "-object", "memory-backend-file,id=ram,mem-path=/proc/self/fd/%d,size=%uM,share=%s", m->ram_fd, m->memory_mb,
+		m->ram_share ? "on" : "off");
 	addf(a, "-m", "%uM", m->memory_mb);
 }
 
@@ -188,18 +170,18 @@ static void add_devices(struct args *a, const struct machine *m)
 
 static void add_boot(struct args *a, const struct machine *m)
 {
-	add2(a, "-kernel", m->kernel);
-	add2(a, "-initrd", m->initrd);
+	addf(a, "-kernel", "/proc/self/fd/%d", m->kernel_fd);
+	addf(a, "-initrd", "/proc/self/fd/%d", m->initrd_fd);
 	if (m->accel == VM_ACCEL_KVM)
 		add2(a, "-append", KERNEL_WORDS);
 	else
 		addf(a, "-append", KERNEL_WORDS TCG_WORDS, (unsigned long long)m->tsc_khz);
-	if (!m->console) {
+	if (m->console_fd < 0) {
 		add2(a, "-serial", "null");
 		return;
 	}
-	auto_free char *console = quoted(m->console);
-	addf(a, "-chardev", "file,id=console,path=%s", console);
+	addf(a, "-add-fd", "fd=%d,set=%d", m->console_fd, m->console_fd);
+	addf(a, "-chardev", "file,id=console,path=/dev/fdset/%d", m->console_fd);
 	add2(a, "-serial", "chardev:console");
 }
 

@@ -285,6 +285,12 @@ static int give_all(struct given *g, const struct vm_config *config, const struc
 	m->state_fd = config->state ? give_file(g, config->state, O_RDONLY, err) : -1;
 	if (config->state && m->state_fd < 0)
 		return -1;
+	if (!config->state) {
+		m->kernel_fd = give(g, spawn_file(config->kernel, err));
+		m->initrd_fd = m->kernel_fd < 0 ? -1 : give(g, spawn_file(config->initrd, err));
+		if (m->initrd_fd < 0)
+			return -1;
+	}
 	m->disk = g->disk;
 	m->disk_count = config->disk_count;
 	m->fs = g->fs;
@@ -305,8 +311,9 @@ static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct 
 		.accel = config->accel,
 		.vcpus = config->vcpus,
 		.memory_mb = config->memory_mb,
-		.kernel = config->kernel,
-		.initrd = config->initrd,
+		.kernel_fd = -1,
+		.initrd_fd = -1,
+		.console_fd = -1,
 		.tsc_khz = config->tsc_khz };
 
 	if (!qemu || give_all(&g, config, config->net ? net : NULL, &m, err)) {
@@ -321,6 +328,7 @@ static int fork_vmm(struct vm *vm, const struct vm_config *config, const struct 
 			.fds = g.fds,
 			.fd_count = g.count,
 			.log_fd = vm->log_fd,
+			.kvm = config->accel == VM_ACCEL_KVM,
 			.hold_fd = hold,
 			.net_argv = config->net ? net->argv : NULL,
 			.net_fd = net->pair[1] };

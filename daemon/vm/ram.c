@@ -86,3 +86,18 @@ int ram_load(const char *path, unsigned memory_mb, struct err *err)
 	close(to);
 	return err_sys(err, sys, "cannot read '%s'", path);
 }
+
+int ram_shared(unsigned memory_mb, struct err *err)
+{
+	return make(memory_mb, err);
+}
+
+int ram_save(int fd, const char *path, unsigned memory_mb, struct err *err)
+{
+	auto_fd int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	off_t size = (off_t)memory_mb << 20;
+
+	if (to < 0 || ftruncate(to, size) || copy_data(fd, to, size))
+		return err_sys(err, errno, "cannot write '%s'", path);
+	return 0;
+}

@@ -17,5 +17,8 @@
 int ram_load(const char *path, unsigned memory_mb, struct err *err);
 /* Empty memory, for a machine that boots. */
 int ram_empty(unsigned memory_mb, struct err *err);
+/* Memory that a machine writes its own to, for a template: not sealed. And its copy in a new file, sparse. */
+int ram_shared(unsigned memory_mb, struct err *err);
+int ram_save(int fd, const char *path, unsigned memory_mb, struct err *err);
 
 #endif

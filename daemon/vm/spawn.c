@@ -3,18 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/vm/jail.h"
 #include "shared/base/mem.h"
 
-enum { LOG_SIZE = 65536, HIGH_FD = 100 };
+enum { LOG_SIZE = 65536, HIGH_FD = 100, SPAWN_OWN_FDS = 3 /* above those given: to wait on, for sbx-net, the parent's */ };
 
 int spawn_log(struct err *err)
 {
@@ -26,6 +30,34 @@ int spawn_log(struct err *err)
 	if (fd >= 0)
 		close(fd);
 	return err_sys(err, sys, "cannot make a log");
+}
+
+static int copy_file(int from, off_t size)
+{
+	int to = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	while (to >= 0 && size > 0) {
+		ssize_t n = sendfile(to, from, NULL, (size_t)size);
+		if (n <= 0 && (n == 0 || errno != EINTR)) {
+			close(to);
+			return -1;
+		}
+		size -= n < 0 ? 0 : n;
+	}
+	return to;
+}
+
+int spawn_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st = { 0 };
+
+	if (fd >= 0 && !fstat(fd, &st) && geteuid() == 0 && !(st.st_mode & S_IROTH)) {
+		int copy = copy_file(fd, st.st_size);
+		close(fd);
+		fd = copy;
+	}
+	return fd < 0 ? err_sys(err, errno, "cannot read '%s'", path) : fd;
 }
 
 void spawn_log_read(int fd, struct buf *out)
@@ -71,7 +103,6 @@ static int child_high(int fd)
 
 static void child_limits(void)
 {
-	struct rlimit none = { 0, 0 };
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	/* when memory runs out a guest shall go before the daemon */
@@ -80,29 +111,33 @@ static void child_limits(void)
 		(void)r;
 		close(fd);
 	}
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* huge pages would give each of a hundred idle VMs 3.5 MB more of private memory and make nothing faster (measured) */
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
-/* QEMU needs no network of its own: all its sockets are given to it. Root can take it away in a moment; for others it
- * would need a user namespace, which cuts them off from their own files' group access. */
-static void child_isolate(void)
+/* What the parent has prepared for the child. */
+struct prepared {
+	struct jail jail;
+	char *owner; /* SBX_VM=... or NULL */
+	int parent;  /* with die_with_parent: a pidfd of it; else -1 */
+};
+
+/* Killed with its parent. The pid of that says nothing where it is of another namespace, so its end, should it have come before, is
+ * seen from a pidfd. */
+static void child_follow_parent(int pidfd)
 {
-	if (geteuid() == 0 && unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)) {
-		static const char note[] = "sbxd: no namespaces for the vmm\n";
-		ssize_t r = write(STDERR_FILENO, note, sizeof(note) - 1);
-		(void)r;
-	}
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd >= 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) || poll(&p, 1, 0)))
+		_exit(0);
 }
 
-_Noreturn static void child_exec(char *const *argv, char *owner)
+_Noreturn static void child_exec(const char *program, char *const *argv, char *owner)
 {
 	static char path[] = "PATH=/usr/bin:/bin", locale[] = "LC_ALL=C";
 	char *env[] = { path, locale, owner, NULL };
 
-	execve(argv[0], argv, env);
+	execve(program, argv, env);
 	child_fail("cannot run the vmm\n");
 }
 
@@ -116,16 +151,18 @@ static void child_start_net(const struct spawn *s, int net_fd, char *owner)
 		return;
 	child_move(net_fd, SPAWN_FD_FIRST);
 	close_range(SPAWN_FD_FIRST + 1, ~0u, 0);
-	child_exec(s->net_argv, owner);
+	child_exec(s->net_argv[0], s->net_argv, owner);
 }
 
-_Noreturn static void child_main(const struct spawn *s, pid_t parent, char *owner)
+_Noreturn static void child_main(const struct spawn *s, const struct prepared *p)
 {
+	struct jail_report report;
 	int high[SPAWN_FDS_MAX];
 	int null = child_high(open("/dev/null", O_RDWR | O_CLOEXEC));
 	int log = child_high(s->log_fd);
 	int hold = child_high(s->hold_fd);
 	int net = child_high(s->net_fd);
+	int parent = child_high(p->parent);
 	int next = SPAWN_FD_FIRST + (int)s->fd_count;
 	char byte;
 
@@ -142,8 +179,10 @@ _Noreturn static void child_main(const struct spawn *s, pid_t parent, char *owne
 		child_move(hold, next);
 	if (net >= 0)
 		child_move(net, next + 1);
+	if (parent >= 0)
+		child_move(parent, next + 2);
 	/* now, not at exec: a held child must not keep another one's pipe, or the daemon's files, open */
-	close_range((unsigned)next + (net >= 0 ? 2 : 1), ~0u, 0);
+	close_range((unsigned)next + SPAWN_OWN_FDS, ~0u, 0);
 	while (hold >= 0) {
 		ssize_t n = read(next, &byte, 1);
 		if (n == 1)
@@ -152,31 +191,48 @@ _Noreturn static void child_main(const struct spawn *s, pid_t parent, char *owne
 			_exit(0); /* the daemon has died or changed its mind */
 	}
 	child_limits();
-	/* if the parent has ended before prctl, its place as our parent has been taken by another */
-	if (s->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
-		_exit(0);
 	if (s->net_argv)
-		child_start_net(s, next + 1, owner);
+		child_start_net(s, next + 1, p->owner);
+	if (jail_shut(&p->jail, &report))
+		child_fail("cannot give up privileges\n");
+	/* a change of user would undo it */
+	child_follow_parent(parent >= 0 ? next + 2 : -1);
 	close_range((unsigned)next, ~0u, 0);
-	child_isolate();
-	child_exec(s->argv, owner);
+	child_exec(p->jail.program, s->argv, p->owner);
+}
+
+static int prepare(const struct spawn *s, struct prepared *p, struct err *err)
+{
+	*p = (struct prepared){ .parent = -1 };
+	if (s->fd_count > SPAWN_FDS_MAX)
+		return err_set(err, ERR_INTERNAL, "too many descriptors for a vmm");
+	if (jail_plan(&p->jail, s->argv[0], s->kvm, err))
+		return -1;
+	p->jail.fd_first = SPAWN_FD_FIRST;
+	p->jail.fd_end = SPAWN_FD_FIRST + (int)s->fd_count;
+	if (s->die_with_parent && (p->parent = pidfd_open(getpid(), 0)) < 0)
+		return err_sys(err, errno, "cannot open ourselves");
+	p->owner = s->owner ? mem_printf("SBX_VM=%s", s->owner) : NULL;
+	return 0;
 }
 
 pid_t spawn_start(const struct spawn *s, struct err *err)
 {
+	struct prepared p;
 	sigset_t all, old;
-	pid_t parent = getpid();
-	auto_free char *owner = s->owner ? mem_printf("SBX_VM=%s", s->owner) : NULL;
 
-	if (s->fd_count > SPAWN_FDS_MAX)
-		return err_set(err, ERR_INTERNAL, "too many descriptors for a vmm");
+	if (prepare(s, &p, err))
+		return -1;
 	/* no handler of ours may run in the child */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid_t pid = _Fork();
+	pid_t pid = jail_clone(&p.jail);
 	if (pid == 0)
-		child_main(s, parent, owner);
+		child_main(s, &p);
 	int sys = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (p.parent >= 0)
+		close(p.parent);
+	free(p.owner);
 	return pid < 0 ? err_sys(err, sys, "cannot fork") : pid;
 }

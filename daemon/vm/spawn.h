@@ -1,6 +1,6 @@
 /*
- * spawn: how a VMM process is started: detached, with exactly the descriptors that it is given, no privileges to gain,
- * its complaints kept in a bounded place.
+ * spawn: how a VMM process is started: detached, with exactly the descriptors that it is given, in a jail (jail.h), its
+ * complaints kept in a bounded place.
  */
 #ifndef SBX_VM_SPAWN_H
 #define SBX_VM_SPAWN_H
@@ -21,6 +21,7 @@ struct spawn {
 	unsigned fd_count;
 	int log_fd;	      /* its stdout and stderr: spawn_log() */
 	bool die_with_parent; /* killed when the calling thread ends */
+	bool kvm;	      /* it may use /dev/kvm */
 	int hold_fd;	      /* our end of a stream: wait for a byte before exec, end at its EOF; -1: start at once */
 	/* A helper that lives and dies with it, or NULL: gets net_fd as descriptor 3. */
 	char *const *net_argv;
@@ -29,6 +30,10 @@ struct spawn {
 
 /* Fork it. The child is our child, leader of its own session. Safe with other threads about. */
 pid_t spawn_start(const struct spawn *s, struct err *err);
+
+/* Open a file so that the child can open it again for reading, by /proc/self/fd: one that only its owner may read is copied to
+ * memory if the child will be another user. */
+int spawn_file(const char *path, struct err *err);
 
 /* A place for a process's complaints that a hostile guest cannot make large: 64 KiB in memory, then writes fail. Close it. */
 int spawn_log(struct err *err);

@@ -14,6 +14,7 @@
 #include "daemon/vm/accel.h"
 #include "daemon/vm/boot.h"
 #include "daemon/vm/qmp.h"
+#include "daemon/vm/ram.h"
 #include "shared/net/sock.h"
 #include "daemon/vm/spawn.h"
 #include "shared/base/fs.h"
@@ -24,7 +25,7 @@
 /*
  * How a template is made: boot, let the agent answer, run a few commands so that what every VM needs is in the guest's
  * page cache, go away, stop, and save the devices (xen-save-devices-state records "running", so that a restored VM runs on
- * without being told). The memory is a shared file already. The agent's port is saved with no host attached, which is what a restored VM starts from; the
+ * without being told). The memory is a shared file in memory, copied to one on disk. The agent's port is saved with no host attached, which is what a restored VM starts from; the
  * first connection then reaches the guest as an "open" event.
  */
 #define KEY_LENGTH 16
@@ -34,7 +35,7 @@
 #define STATE_PATH "1000"
 enum {
 	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
-	BOOT_MS = 60000,
+	BOOT_MS = 180000, /* systemd on a busy host may take that long to come to the agent */
 	WARM_MS = 300000, /* the first command may wait for systemd, which takes its time in emulation */
 	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
 	QMP_MS = 20000,
@@ -236,11 +237,12 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 		say(b, "save", "memory and device state");
 		r = save_state(&boot, fd, b->err);
 	}
-	auto_free char *ram = mem_strdup(boot.ram);
+	auto_free char *ram = fs_join(dir, "ram");
+	auto_fd int memory = fcntl(boot.ram_fd, F_DUPFD_CLOEXEC, 0);
 	auto_free char *disk = mem_strdup(boot.disk);
 	boot_end(&boot, r ? 0 : QUIT_MS);
 	remove_sockets(dir);
-	if (r || sync_file(ram, true, b->err) || sync_file(disk, false, b->err) || sync_file(state, false, b->err))
+	if (r || ram_save(memory, ram, b->shape.memory_mb, b->err) || sync_file(ram, true, b->err) || sync_file(disk, false, b->err) || sync_file(state, false, b->err))
 		return -1;
 	return write_json(b, dir);
 }

@@ -143,7 +143,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 		buf_clear(&h->out->challenge);
 		buf_clear(&h->location);
 		h->out->status = 0;
-		for (size_t i = space ? (size_t)(space - p) + 1 : n; i < n && p[i] >= '0' && p[i] <= '9' && h->out->status < 1000; i++)
+		for (size_t i = space ? (size_t)(space - p) + 1 : n; i < n && p[i] >= '0' && p[i] <= '9' && h->out->status < 1000;
+			i++)
 			h->out->status = h->out->status * 10 + (p[i] - '0');
 		return n;
 	}
@@ -188,10 +189,11 @@ static int address_read(struct fetch *f, const char *url, struct address *out, s
 		f->curl_url_get_(u, CURLUPART_HOST, &out->host, 0) == CURLUE_OK &&
 		f->curl_url_get_(u, CURLUPART_PORT, &out->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 	f->curl_url_cleanup_(u);
-	if (ok && (!strcmp(out->scheme, "https") || !strcmp(out->scheme, "http")))
+	if (ok && out->scheme && out->host && out->port && (!strcmp(out->scheme, "https") || !strcmp(out->scheme, "http")))
 		return 0;
 	address_free(f, out);
-	return err_set(err, ERR_INVALID, "'%.200s' is no address of http or https", url);
+	err_set(err, ERR_INVALID, "'%.200s' is no address of http or https", url);
+	return -1;
 }
 
 static int check_plain(const struct address *a, bool allowed, struct err *err)

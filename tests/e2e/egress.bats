@@ -146,7 +146,10 @@ asked() { grep -cx "$1" "$WORK/asked" || true; }
 }
 
 @test "the rules live through the daemon's death" {
-	kill -9 "$(daemon_pid)"
+	local daemon
+	daemon=$(daemon_pid)
+	kill -9 "$daemon"
+	wait_until 5 ended "$daemon"
 	expect "allow:api.test,*.wild.test:80,$NET.5/32:81,alias.test:80" "$(field one net)"
 	answers one api.test 80 2 || fail 'no way out'
 	refuse answers one "$NET.4" 80 4

@@ -116,13 +116,21 @@ check_inside() {
 }
 
 @test "a VM of an image waits in the pool, too, and is the user's when it is taken" {
+	sbx down --yes
+	export SBX_POOL=1 # for the daemon that starts next, and is ended here
 	sbx image import "$WORK/layout" app
 	sbx create --image app --name one
-	pooled() { api '/sandboxes?state=pooled' | jq -e '.sandboxes | length > 0'; }
-	wait_until 30 pooled || skip "the pool is not filled on this machine"
-	sbx create --image app --name two -e KEPT=mine
+	pooled() { api '/sandboxes?pool=true' | jq -e '[.sandboxes[] | select(.state == "pooled")] | length > 0'; }
+	wait_until 60 pooled
+	sbx image tag app other # what waits is known by the image and not by its name
+	sbx create --image other --name two -e KEPT=mine
 	expect 'hello mine app' "$(sbx exec two -- sh -c 'echo $GREETING $KEPT $(id -un)')"
-	expect app "$(field two image)"
+	expect other "$(field two image)"
+	sbx rm one two
+	sbx image rm app other
+	none() { api '/sandboxes?pool=true' | jq -e '.sandboxes | length == 0'; }
+	wait_until 20 none
+	sbx down --yes
 }
 
 @test "a registry: by name, with a password, again from the cache, by docker's own file, as docker://" {

@@ -6,6 +6,9 @@ setup_file() {
 	e2e_up
 	sbx create --name web >/dev/null
 	# An HTTP server, an echo, something that counts what it gets, a WebSocket that says hello and echoes, one that sends much.
+	head -c 104857600 /dev/urandom >"$WORK/big"
+	sbx exec web -- mkdir /www
+	sbx cp "$WORK/big" web:/www/
 	sbx exec -i web -- sh -c 'cat >/root/ws.sh' <<-'SH'
 		while read -r line; do
 			line=${line%?}
@@ -19,7 +22,7 @@ setup_file() {
 	SH
 	sbx exec web -- sh -c '
 		echo "echo ready; exec cat" >/root/ready.sh
-		mkdir -p /www && echo from-the-guest >/www/index.html && head -c 104857600 /dev/urandom >/www/big
+		echo from-the-guest >/www/index.html
 		cd / && exec </dev/null >/dev/null 2>&1
 		httpd -f -p 127.0.0.1:80 -h /www &
 		nc -ll -p 81 -e cat &
@@ -38,8 +41,9 @@ teardown_file() { e2e_down; }
 listens() { # shellcheck disable=SC2016 # the guest's shell
 	sbx exec "$1" -- sh -c 'for p; do netstat -ltn | grep -q ":$p " || exit 1; done' sh "${@:2}"
 }
-tcp() { timeout 120 python3 "$TOP/tests/e2e/tcp.py" "$@" 3>&- 4>&-; }
+tcp() { timeout 240 python3 "$TOP/tests/e2e/tcp.py" "$@" 3>&- 4>&-; }
 port_state() { sbx port ls web -o json | jq -r ".[] | select(.hostPort == $1).state"; }
+state_is() { [ "$(field "$1" state)" = "$2" ]; }
 add() { sbx port add web "0:$1"; }
 url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 
@@ -52,14 +56,9 @@ url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 }
 
 @test "100 MB arrive whole, down and up, with the end of each direction by itself" {
-	local sum
-	sum=$(sbx exec web -- sha256sum /www/big | cut -d' ' -f1)
-	url_get "http://127.0.0.1:$P/big" >"$WORK/big"
-	expect 104857600 "$(stat -c %s "$WORK/big")"
-	expect "$sum" "$(sha256sum <"$WORK/big" | cut -d' ' -f1)"
+	url_get "http://127.0.0.1:$P/big" | cmp - "$WORK/big"
 	# sha256sum says nothing before it has seen the end
-	expect "$sum  -" "$(tcp "$(add 82)" put "$WORK/big")"
-	rm "$WORK/big"
+	expect "$(sha256sum <"$WORK/big")" "$(tcp "$(add 82)" put "$WORK/big")"
 }
 
 @test "a client that reads slowly costs the daemon no memory, and gets it all" {
@@ -169,11 +168,12 @@ url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 }
 
 @test "ports come back with the daemon; one that was taken meanwhile says so" {
-	local other
+	local other daemon
 	other=$(add 80)
 	other=${other##*:}
-	kill -9 "$(daemon_pid)"
-	# also while the port is waited for, nobody else has it but this one
+	daemon=$(daemon_pid)
+	kill -9 "$daemon"
+	wait_until 5 ended "$daemon"
 	socat "TCP-LISTEN:$other,reuseaddr,fork" - >/dev/null 2>&1 3>&- &
 	local pid=$!
 	wait_until 5 sh -c "ss -ltn | grep -q ':$other '"
@@ -186,6 +186,47 @@ url_get() { curl -sS --max-time 20 "$@" 3>&-; }
 	wait "$pid" || true
 	sbx port add web "$other:80"
 	expect from-the-guest "$(url_get "http://127.0.0.1:$other/")"
+}
+
+@test "a sandbox that was paused for idleness comes back for a connection, by its port and by its name" {
+	local port
+	port=$(free_port)
+	sbx create --name lazy --idle 1 --port "$port:80" >/dev/null
+	sbx exec lazy -- sh -c 'mkdir /www; echo lazy >/www/index.html; httpd -p 127.0.0.1:80 -h /www'
+	wait_until 20 state_is lazy paused
+	expect open "$(sbx port ls lazy -o json | jq -r '.[0].state')"
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	wait_until 20 state_is lazy paused
+	expect lazy "$(url_get "$(sbx port url lazy 80)")"
+	# a connection that is open is use
+	tcp "127.0.0.1:$port" hold >"$WORK/lazy" &
+	local pid=$!
+	wait_until 10 grep -q held "$WORK/lazy"
+	sleep 2.5 # longer than it may be idle
+	expect running "$(field lazy state)"
+	# on request it is away, and so is its port; the connection is cut
+	sbx pause lazy >/dev/null
+	wait "$pid"
+	expect_match reset "$(cat "$WORK/lazy")"
+	expect closed "$(sbx port ls lazy -o json | jq -r '.[0].state')"
+	refuse url_get "http://127.0.0.1:$port/"
+	sbx resume lazy >/dev/null
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	sbx rm lazy
+}
+
+@test "a daemon that starts again opens the ports of what is paused for idleness" {
+	local port daemon
+	port=$(free_port)
+	sbx create --name lazy --idle 1 --port "$port:80" >/dev/null
+	sbx exec lazy -- sh -c 'mkdir /www; echo lazy >/www/index.html; httpd -p 127.0.0.1:80 -h /www'
+	wait_until 20 state_is lazy paused
+	daemon=$(daemon_pid)
+	kill -9 "$daemon"
+	wait_until 5 ended "$daemon"
+	expect paused "$(field lazy state)"
+	expect lazy "$(url_get "http://127.0.0.1:$port/")"
+	sbx rm lazy
 }
 
 # ---- the proxy ----

@@ -21,7 +21,9 @@ import time
 
 def connect(address):
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), 30)
+    s = socket.create_connection((host, int(port)), 30)
+    s.settimeout(None)  # who calls us has a limit for all of it
+    return s
 
 
 def rest(s):

@@ -64,6 +64,19 @@ def listed():
     return {s["name"]: s for s in json.loads(must("ls", "-o", "json"))}
 
 
+def vmms_fit():
+    """As many VMMs as there are sandboxes that have one; the pool comes and goes by itself."""
+    end = time.monotonic() + 30
+    while True:
+        states = [s["state"] for s in json.loads(must("ls", "--pool", "-o", "json"))]
+        vmms, wanted = len(ours("qemu-system")), sum(s in ("running", "pooled") for s in states)
+        if vmms == wanted and "creating" not in states:
+            return
+        if time.monotonic() > end:
+            fail(f"{vmms} VMMs for {wanted} sandboxes that have one: {states}")
+        time.sleep(0.05)
+
+
 def settled():
     """All sandboxes, when no operation is under way any more."""
     end = time.monotonic() + 60
@@ -91,9 +104,13 @@ def ours(comm):
 
 
 def kill(pid):
+    """Its end is waited for: until then it still takes connections."""
     try:
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX":
+            time.sleep(0.002)
+    except (ProcessLookupError, FileNotFoundError):
         pass
 
 
@@ -229,11 +246,9 @@ def do_round():
             fail(f"{other.name} is gone")
         if now[other.name]["state"] != other.state:
             fail(f"{other.name} was {other.state} and is {now[other.name]['state']}")
-    for other in rng.sample(list(boxes.values()), min(2, len(boxes))):
+    for other in rng.sample(list(boxes.values()), rng.choice([0, 1, min(2, len(boxes))])):
         bring_up(other)
-    vmms, running = len(ours("qemu-system")), sum(s["state"] == "running" for s in listed().values())
-    if vmms != running:
-        fail(f"{vmms} VMMs for {running} sandboxes that run")
+    vmms_fit()
 
 
 def left():
@@ -251,6 +266,8 @@ def main():
     for box in list(boxes.values()):
         bring_up(box)
     must("rm", *boxes)
+    vmms_fit()
+    must("down", "--yes")
     end = time.monotonic() + 20
     while left():
         if time.monotonic() > end:

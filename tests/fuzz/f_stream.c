@@ -1,7 +1,8 @@
 /* link: daemon/vm/stream.c */
 /*
- * The state of a machine from a file that was tampered with. Byte 0 chooses whether the head is ours (its bytes are fixed, and would
- * keep the fuzzer out). Whatever follows: no crash, every page lies in the memory, and what is written from those pages reads the same.
+ * The state of a machine from a file that was tampered with. Byte 0 chooses whether the head is ours (its bytes are fixed, and
+ * would keep the fuzzer out). Whatever follows: no crash, every page lies in the memory, and what is written from those pages reads
+ * the same.
  */
 #include <stdint.h>
 #include <stdlib.h>

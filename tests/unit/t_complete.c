@@ -43,6 +43,9 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 	case ARG_KEY:
 		buf_str(out, "ci\t\n");
 		break;
+	case ARG_SNAPSHOT:
+		buf_str(out, "warm\tbase\n");
+		break;
 	case ARG_CONTEXT:
 		buf_str(out, "default\tthe local daemon\n");
 		break;
@@ -55,6 +58,7 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 		buf_str(out, "main\t\n");
 		break;
 	case ARG_NONE:
+	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
 		fail_msg("nobody knows these");
@@ -117,7 +121,7 @@ static void test_commands(void **state)
 	expect_offer("", "help");
 	assert_false(offers("", "image ls"));
 	assert_false(offers("", "__complete"));
-	expect("image ", "ls build inspect :");
+	expect("image ", "ls build inspect import pull tag rm :");
 	expect("image l", "ls :");
 	expect("image nosuch ", ":");
 	expect("help im", "image :");
@@ -213,7 +217,7 @@ static void test_arguments(void **state)
 	expect("start ", "other :");
 	expect("fork ", "demo ice :");
 	expect("stop -f demo ", "demo ice :");
-	expect("logs demo ", ":"); /* it takes one */
+	expect("logs demo ", ":");    /* it takes one */
 	expect("delete d", "demo :"); /* by its alias */
 	expect("image build ", "base :");
 	expect("key rm ", "ci :");

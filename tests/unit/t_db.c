@@ -238,6 +238,47 @@ static void test_survives_kill(void **state)
 	db_sandbox_release(&got);
 }
 
+static int count(void *arg, struct db_sandbox *row)
+{
+	int *n = arg;
+	(void)row;
+	++*n;
+	return 0;
+}
+
+/* What stands between begin and commit is there whole, or not at all when the process is killed or takes it back. */
+static void test_all_or_none(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox a = sample("id1", NULL), b = sample("id2", NULL);
+	int n = 0, status;
+
+	assert_int_equal(db_begin(f->db, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	db_rollback(f->db);
+	assert_int_equal(db_sandbox_each(f->db, count, &n, &err), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(db_begin(f->db, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
+	assert_int_equal(db_commit(f->db, &err), 0);
+	db_close(f->db);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct db *db = db_open(f->path, &err);
+		if (!db || db_begin(db, &err) || db_sandbox_delete(db, "id1", &err) || db_sandbox_delete(db, "id2", &err))
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	f->db = db_open(f->path, &err);
+	assert_non_null(f->db);
+	assert_int_equal(db_sandbox_each(f->db, count, &n, &err), 0);
+	assert_int_equal(n, 2);
+}
+
 static void test_newer_schema_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -274,6 +315,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survives_kill, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_or_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_file_is_refused, setup, teardown),
 	};

@@ -127,15 +127,15 @@ static void as_qemu_has_it(void **state)
 	auto_buf got = BUF_INIT;
 	uint8_t page[STREAM_PAGE] = { 0 };
 
-	be(&want, 0x5145564d, 4);	   /* QEMU_VM_FILE_MAGIC */
-	be(&want, 3, 4);		   /* QEMU_VM_FILE_VERSION */
-	be(&want, 1, 1);		   /* QEMU_VM_SECTION_START */
-	be(&want, 0x7ffffff0, 4);	   /* section id */
-	buf_str(&want, "\3ram");	   /* idstr */
-	be(&want, 0, 4);		   /* instance */
-	be(&want, 4, 4);		   /* version */
+	be(&want, 0x5145564d, 4);	       /* QEMU_VM_FILE_MAGIC */
+	be(&want, 3, 4);		       /* QEMU_VM_FILE_VERSION */
+	be(&want, 1, 1);		       /* QEMU_VM_SECTION_START */
+	be(&want, 0x7ffffff0, 4);	       /* section id */
+	buf_str(&want, "\3ram");	       /* idstr */
+	be(&want, 0, 4);		       /* instance */
+	be(&want, 4, 4);		       /* version */
 	be(&want, (uint64_t)128 << 20 | 4, 8); /* all memory | RAM_SAVE_FLAG_MEM_SIZE */
-	buf_str(&want, "\3ram");	   /* the one block and its length */
+	buf_str(&want, "\3ram");	       /* the one block and its length */
 	be(&want, (uint64_t)128 << 20, 8);
 	be(&want, 0x10, 8); /* RAM_SAVE_FLAG_EOS */
 	be(&want, 0x7e, 1); /* QEMU_VM_SECTION_FOOTER */

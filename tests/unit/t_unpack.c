@@ -290,7 +290,8 @@ static void whiteouts(void **state)
 	layer_end(k);
 	assert_int_equal(unpack(k), 0);
 	check_disk(k);
-	static const char *const gone[] = { "/a/gone", "/c/old", "/d/old", "/d/keep/old", "/.wh.b", "/.wh..wh.plnk", "/c/.wh..wh..opq" };
+	static const char *const gone[] = { "/a/gone", "/c/old", "/d/old", "/d/keep/old", "/.wh.b", "/.wh..wh.plnk",
+		"/c/.wh..wh..opq" };
 	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
 		absent(k, gone[i]);
 	holds(k, "/a/stays", "1");

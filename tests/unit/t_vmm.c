@@ -1,4 +1,4 @@
-/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c daemon/vm/ram.c | -luv */
+/* link: daemon/vm/qemu.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail.c daemon/vm/jail_root.c shared/net/sock.c daemon/vm/machine.c daemon/vm/qcow2.c daemon/vm/ram.c | -luv */
 /* The driver with a VMM played by a script: life and death of the process, its sockets, its descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -310,14 +310,19 @@ static void command_lines(void **state)
 		.state_fd = 8,
 		.tsc_khz = 2600000 };
 	char **restore = machine_argv(&m);
-	m.kernel = m.initrd = m.console = "/k";
-	m.ram = "/a,b/ram";
+	m.kernel_fd = 9;
+	m.initrd_fd = 10;
+	m.console_fd = 11;
+	m.ram_share = true;
 	m.state_fd = -1;
 	char **boot = machine_argv(&m);
 	char **a = restore, **b = boot;
 
 	assert_true(has(boot, "-append", "tsc_early_khz=2600000"));
-	assert_true(has(boot, "-object", "mem-path=/a,,b/ram,size=256M,share=on"));
+	assert_true(has(boot, "-object", "mem-path=/proc/self/fd/5,size=256M,share=on"));
+	assert_true(has(boot, "-kernel", "/proc/self/fd/9"));
+	assert_true(has(boot, "-initrd", "/proc/self/fd/10"));
+	assert_true(has(boot, "-chardev", "path=/dev/fdset/11"));
 	assert_true(has(restore, "-object", "share=off"));
 	assert_true(has(restore, "-object", "mem-path=/proc/self/fd/5,"));
 	assert_true(has(restore, "-incoming", "fd:8"));
@@ -326,8 +331,10 @@ static void command_lines(void **state)
 	assert_false(has(boot, "-incoming", "fd"));
 	/* the raw file is at the bottom and only read; the overlay names it, and is written to */
 	assert_true(has(restore, "-blockdev", "\"driver\":\"raw\",\"node-name\":\"disk0\""));
-	assert_true(has(restore, "-blockdev", "\"read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/7\",\"read-only\":true"));
-	assert_true(has(restore, "-blockdev", "\"backing\":\"disk0\",\"read-only\":false,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/6\""));
+	assert_true(has(restore, "-blockdev",
+		"\"read-only\":true,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/7\",\"read-only\":true"));
+	assert_true(has(restore, "-blockdev",
+		"\"backing\":\"disk0\",\"read-only\":false,\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/6\""));
 	assert_true(has(restore, "-device", "id=disk,drive=disk1,"));
 	assert_true(has(restore, "-serial", "null"));
 	assert_true(has(restore, "-sandbox", "spawn=deny"));

@@ -51,6 +51,24 @@ static void write_mount(struct jw *w, const struct db_fs *fs)
 	jw_obj_end(w);
 }
 
+/* Where the time of the create went. */
+static void write_phases(struct jw *w, const struct sandbox *sb)
+{
+	const char *name;
+	int64_t us;
+
+	jw_key(w, "createPhases");
+	jw_arr(w);
+	for (size_t i = 0; sandbox_phase(sb, i, &name, &us); i++) {
+		jw_obj(w);
+		jw_kstr(w, "name", name);
+		jw_key(w, "ms");
+		jw_num(w, (double)us / 1000);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
 void api_write_sandbox(struct jw *w, struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
@@ -78,6 +96,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_kstr(w, "mac", row->mac);
 	jw_kstr(w, "parent", row->parent);
 	jw_kstr(w, "reason", row->reason);
+	write_phases(w, sb);
 	jw_key(w, "createMs");
 	if (row->create_us)
 		jw_num(w, (double)row->create_us / 1000);

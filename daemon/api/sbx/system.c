@@ -6,6 +6,8 @@
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
 #include "daemon/core/catalog.h"
+#include "daemon/core/isolation.h"
+#include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "shared/base/version.h"
@@ -57,6 +59,31 @@ static void write_listener(struct jw *w, const struct api_listener *l)
 	jw_obj_end(w);
 }
 
+static void write_isolation(struct jw *w)
+{
+	struct isolation_layer layers[ISOLATION_LAYERS_MAX];
+	struct err err = ERR_INIT;
+	int n = isolation_layers(layers, &err);
+	if (n < 0) {
+		log_warn("system", "isolation: %s", err.msg);
+		return;
+	}
+	jw_key(w, "isolation");
+	jw_arr(w);
+	for (int i = 0; i < n; i++) {
+		const struct isolation_layer *l = &layers[i];
+		jw_obj(w);
+		jw_kstr(w, "layer", l->name);
+		jw_kbool(w, "on", !l->reason);
+		if (l->reason) {
+			jw_kstr(w, "reason", l->reason);
+			jw_kstr(w, "mend", l->mend);
+		}
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
 void sbx_getSystem(struct http_req *r)
 {
 	struct api *api = api_of(r);
@@ -73,6 +100,7 @@ void sbx_getSystem(struct http_req *r)
 	const char *accel = catalog_acceleration(api->core, reason);
 	jw_kstr(&w, "acceleration", accel);
 	jw_kstr(&w, "accelerationReason", accel ? reason : NULL);
+	write_isolation(&w);
 	jw_kint(&w, "sandboxes", (int64_t)(sandbox_count(api->core) - count_in(api->core, SANDBOX_POOLED)));
 	jw_kint(&w, "running", (int64_t)count_in(api->core, SANDBOX_RUNNING));
 	jw_key(&w, "listeners");
