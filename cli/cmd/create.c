@@ -66,7 +66,8 @@ const struct command cmd_create = {
 	.summary = "Create a sandbox and print its id",
 	.usage = "[options]",
 	.about = "All or nothing: what fails or is interrupted leaves nothing behind. The first create of an image builds it.",
-	.example = "  sbx create --name demo\n  id=$(sbx create --memory 512 --env LANG=C.UTF-8 --timeout 3600)\n  sbx create --name box --idle 10m\n"
+	.example = "  sbx create --name demo\n  id=$(sbx create --memory 512 --env LANG=C.UTF-8 --timeout 3600)\n"
+		   "  sbx create --name box --idle 10m\n"
 		   "  sbx create --name work --fs main; sbx fs push work:/work main",
 	.options = options,
 	.options_size = sizeof(struct options),

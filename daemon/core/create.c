@@ -1,8 +1,8 @@
 /*
  * create: from nothing to running, or back to nothing.
  *
- *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base -> files -> launch.c ->
- *   record (state running) -> callback
+ *   record (state creating: the name is taken) -> (tree to mount, as an image) -> image and template (built if need be) -> base ->
+ *   files -> launch.c -> record (state running) -> callback
  *
  * After a crash at any arrow the record says creating, and recovery undoes what there is. A failure at any arrow goes
  * through create_fail, which deletes the sandbox like any other and calls back when that is done.
@@ -181,7 +181,7 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 		.vcpus = (unsigned)base->info.vcpus,
 		.memory_mb = (unsigned)base->info.memory_mb,
 		.fresh = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
-		.mount = true,
+		.mount = !str_starts(sb->row.image, SNAPSHOT_IMAGE),
 		.warm = sb->state == SANDBOX_POOLED };
 
 	create_phase(sb, "memory");
@@ -195,6 +195,23 @@ static int start_vm(struct sandbox *sb, const struct base *base, struct err *err
 	return 0;
 }
 
+static void on_base(void *arg, struct base *base, const struct err *base_err);
+
+static void load_base(struct sandbox *sb)
+{
+	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, on_base, sb);
+}
+
+/* The machine was frozen with a tree mounted in it, and finds it again. */
+static void use_mounted(struct sandbox *sb, const struct vm_info *info)
+{
+	sb->fs = (struct db_fs){ .sandbox = mem_strdup(sb->row.id),
+		.path = mem_strdup(info->fs_path),
+		.tree = mem_strdup(info->fs_tree),
+		.label = info->fs_label ? mem_strdup(info->fs_label) : NULL };
+	mount_prepare(sb, load_base);
+}
+
 static void on_base(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
@@ -202,6 +219,8 @@ static void on_base(void *arg, struct base *base, const struct err *base_err)
 	sb->base_wait = NULL;
 	if (!base)
 		create_fail(sb, base_err);
+	else if (base->info.fs_tree && !sb->fs.path)
+		use_mounted(sb, &base->info);
 	else if (start_vm(sb, base, &err))
 		create_fail(sb, &err);
 }
@@ -408,8 +427,10 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 {
 	struct catalog_choice choice;
 
-	if (spec->snapshot && spec->fs_ref)
-		return err_set(err, ERR_INVALID, "what is created from a snapshot has the tree that was mounted in it, and no other");
+	if (spec->snapshot && spec->fs_ref) {
+		err_set(err, ERR_INVALID, "what is made from a snapshot has the tree that was mounted in it, and no other");
+		return -1;
+	}
 	if (create_check_name(core, spec->name, err))
 		return -1;
 	choice = (struct catalog_choice){ 0 };

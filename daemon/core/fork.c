@@ -164,7 +164,8 @@ static void launch_child(
 	struct err err = ERR_INIT;
 
 	child->log = eventlog_new(log);
-	if (db_sandbox_update(f->core->db, &child->row, &err) || mount_share(child, parent, &err) || launch_begin(child, how, child_launched, &err))
+	if (db_sandbox_update(f->core->db, &child->row, &err) || mount_share(child, parent, &err) ||
+		launch_begin(child, how, child_launched, &err))
 		create_fail(child, &err);
 }
 

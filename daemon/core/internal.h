@@ -208,11 +208,12 @@ void sandbox_ended_by_itself(struct sandbox *sb);
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
 /* Trees of the store (mount.c): have the tree of a sandbox that is being created pinned and made into an image, then go on; keep the
- * image in its folder, for as long as it is there; what a child of a fork has of its parent's; the drive for its VM (allocated; NULL:
+ * image in its folder, for as long as it is there; what a child of a fork has of its parent's; for a snapshot; the drive for its VM (allocated; NULL:
  * none); it does not wait any more; it is gone; a pin's name (allocated). */
 void mount_prepare(struct sandbox *sb, void (*next)(struct sandbox *sb));
 int mount_keep(const struct sandbox *sb, struct err *err);
 int mount_share(struct sandbox *child, const struct sandbox *parent, struct err *err);
+void mount_describe(const struct sandbox *sb, struct vm_info *out);
 char *mount_disk(const struct sandbox *sb);
 void mount_forget(struct sandbox *sb);
 void mount_removed(struct sandbox *sb);

@@ -76,6 +76,15 @@ static char *copy(const char *s)
 	return s ? mem_strdup(s) : NULL;
 }
 
+void mount_describe(const struct sandbox *sb, struct vm_info *out)
+{
+	if (!sb->fs.tree)
+		return;
+	out->fs_tree = mem_strdup(sb->fs.tree);
+	out->fs_path = mem_strdup(sb->fs.path);
+	out->fs_label = copy(sb->fs.label);
+}
+
 int mount_share(struct sandbox *child, const struct sandbox *parent, struct err *err)
 {
 	const struct db_fs *fs = &parent->fs;

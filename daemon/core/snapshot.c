@@ -497,6 +497,7 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 		.name = mem_strdup(t->name),
 		.parent = mem_strdup(sb->row.id),
 		.env = copy_list(sb->row.env) };
+	mount_describe(sb, &t->info);
 	if (t->running ? prepare_running(sb, op, &err) : prepare_paused(sb, op, &err))
 		op_end(sb, &err);
 	else
@@ -507,10 +508,6 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 {
 	if (snapshot_check_name(name, err))
 		return -1;
-	if (sb->fs.tree) {
-		err_set(err, ERR_STATE, "sandbox '%s' has a tree mounted, which a snapshot does not keep", sb->row.id);
-		return err_hint(err, "push it, and mount it where you need it; or fork the sandbox: sbx fork %s", sb->row.id);
-	}
 	struct op *op = op_begin(sb, OP_SNAPSHOT, on_shot_over, NULL, err);
 	if (!op)
 		return -1;

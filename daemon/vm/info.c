@@ -16,6 +16,9 @@ void vm_info_free(struct vm_info *info)
 	free(info->qemu);
 	free(info->name);
 	free(info->parent);
+	free(info->fs_tree);
+	free(info->fs_path);
+	free(info->fs_label);
 	for (char **e = info->env; e && *e; e++)
 		free(*e);
 	free(info->env);
@@ -56,6 +59,10 @@ int vm_info_read(const char *text, size_t n, struct vm_info *out, struct err *er
 	out->name = copy(js_get(v, "name"));
 	out->parent = copy(js_get(v, "parent"));
 	out->env = copy_list(js_get(v, "env"));
+	const js *fs = js_get(v, "fs");
+	out->fs_tree = copy(js_get(fs, "tree"));
+	out->fs_path = copy(js_get(fs, "path"));
+	out->fs_label = copy(js_get(fs, "label"));
 	return 0;
 }
 
@@ -90,6 +97,14 @@ void vm_info_write(const struct vm_info *info, struct buf *out)
 	for (char *const *e = info->env; e && *e; e++)
 		jw_str(&w, *e);
 	jw_arr_end(&w);
+	if (info->fs_tree) {
+		jw_key(&w, "fs");
+		jw_obj(&w);
+		jw_kstr(&w, "tree", info->fs_tree);
+		jw_kstr(&w, "path", info->fs_path);
+		jw_kstr(&w, "label", info->fs_label);
+		jw_obj_end(&w);
+	}
 	jw_obj_end(&w);
 	buf_ch(out, '\n');
 }

@@ -21,6 +21,8 @@ struct vm_info {
 	/* of a snapshot */
 	char *name, *parent; /* or NULL */
 	char **env;	     /* "K=V", NULL-terminated, or NULL */
+	/* the tree that is mounted in it: its id, where, and the label that it came from (or NULL); NULL: none */
+	char *fs_tree, *fs_path, *fs_label;
 };
 
 /* INVALID for what is damaged or no such thing. vm_info_free in any case. */

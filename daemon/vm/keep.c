@@ -223,6 +223,7 @@ int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *
 	if (!r)
 		r = read_devices(k, devices_at, &v.state, err);
 	vm_info_write(k->info, &v.info);
+	v.has_fs = k->info->fs_tree && hash_parse(k->info->fs_tree, &v.fs);
 	if (!r)
 		r = vmstate_put(s, &v, out, err);
 	buf_free(&v.info);
@@ -247,6 +248,10 @@ static int check(struct store *s, const struct vmstate *v, const struct vm_info 
 
 	if (!v->has_ram || !v->has_disk || !v->state.len)
 		return err_set(err, ERR_INVALID, "this snapshot lacks its memory, its disk or its devices");
+	struct hash fs;
+	if (info->fs_tree && (!v->has_fs || !hash_parse(info->fs_tree, &fs) || !hash_eq(&fs, &v->fs) || !info->fs_path ||
+		*info->fs_path != '/'))
+		return err_set(err, ERR_INVALID, "this snapshot lacks the tree that was mounted in it");
 	if (blocks_shape(s, &v->ram, &ram, err) || blocks_shape(s, &v->disk, &disk, err))
 		return -1;
 	if (ram.size != (uint64_t)info->memory_mb << 20 || !disk.size || disk.size > QCOW2_SIZE_MAX || disk.size % 512)

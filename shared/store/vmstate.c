@@ -6,12 +6,13 @@
 #define STATE "state"
 #define RAM "ram"
 #define DISK "disk"
+#define FS "fs"
 
 void vmstate_free(struct vmstate *v)
 {
 	buf_free(&v->info);
 	buf_free(&v->state);
-	v->has_ram = v->has_disk = false;
+	v->has_ram = v->has_disk = v->has_fs = false;
 }
 
 /* A file's content as an edit; *f holds what it points to. */
@@ -22,7 +23,7 @@ static int add_file(struct tree_file *f, const struct buf *b, struct entry *e, s
 
 int vmstate_put(struct store *s, const struct vmstate *v, struct hash *out, struct err *err)
 {
-	struct tree_edit edits[4];
+	struct tree_edit edits[5];
 	struct entry info, state;
 	size_t n = 0;
 	if (v->info.len > VMSTATE_INFO_MAX || v->state.len > VMSTATE_STATE_MAX)
@@ -34,6 +35,8 @@ int vmstate_put(struct store *s, const struct vmstate *v, struct hash *out, stru
 		edits[n++] = (struct tree_edit){ .path = RAM, .dir = true, .tree = v->ram };
 	if (v->has_disk)
 		edits[n++] = (struct tree_edit){ .path = DISK, .dir = true, .tree = v->disk };
+	if (v->has_fs)
+		edits[n++] = (struct tree_edit){ .path = FS, .dir = true, .tree = v->fs };
 	struct tree_file *a = tree_file_new(s, OBJECT_FILE_MODE), *b = tree_file_new(s, OBJECT_FILE_MODE);
 	int rc = add_file(a, &v->info, &info, err) || add_file(b, &v->state, &state, err) ||
 			tree_apply(s, &object_empty, edits, n, out, err)
@@ -67,9 +70,9 @@ static int open_image(const struct child *c, bool *has, struct hash *out, struct
 
 static int open_child(struct store *s, const struct child *c, struct vmstate *out, struct err *err)
 {
-	static const char *const names[] = { INFO, STATE, RAM, DISK };
+	static const char *const names[] = { INFO, STATE, RAM, DISK, FS };
 	size_t i = 0;
-	while (i < 4 && (strlen(names[i]) != c->name_len || memcmp(names[i], c->name, c->name_len) != 0))
+	while (i < 5 && (strlen(names[i]) != c->name_len || memcmp(names[i], c->name, c->name_len) != 0))
 		i++;
 	switch (i) {
 	case 0:
@@ -80,6 +83,8 @@ static int open_child(struct store *s, const struct child *c, struct vmstate *ou
 		return open_image(c, &out->has_ram, &out->ram, err);
 	case 3:
 		return open_image(c, &out->has_disk, &out->disk, err);
+	case 4:
+		return open_image(c, &out->has_fs, &out->fs, err);
 	default:
 		return no_state(err, "it has other files");
 	}

@@ -77,6 +77,9 @@ static void there_and_back(struct store *s, const struct vmstate *v)
 	}
 	if (v->has_disk)
 		assert_memory_equal(&got.disk, &v->disk, sizeof(v->disk));
+	assert_true(got.has_fs == v->has_fs);
+	if (v->has_fs)
+		assert_memory_equal(&got.fs, &v->fs, sizeof(v->fs));
 	vmstate_free(&got);
 }
 
@@ -84,14 +87,15 @@ static void round_trips(void **state)
 {
 	struct store *s = *state;
 	struct err err = ERR_INIT;
-	for (unsigned i = 0; i < 8; i++) {
-		struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = i & 1, .has_disk = i & 2 };
+	for (unsigned i = 0; i < 16; i++) {
+		struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = i & 1, .has_disk = i & 2, .has_fs = i & 8 };
 		buf_fmt(&v.info, "{\"number\": %u}", i);
 		for (unsigned k = 0; i & 4 && k < 100000; k++)
 			buf_fmt(&v.state, "%u,", k);
 		assert_int_equal(store_begin(s, true, &err), 0);
 		v.ram = image(s, 1);
 		v.disk = image(s, 2);
+		v.fs = i & 1 ? object_empty : image(s, 3);
 		there_and_back(s, &v);
 		vmstate_free(&v);
 	}
