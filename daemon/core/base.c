@@ -262,14 +262,15 @@ void base_forget(struct base_wait *w)
 
 /* ---- what nobody needs ---- */
 
+/* A folder in bases/: of a key, or a half-made one. */
 static bool is_needed(const struct bases *b, const char *key)
 {
 	for (size_t i = 0; i < b->core->count; i++) {
 		const char *used = b->core->boxes[i]->row.template_key;
 		if (used && !strcmp(used, key))
 			return true;
-		/* which one it is, a worker is finding out */
-		if (b->core->boxes[i]->snapshot_wait && *key == SNAPSHOT_KEY)
+		/* which one it is, a worker is finding out, or making */
+		if (b->core->boxes[i]->snapshot_wait && (*key == SNAPSHOT_KEY || *key == '.'))
 			return true;
 	}
 	const struct entry *e = find(b, key);
@@ -282,7 +283,7 @@ void bases_sweep(struct bases *b)
 	const struct dirent *d;
 
 	while (dir && (d = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): own stream */
-		if (d->d_name[0] == '.' || is_needed(b, d->d_name))
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") || is_needed(b, d->d_name))
 			continue;
 		auto_free char *path = fs_join(b->dir, d->d_name);
 		auto_free char *json = fs_join(path, "base.json");

@@ -37,15 +37,13 @@ static int import_raw(struct store *s, const char *path, struct hash *out, struc
 }
 
 /* The tree of a disk: what qcow2 files have, over the tree of what is below them. */
-static int put_layers(struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out,
-	uint64_t *size, struct err *err)
+static int put_layers(
+	struct store *s, const char *const *paths, size_t n, const struct hash *below, struct hash *out, struct err *err)
 {
 	struct qcow2_map *map = qcow2_map_open(paths, n, err);
 
 	if (!map)
 		return -1;
-	if (size)
-		*size = qcow2_map_size(map);
 	const struct blocks_shape shape = { .size = qcow2_map_size(map), .block = QCOW2_CLUSTER };
 	struct qcow2_news news = { .m = map, .block = QCOW2_CLUSTER };
 	const struct blocks_source source = qcow2_news_source(&news);
@@ -64,7 +62,7 @@ static int import_disk(struct store *s, const char *base, struct hash *out, stru
 
 	if (fs_exists(raw))
 		return import_raw(s, raw, out, err);
-	return import_raw(s, rootfs, &below, err) || put_layers(s, layers, 1, &below, out, NULL, err) ? -1 : 0;
+	return import_raw(s, rootfs, &below, err) || put_layers(s, layers, 1, &below, out, err) ? -1 : 0;
 }
 
 static int import_ram(struct store *s, const char *base, unsigned memory_mb, struct hash *out, struct err *err)
@@ -213,19 +211,24 @@ int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *
 {
 	struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = true, .has_disk = true };
 	struct trees base;
+	struct blocks_shape shape = { 0 };
 	uint64_t devices_at = 0;
 
 	int r = base_trees(s, k->base, (unsigned)k->info->memory_mb, &base, err);
 	if (!r)
 		r = put_ram(s, k, &base.ram, &devices_at, &v.ram, err);
 	if (!r)
-		r = put_layers(s, k->disks, k->disk_count, &base.disk, &v.disk, disk, err);
+		r = put_layers(s, k->disks, k->disk_count, &base.disk, &v.disk, err);
+	if (!r)
+		r = blocks_shape(s, &v.disk, &shape, err);
 	if (!r)
 		r = read_devices(k, devices_at, &v.state, err);
 	vm_info_write(k->info, &v.info);
 	v.has_fs = k->info->fs_tree && hash_parse(k->info->fs_tree, &v.fs);
 	if (!r)
 		r = vmstate_put(s, &v, out, err);
+	if (disk)
+		*disk = shape.size;
 	buf_free(&v.info);
 	buf_free(&v.state);
 	return r;

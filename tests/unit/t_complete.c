@@ -124,6 +124,7 @@ static void test_commands(void **state)
 	expect("image ", "ls build inspect import pull tag rm :");
 	expect("image l", "ls :");
 	expect("image nosuch ", ":");
+	expect("snapshot ", "create ls inspect rm export import copy :");
 	expect("help im", "image :");
 	expect("help image bu", "build :");
 	expect("help ls ", ":");
@@ -180,6 +181,7 @@ static void test_values(void **state)
 	expect("create --name --env ", ":");
 	expect("create --image ", "base :");
 	expect("create --image=b", "--image=base :");
+	expect("create --snapshot ", "warm :");
 	expect("wrenn capsule stats --range 3", "30d :");
 	expect("wrenn capsule stats --range=3", "--range=30d :");
 	expect("wrenn channel create --provider dis", "discord :");
@@ -216,6 +218,8 @@ static void test_arguments(void **state)
 	expect("resume ", "ice :");
 	expect("start ", "other :");
 	expect("fork ", "demo ice :");
+	expect("snapshot create ", "demo ice :");
+	expect("snapshot inspect ", "warm :");
 	expect("stop -f demo ", "demo ice :");
 	expect("logs demo ", ":");    /* it takes one */
 	expect("delete d", "demo :"); /* by its alias */
