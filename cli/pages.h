@@ -8,7 +8,7 @@
 
 struct list_filter {
 	const char *state, *name, *label, *image; /* NULL = any */
-	bool pool; /* those that wait for a create, too */
+	bool pool;				  /* those that wait for a create, too */
 };
 
 /* Call each for every sandbox, newest first, until it returns non-zero (which is returned). -1 with err when a page fails. */

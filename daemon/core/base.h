@@ -1,11 +1,11 @@
 /*
  * base: what sandboxes stand on: the files of a template, and its memory.
  *
- * A home keeps the files of every template that a sandbox of it was made from, in $SBX_HOME/bases/<key>/ (hard links where that goes,
- * copies elsewhere): base.json (template.json), ram, state, disk.qcow2 over rootfs.ext4 or a whole disk.raw, vmlinux, initrd. So the
- * cache may be emptied, and images rebuilt, whatever is paused or stopped here. A base goes when no sandbox has needed it for a while.
- * Its memory is loaded once into a sealed file in memory (vm/ram.h) that all its VMs share.
- * Thread: the loop's; loading has a worker.
+ * A home keeps the files of every template that a sandbox of it was made from, in $SBX_HOME/bases/<key>/ (hard links where that
+ * goes, copies elsewhere): base.json (template.json), ram, state, disk.qcow2 over rootfs.ext4 or a whole disk.raw, vmlinux, initrd.
+ * So the cache may be emptied, and images rebuilt, whatever is paused or stopped here. A base goes when no sandbox has needed it
+ * for a while. Its memory is loaded once into a sealed file in memory (vm/ram.h) that all its VMs share. Thread: the loop's;
+ * loading has a worker.
  */
 #ifndef SBX_CORE_BASE_H
 #define SBX_CORE_BASE_H

@@ -96,8 +96,11 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->cache = mem_strdup(config->cache);
 	core->program = mem_strdup(config->program);
 	core->vms_dir = fs_join(config->home, "vms");
-	core->config =
-		(struct core_config){ .loop = config->loop, .home = core->home, .cache = core->cache, .program = core->program, .pool_size = config->pool_size };
+	core->config = (struct core_config){ .loop = config->loop,
+		.home = core->home,
+		.cache = core->cache,
+		.program = core->program,
+		.pool_size = config->pool_size };
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);

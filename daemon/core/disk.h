@@ -3,14 +3,14 @@
  *
  *   vms/<id>/disk.qcow2 -> layers/<name>.qcow2 ... -> its base's files       (top first; only the top is ever written to)
  *
- * To give somebody a disk as it is at an instant, a small top is copied, and a large one is put among the layers (a file of that name
- * too; nothing is copied) while its sandbox goes on with a new, empty top. A layer is never written to again, may be under any number
- * of sandboxes, and goes with the last of them.
+ * To give somebody a disk as it is at an instant, a small top is copied, and a large one is put among the layers (a file of that
+ * name too; nothing is copied) while its sandbox goes on with a new, empty top. A layer is never written to again, may be under any
+ * number of sandboxes, and goes with the last of them.
  *
- * Going on with a new top, so that a crash at any instant leaves one whole chain: 1 a link in layers/; 2 disk.next, empty; 3 the record
- * names the layer; 4 the VM is switched, or started, on disk.next; 5 disk.next becomes disk.qcow2. disk_recover undoes what was
- * before 3 and does what is after it; the VM of a daemon that died between 3 and 4 is switched by the next.
- * Thread: the loop's. No function takes longer than a few file operations, but for disk_copy.
+ * Going on with a new top, so that a crash at any instant leaves one whole chain: 1 a link in layers/; 2 disk.next, empty; 3 the
+ * record names the layer; 4 the VM is switched, or started, on disk.next; 5 disk.next becomes disk.qcow2. disk_recover undoes what
+ * was before 3 and does what is after it; the VM of a daemon that died between 3 and 4 is switched by the next. Thread: the loop's.
+ * No function takes longer than a few file operations, but for disk_copy.
  */
 #ifndef SBX_CORE_DISK_H
 #define SBX_CORE_DISK_H
@@ -25,8 +25,8 @@
 /* So many become one when the sandbox is resumed or started. */
 #define DISK_LAYERS_MERGE 8
 
-/* The chain of sb over its base, its top in the file `top` (disk.qcow2 or disk.next of its folder). Strings are owned by the result:
- * disk_chain_free. */
+/* The chain of sb over its base, its top in the file `top` (disk.qcow2 or disk.next of its folder). Strings are owned by the
+ * result: disk_chain_free. */
 struct disk_chain {
 	struct vm_disk v[DISK_CHAIN_MAX];
 	unsigned n;
@@ -36,8 +36,8 @@ void disk_chain_free(struct disk_chain *chain);
 /* Is its top to be copied? */
 bool disk_is_small(const struct sandbox *sb);
 
-/* Make one file of a top and its layers while nobody writes to it: disk_merge in a worker (paths: top first; the new file replaces the
- * first of them, and is the same disk with and without the layers), then disk_merged drops the layers from the record. */
+/* Make one file of a top and its layers while nobody writes to it: disk_merge in a worker (paths: top first; the new file replaces
+ * the first of them, and is the same disk with and without the layers), then disk_merged drops the layers from the record. */
 bool disk_has_many(const struct sandbox *sb);
 int disk_merge(const char *const *paths, size_t n, struct err *err);
 int disk_merged(struct sandbox *sb, struct err *err);

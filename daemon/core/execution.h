@@ -54,7 +54,19 @@ struct exec_spec {
 	enum exec_attach attach;
 };
 
-enum file_op { FILE_READ, FILE_WRITE, FILE_LIST, FILE_STAT, FILE_MKDIR, FILE_REMOVE, FILE_TAR, FILE_UNTAR, FILE_WATCH, FILE_CHANGES, FILE_OPS };
+enum file_op {
+	FILE_READ,
+	FILE_WRITE,
+	FILE_LIST,
+	FILE_STAT,
+	FILE_MKDIR,
+	FILE_REMOVE,
+	FILE_TAR,
+	FILE_UNTAR,
+	FILE_WATCH,
+	FILE_CHANGES,
+	FILE_OPS
+};
 
 struct file_spec {
 	enum file_op op;

@@ -5,8 +5,8 @@
  *   it goes on; copies for the other children] -> every child is launched from that state -> all records at once (state running)
  *   -> done
  *
- * The parent is busy only until its children are launched. Nothing of a fork is on disk but the children's own disks: a child that a
- * crash finds unfinished is undone like any create.
+ * The parent is busy only until its children are launched. Nothing of a fork is on disk but the children's own disks: a child that
+ * a crash finds unfinished is undone like any create.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,10 +27,10 @@
 struct fork {
 	struct core *core;
 	char *parent;
-	size_t count, left;	    /* children; those that are not up yet */
+	size_t count, left;		 /* children; those that are not up yet */
 	struct sandbox *child[FORK_MAX]; /* NULL: gone */
 	bool up[FORK_MAX];
-	char *disks[FORK_MAX];	    /* their tops */
+	char *disks[FORK_MAX]; /* their tops */
 	int state_fd, top_fd, copy_fd;
 	bool running; /* the parent is; else it is paused */
 	bool copy;    /* its disk's top is small */
@@ -157,8 +157,7 @@ static void child_launched(struct sandbox *child, const struct err *launch_err)
 
 /* ---- from the state to the children ---- */
 
-static void launch_child(
-	struct fork *f, struct sandbox *child, const struct sandbox *parent, const struct launch *how)
+static void launch_child(struct fork *f, struct sandbox *child, const struct sandbox *parent, const struct launch *how)
 {
 	auto_free char *log = fs_join(child->dir, "events.log");
 	struct err err = ERR_INIT;
@@ -376,9 +375,13 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 	if (!op)
 		return -1;
 	struct fork *f = mem_zalloc(sizeof(*f));
-	*f = (struct fork){
-		.core = sb->core, .parent = mem_strdup(sb->row.id), .state_fd = -1, .top_fd = -1, .copy_fd = -1, .cb = cb, .arg = arg
-	};
+	*f = (struct fork){ .core = sb->core,
+		.parent = mem_strdup(sb->row.id),
+		.state_fd = -1,
+		.top_fd = -1,
+		.copy_fd = -1,
+		.cb = cb,
+		.arg = arg };
 	op->arg = op->fork = f;
 	bool named = spec->names != NULL;
 	for (size_t i = 0; i < spec->count; i++) {

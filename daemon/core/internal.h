@@ -51,11 +51,11 @@ struct op {
 	void *arg;
 	uv_work_t work;
 	bool working;
-	void (*run)(struct op *op);		    /* in the worker */
+	void (*run)(struct op *op); /* in the worker */
 	void (*next)(struct sandbox *sb, struct op *op);
 	void (*after)(struct sandbox *sb, struct op *op); /* from the loop, if sb is still there and not being deleted */
-	char *dir, *memory, *disk;		    /* paths */
-	char **paths;				    /* op_merge */
+	char *dir, *memory, *disk;			  /* paths */
+	char **paths;					  /* op_merge */
 	struct freeze freeze;
 	/* The VM has ended meanwhile, or was ended by the operation. */
 	void (*ended)(struct sandbox *sb, struct op *op);
@@ -88,12 +88,12 @@ struct sandbox {
 	/* while being launched */
 	launch_cb *launched;
 	struct link_stream *configure;
-	bool pool_ready; /* in state pooled: its processors are held */
+	bool pool_ready;   /* in state pooled: its processors are held */
 	bool warm, warmed; /* run a command when the guest knows who it is; that is what runs */
-	bool mounting; /* when it knows who it is, it is to mount its tree */
+	bool mounting;	   /* when it knows who it is, it is to mount its tree */
 	int64_t launch_ms;
 	struct err failure; /* why a create is being undone, or a launch has failed */
-	struct db_fs fs; /* path NULL: nothing is mounted */
+	struct db_fs fs;    /* path NULL: nothing is mounted */
 	/* while creating */
 	char *fs_ref; /* what is to be mounted, as it was asked for */
 	struct mount_wait *mount_wait;
@@ -120,8 +120,8 @@ struct sandbox {
 /* ---- launch.c: from a disk and a state to a VM that knows who it is ---- */
 struct launch {
 	const struct base *base;
-	const char *state; /* stream to restore, or NULL: boot */
-	const char *top;   /* of its disk: "disk.qcow2" or "disk.next" */
+	const char *state;	     /* stream to restore, or NULL: boot */
+	const char *top;	     /* of its disk: "disk.qcow2" or "disk.next" */
 	const char *kernel, *initrd; /* to boot, instead of the base's own */
 	int ram_fd;
 	unsigned vcpus, memory_mb;
@@ -149,7 +149,8 @@ char *launch_mac(void);
 struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, void *arg, struct err *err);
 /* Let run() work in another thread and after() go on. */
 void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct sandbox *sb, struct op *op));
-/* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once. */
+/* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once.
+ */
 void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op));
 /* It is over: frees sb->op, then tells. err NULL: it succeeded. */
 void op_end(struct sandbox *sb, const struct err *err);
@@ -207,9 +208,9 @@ void sandbox_ended_by_itself(struct sandbox *sb);
 /* The create failed for this reason and is to be undone; undone. */
 void create_fail(struct sandbox *sb, const struct err *err);
 void create_undone(struct sandbox *sb);
-/* Trees of the store (mount.c): have the tree of a sandbox that is being created pinned and made into an image, then go on; keep the
- * image in its folder, for as long as it is there; what a child of a fork has of its parent's; for a snapshot; the drive for its VM (allocated; NULL:
- * none); it does not wait any more; it is gone; a pin's name (allocated). */
+/* Trees of the store (mount.c): have the tree of a sandbox that is being created pinned and made into an image, then go on; keep
+ * the image in its folder, for as long as it is there; what a child of a fork has of its parent's; for a snapshot; the drive for
+ * its VM (allocated; NULL: none); it does not wait any more; it is gone; a pin's name (allocated). */
 void mount_prepare(struct sandbox *sb, void (*next)(struct sandbox *sb));
 int mount_keep(const struct sandbox *sb, struct err *err);
 int mount_share(struct sandbox *child, const struct sandbox *parent, struct err *err);

@@ -90,9 +90,8 @@ int mount_share(struct sandbox *child, const struct sandbox *parent, struct err 
 	const struct db_fs *fs = &parent->fs;
 	if (!fs->tree)
 		return 0;
-	child->fs = (struct db_fs){
-		mem_strdup(child->row.id), mem_strdup(fs->path), mem_strdup(fs->tree), copy(fs->label), copy(fs->pushed)
-	};
+	child->fs = (struct db_fs){ mem_strdup(child->row.id), mem_strdup(fs->path), mem_strdup(fs->tree), copy(fs->label),
+		copy(fs->pushed) };
 	auto_free char *from = mount_disk(parent);
 	auto_free char *to = mount_disk(child);
 	share_pin(child, "", fs->tree);

@@ -14,9 +14,9 @@
 
 static const struct transition {
 	const char *verb, *being;
-	unsigned from;		     /* states */
+	unsigned from;		      /* states */
 	enum sandbox_state meanwhile; /* SANDBOX_STATES: as before */
-	const char *hint; /* its id follows */
+	const char *hint;	      /* its id follows */
 } transitions[OP_KINDS] = {
 	[OP_PAUSE] = { "pause", "paused", IN(RUNNING), SANDBOX_PAUSING, "only what runs can be paused; see: sbx inspect" },
 	[OP_RESUME] = { "resume", "resumed", IN(PAUSED), SANDBOX_RESUMING, "a stopped one is started with: sbx start" },
@@ -24,7 +24,8 @@ static const struct transition {
 	[OP_START] = { "start", "started", IN(STOPPED), SANDBOX_STARTING, "a paused one is resumed with: sbx resume" },
 	[OP_FORK] = { "fork", "forked", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
 	[OP_SETTLE] = { "settle", "looked after", IN(RUNNING), SANDBOX_STATES, "start it first: sbx start" }, /* recover.c */
-	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
+	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES,
+		"start it first: sbx start" },
 	[OP_HOLD] = { "hold", "held", IN(POOLED), SANDBOX_STATES, "" },
 	[OP_TAKE] = { "take", "taken", IN(POOLED), SANDBOX_CREATING, "" },
 };

@@ -10,7 +10,7 @@
 #include "shared/base/util.h"
 
 enum {
-	QUIET_MS = 150,	      /* after the last create, before the next VM is made */
+	QUIET_MS = 150,	       /* after the last create, before the next VM is made */
 	SHAPE_MS = 30 * 60000, /* a shape that nobody asked for in so long is not kept ready */
 	RETRY_MS = 30000,
 	MEMORY_FLOOR_KB = 512 * 1024, /* of what the kernel calls available, or: */
@@ -223,7 +223,9 @@ void pool_tick(struct pool *p, int64_t now_ms)
 		struct err err = ERR_INIT;
 		if (now_ms - s->asked_ms >= SHAPE_MS || now_ms < s->retry_ms || count(p, s) >= p->size)
 			continue;
-		const struct sandbox_spec spec = { .image = s->image, .vcpus = (unsigned)s->vcpus, .memory_mb = (unsigned)s->memory_mb };
+		const struct sandbox_spec spec = {
+			.image = s->image, .vcpus = (unsigned)s->vcpus, .memory_mb = (unsigned)s->memory_mb
+		};
 		p->making = create_pooled(p->core, &spec, on_made, p, &err) == 0;
 		if (!p->making) {
 			log_warn("pool", "cannot make a VM in advance: %s", err.msg);

@@ -1,10 +1,10 @@
 /*
  * pool: VMs that run for nobody yet, so that a create need not wait for one.
  *
- * Per shape (image, vCPUs, memory) that was asked for, `size` VMs have been restored and have run a command, so that the emulator has
- * translated what the next one needs; then their processors are held: waiting costs memory and nothing else. A create of that shape
- * takes one, lets it run and tells it who it is. They are made one at a time, when no create is under way, and given up when the
- * machine's memory gets short. In the database they are sandboxes in state pooled: what a daemon leaves, the next one removes.
+ * Per shape (image, vCPUs, memory) that was asked for, `size` VMs have been restored and have run a command, so that the emulator
+ * has translated what the next one needs; then their processors are held: waiting costs memory and nothing else. A create of that
+ * shape takes one, lets it run and tells it who it is. They are made one at a time, when no create is under way, and given up when
+ * the machine's memory gets short. In the database they are sandboxes in state pooled: what a daemon leaves, the next one removes.
  * Only VMs without network and without a store's tree are pooled.
  * Thread: the loop's.
  */

@@ -189,6 +189,7 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, struc
 		return -1;
 	sb->row.vcpus = row.vcpus;
 	sb->row.memory_mb = row.memory_mb;
-	eventlog_add(sb->log, "resized", "%lld vCPUs, %lld MiB from the next start on", (long long)row.vcpus, (long long)row.memory_mb);
+	eventlog_add(
+		sb->log, "resized", "%lld vCPUs, %lld MiB from the next start on", (long long)row.vcpus, (long long)row.memory_mb);
 	return 0;
 }

@@ -166,7 +166,8 @@ void core_release_all(struct core *core)
 	while (core->count > 0) {
 		struct sandbox *sb = core->boxes[core->count - 1];
 		struct err err = ERR_INIT;
-		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING || sb->state == SANDBOX_POOLED) && !undo(sb, &err))
+		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING || sb->state == SANDBOX_POOLED) &&
+			!undo(sb, &err))
 			continue;
 		if (err.code != ERR_OK) /* the next start tries again */
 			log_error("core", "%s: %s", sb->row.id, err.msg);

@@ -9,8 +9,8 @@
  * paused: no process; memory and disk are kept. stopped: the disk is kept; also what becomes of a VM whose process ended by itself.
  * pooled: a VM that runs for nobody yet, its processors held; a create may take it (pool.h).
  * The states in -ing last as long as one operation; an operation is the only one on its sandbox. What they become when the daemon
- * dies in them: creating, deleting and pooled are undone; pausing goes back to running if its VM lives, else it is stopped; resuming
- * goes back to paused; stopping and starting become stopped. The table is in op.c.
+ * dies in them: creating, deleting and pooled are undone; pausing goes back to running if its VM lives, else it is stopped;
+ * resuming goes back to paused; stopping and starting become stopped. The table is in op.c.
  */
 #ifndef SBX_CORE_SANDBOX_H
 #define SBX_CORE_SANDBOX_H
@@ -69,13 +69,13 @@ int sandbox_usable(struct sandbox *sb, struct err *err);
 
 struct port_spec;
 struct sandbox_spec {
-	const char *name; /* or NULL */
-	const char *image;    /* or: */
-	const char *snapshot; /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
+	const char *name;		  /* or NULL */
+	const char *image;		  /* or: */
+	const char *snapshot;		  /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
-	unsigned vcpus, memory_mb; /* memory_mb 0: what the image wants */
-	int64_t timeout_s; /* 0 = never */
-	int64_t idle_s;	   /* pause it after so long without use; 0 = never */
+	unsigned vcpus, memory_mb;	  /* memory_mb 0: what the image wants */
+	int64_t timeout_s;		  /* 0 = never */
+	int64_t idle_s;			  /* pause it after so long without use; 0 = never */
 	enum net_mode net;
 	const char *net_rules;	       /* of NET_ALLOW */
 	const struct port_spec *ports; /* port.h: open when it is there */
@@ -91,8 +91,8 @@ typedef void sandbox_created_cb(void *arg, struct sandbox *sb, const struct err 
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
 
-/* Operations. Each begins at once, or is refused (STATE, CONFLICT: another one is under way) with cb never called; cb comes when it is
- * over. When it failed the sandbox is as before, or in a state that err tells. */
+/* Operations. Each begins at once, or is refused (STATE, CONFLICT: another one is under way) with cb never called; cb comes when it
+ * is over. When it failed the sandbox is as before, or in a state that err tells. */
 typedef void sandbox_done_cb(void *arg, struct sandbox *sb, const struct err *err);
 /* The process goes; memory and disk stay. Streams end. idle: it was not in use, and its next use resumes it. */
 int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg, struct err *err);
@@ -116,8 +116,8 @@ struct fork_spec {
 typedef void sandbox_forked_cb(void *arg, struct sandbox *const *children, size_t n, const struct err *err);
 int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forked_cb *cb, void *arg, struct err *err);
 
-/* 0: it can be used now. 1: it was paused for idleness and is being resumed, or comes up anyhow; cb says when, or why not. -1: it is
- * in no such state. */
+/* 0: it can be used now. 1: it was paused for idleness and is being resumed, or comes up anyhow; cb says when, or why not. -1: it
+ * is in no such state. */
 int sandbox_wake(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
 
 /* True: it is being looked after, since this daemon has just taken it over, and cb says when that is over. No operation can begin

@@ -2,9 +2,9 @@
  * snapshot: the state of a sandbox at one instant, kept in the store under a name; others are created from it.
  *
  * A snapshot is a tree (vm/keep.h) and a pin on it, "vm/<name>": the pin is the snapshot, so it is there or is not, and lists of
- * them need no record of their own. Taking one stops a running sandbox for some ten milliseconds (freeze.h); the rest happens beside
- * it. What is created from it goes on where the sandbox was, with an identity of its own.
- * Thread: the loop's; callbacks come from the loop.
+ * them need no record of their own. Taking one stops a running sandbox for some ten milliseconds (freeze.h); the rest happens
+ * beside it. What is created from it goes on where the sandbox was, with an identity of its own. Thread: the loop's; callbacks come
+ * from the loop.
  */
 #ifndef SBX_CORE_SNAPSHOT_H
 #define SBX_CORE_SNAPSHOT_H

@@ -21,7 +21,8 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandbox ADD COLUMN layers BLOB NOT NULL DEFAULT x'';"
 	"ALTER TABLE sandbox ADD COLUMN run_vcpus INT NOT NULL DEFAULT 0;"
 	"ALTER TABLE sandbox ADD COLUMN run_memory_mb INT NOT NULL DEFAULT 0;"
-	"ALTER TABLE sandbox ADD COLUMN booted INT NOT NULL DEFAULT 0; ALTER TABLE sandbox ADD COLUMN idle_s INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE sandbox ADD COLUMN booted INT NOT NULL DEFAULT 0; ALTER TABLE sandbox ADD COLUMN idle_s INT NOT NULL DEFAULT "
+	"0;"
 	"ALTER TABLE sandbox ADD COLUMN idled INT NOT NULL DEFAULT 0;",
 	"ALTER TABLE sandbox ADD COLUMN net_rules TEXT;"
 	"CREATE TABLE port (sandbox TEXT NOT NULL REFERENCES sandbox (id) ON DELETE CASCADE, host_port INT NOT NULL,"
@@ -51,8 +52,10 @@ enum stmt {
 
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
-	" expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers, run_vcpus, run_memory_mb, booted, idle_s, idled"
-#define SANDBOX_VALUES "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)"
+	" expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers, run_vcpus, run_memory_mb, "        \
+	"booted, idle_s, idled"
+#define SANDBOX_VALUES                                                                                                             \
+	"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
@@ -244,8 +247,7 @@ static int finish(struct db *db, sqlite3_stmt *st, const char *doing, struct err
 
 /* The columns of each kind, in the order of SANDBOX_COLUMNS. */
 #define TEXTS_1(r) r id, r name, r image, r template_key, r state, r reason, r accel
-#define INTS_1(r)                                                                                                                  \
-	r vcpus, r memory_mb, r timeout_s, r net, r account, r created_ms, r expires_ms, r pid, r start_time, r create_us
+#define INTS_1(r) r vcpus, r memory_mb, r timeout_s, r net, r account, r created_ms, r expires_ms, r pid, r start_time, r create_us
 #define TEXTS_2(r) r mac, r parent, r net_rules, r image_digest
 #define INTS_2(r) r run_vcpus, r run_memory_mb, r booted, r idle_s, r idled
 

@@ -20,9 +20,9 @@ struct db_sandbox {
 	char *id, *name; /* name NULL when it has none */
 	char *image, *template_key;
 	char *image_digest; /* of an image of the user's library, or NULL */
-	char *state;  /* word of core's state table */
-	char *reason; /* why it does not run, or NULL */
-	char *accel;  /* word, or NULL */
+	char *state;	    /* word of core's state table */
+	char *reason;	    /* why it does not run, or NULL */
+	char *accel;	    /* word, or NULL */
 	char **env, **labels;
 	int64_t vcpus, memory_mb, timeout_s;
 	int64_t net; /* core's enum */
@@ -30,14 +30,14 @@ struct db_sandbox {
 	int64_t created_ms, expires_ms; /* wall clock; 0 = never */
 	int64_t pid, start_time;	/* of the VM process; 0 = none */
 	int64_t create_us;
-	char *mac;    /* of its NIC, or NULL */
-	char *parent; /* id of the sandbox or name of the snapshot that it was made from, or NULL */
-	char **layers; /* names of frozen layers under its disk's top, the uppermost first */
+	char *mac;			  /* of its NIC, or NULL */
+	char *parent;			  /* id of the sandbox or name of the snapshot that it was made from, or NULL */
+	char **layers;			  /* names of frozen layers under its disk's top, the uppermost first */
 	int64_t run_vcpus, run_memory_mb; /* what it runs with, or was paused with; vcpus and memory_mb count from its next start */
-	int64_t booted; /* its memory began empty, not as the template's */
-	int64_t idle_s; /* pause it after so long without use; 0 = never */
-	int64_t idled;	/* it was paused for that: the next use resumes it */
-	char *net_rules; /* of net mode allow, else NULL */
+	int64_t booted;			  /* its memory began empty, not as the template's */
+	int64_t idle_s;			  /* pause it after so long without use; 0 = never */
+	int64_t idled;			  /* it was paused for that: the next use resumes it */
+	char *net_rules;		  /* of net mode allow, else NULL */
 };
 
 struct db_port {

@@ -68,8 +68,8 @@ static int find_pieces(pid_t pid, struct pieces *out, struct err *err)
 	while (getline(&line, &cap, maps) > 0) {
 		struct piece p;
 		char mode[5];
-		if (!strstr(line, "/memfd:" RAM_NAME) ||
-			sscanf(line, "%lx-%lx %4s %lx", &p.start, &p.end, mode, &p.offset) != 4 || mode[3] != 'p')
+		if (!strstr(line, "/memfd:" RAM_NAME) || sscanf(line, "%lx-%lx %4s %lx", &p.start, &p.end, mode, &p.offset) != 4 ||
+			mode[3] != 'p')
 			continue;
 		out->v = mem_grow(out->v, out->n + 1, sizeof(*out->v));
 		out->v[out->n++] = p;

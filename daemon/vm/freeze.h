@@ -22,14 +22,14 @@ struct freeze {
 	const char *dir; /* the machine's own: vm.h */
 	pid_t pid;
 	unsigned memory_mb;
-	int out_fd;  /* the stream (stream.h) goes here, from its current place on */
-	bool stay;   /* leave it stopped */
-	int copy_fd; /* its disk's top is copied here, or -1 */
-	int top_fd;  /* an empty overlay that its disk goes on with, open for reading and writing; -1: as it was */
+	int out_fd;	  /* the stream (stream.h) goes here, from its current place on */
+	bool stay;	  /* leave it stopped */
+	int copy_fd;	  /* its disk's top is copied here, or -1 */
+	int top_fd;	  /* an empty overlay that its disk goes on with, open for reading and writing; -1: as it was */
 	const char *disk; /* path of its disk's top */
 	unsigned node;	  /* freeze_repair: the number of that top */
 	/* how it went */
-	bool switched; /* its disk is on top_fd, also when something failed after that */
+	bool switched;	/* its disk is on top_fd, also when something failed after that */
 	uint64_t pages; /* changed ones */
 	int64_t stopped_us;
 };

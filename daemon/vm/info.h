@@ -1,6 +1,6 @@
 /*
- * info: what is to be known of a frozen machine beside its memory, devices and disk, as JSON: template.json of a template, base.json
- * of a base, vm.json of a snapshot. Unknown members are skipped.
+ * info: what is to be known of a frozen machine beside its memory, devices and disk, as JSON: template.json of a template,
+ * base.json of a base, vm.json of a snapshot. Unknown members are skipped.
  */
 #ifndef SBX_VM_INFO_H
 #define SBX_VM_INFO_H

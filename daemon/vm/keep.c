@@ -252,8 +252,8 @@ static int check(struct store *s, const struct vmstate *v, const struct vm_info 
 	if (!v->has_ram || !v->has_disk || !v->state.len)
 		return err_set(err, ERR_INVALID, "this snapshot lacks its memory, its disk or its devices");
 	struct hash fs;
-	if (info->fs_tree && (!v->has_fs || !hash_parse(info->fs_tree, &fs) || !hash_eq(&fs, &v->fs) || !info->fs_path ||
-		*info->fs_path != '/'))
+	if (info->fs_tree &&
+		(!v->has_fs || !hash_parse(info->fs_tree, &fs) || !hash_eq(&fs, &v->fs) || !info->fs_path || *info->fs_path != '/'))
 		return err_set(err, ERR_INVALID, "this snapshot lacks the tree that was mounted in it");
 	if (blocks_shape(s, &v->ram, &ram, err) || blocks_shape(s, &v->disk, &disk, err))
 		return -1;

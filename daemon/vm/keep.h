@@ -1,11 +1,11 @@
 /*
  * keep: frozen machines in the store, and out of it again.
  *
- * A snapshot is one tree (vmstate.h): vm.json (info.h), the devices' state as a stream without pages, the RAM in blocks of 8 KiB and
- * the disk in blocks of 64 KiB (blocks.h). It is whole: nothing of the template or image that it came from is needed to start it
- * elsewhere. What it shares with its template, or with other snapshots, is stored once, and what was never written to costs nothing;
- * so the first snapshot on a template brings the template into the store, and the next ones only what differs.
- * Blocking: for worker threads.
+ * A snapshot is one tree (vmstate.h): vm.json (info.h), the devices' state as a stream without pages, the RAM in blocks of 8 KiB
+ * and the disk in blocks of 64 KiB (blocks.h). It is whole: nothing of the template or image that it came from is needed to start
+ * it elsewhere. What it shares with its template, or with other snapshots, is stored once, and what was never written to costs
+ * nothing; so the first snapshot on a template brings the template into the store, and the next ones only what differs. Blocking:
+ * for worker threads.
  */
 #ifndef SBX_VM_KEEP_H
 #define SBX_VM_KEEP_H
@@ -18,9 +18,9 @@
 #include "shared/store/store.h"
 
 struct keep {
-	const char *base;	   /* folder with the files that it stands on: ram; disk.qcow2 over rootfs.ext4, or disk.raw */
-	bool booted;		   /* its memory began empty, not as the base's */
-	int stream_fd;		   /* its memory and devices (stream.h) */
+	const char *base;	  /* folder with the files that it stands on: ram; disk.qcow2 over rootfs.ext4, or disk.raw */
+	bool booted;		  /* its memory began empty, not as the base's */
+	int stream_fd;		  /* its memory and devices (stream.h) */
 	const char *const *disks; /* its own qcow2 files, the top first */
 	size_t disk_count;
 	const struct vm_info *info;
@@ -32,8 +32,8 @@ int keep_base(struct store *s, const char *base, unsigned memory_mb, struct err 
 /* The tree of a snapshot, put into a write that the caller began. disk: bytes of its disk; may be NULL. */
 int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *disk, struct err *err);
 
-/* Make dir, which is empty, a base of its own: ram, state, disk.raw, base.json. The tree may come from anywhere: INVALID for what is
- * no snapshot that could be started. */
+/* Make dir, which is empty, a base of its own: ram, state, disk.raw, base.json. The tree may come from anywhere: INVALID for what
+ * is no snapshot that could be started. */
 int keep_take(struct store *s, const struct hash *id, const char *dir, struct err *err);
 /* What a snapshot is: INVALID as keep_take. vm_info_free in any case. disk: bytes of its disk; may be NULL. */
 int keep_info(struct store *s, const struct hash *id, struct vm_info *out, uint64_t *disk, struct err *err);

@@ -147,7 +147,8 @@ static void add_disks(struct args *a, const struct machine *m)
 	if (m->fs_count)
 		add_chain(a, "fs", m->fs, m->fs_count, true);
 	else
-		addf(a, "-blockdev", "{\"driver\":\"null-co\",\"node-name\":\"fs0\",\"size\":%llu,\"read-zeroes\":true,\"read-only\":true}",
+		addf(a, "-blockdev",
+			"{\"driver\":\"null-co\",\"node-name\":\"fs0\",\"size\":%llu,\"read-zeroes\":true,\"read-only\":true}",
 			(unsigned long long)MACHINE_FS_SIZE);
 	addf(a, "-device", "virtio-blk-device,id=fs,drive=fs%u,werror=report,rerror=report", m->fs_count ? m->fs_count - 1 : 0);
 }

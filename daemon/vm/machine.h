@@ -31,14 +31,14 @@ struct machine {
 	const char *name; /* shows in the process list */
 	enum vm_accel accel;
 	unsigned vcpus, memory_mb;
-	int ram_fd;	/* memory to start from; what the guest changes stays its own, */
-	bool ram_share; /* or, for a template, is written there */
+	int ram_fd;			      /* memory to start from; what the guest changes stays its own, */
+	bool ram_share;			      /* or, for a template, is written there */
 	const struct machine_disk *disk, *fs; /* top first; fs: the second drive, read-only; without one it is empty */
 	unsigned disk_count, fs_count;
 	int agent_fd, qmp_fd, net_fd; /* net_fd: -1 = the NIC has no peer */
 	int state_fd;		      /* restore from this stream (stream.h); -1: boot from these: */
-	int kernel_fd, initrd_fd;	       /* of spawn_file */
-	int console_fd;			       /* file for the serial port's output, open for writing only; or -1 */
+	int kernel_fd, initrd_fd;     /* of spawn_file */
+	int console_fd;		      /* file for the serial port's output, open for writing only; or -1 */
 	uint64_t tsc_khz;
 };
 

@@ -24,11 +24,10 @@
  * The way to a running guest has no round trip and no polling in it:
  * - Both sockets are bound and listened on here, before the fork, and inherited. Whoever connects early waits in the
  *   backlog, and what he writes waits in the socket until the guest reads it.
- * - The state comes with -incoming from a descriptor, and was saved running, so the guest runs as soon as it is loaded. A state that
- *   does not fit ends QEMU.
- * Measured here under TCG, fork to the agent's answer: about 50 ms, of which QEMU's own start (linking its 40 libraries,
- * building its object model) is over 40. Leaving out -kernel (not needed: ROMs are not part of the state) saves 1 ms,
- * MALLOC_ARENA_MAX, a small tb-size and LD_BIND_NOW make no difference, huge pages cost 3.5 MB and gain nothing.
+ * - The state comes with -incoming from a descriptor, and was saved running, so the guest runs as soon as it is loaded. A state
+ * that does not fit ends QEMU. Measured here under TCG, fork to the agent's answer: about 50 ms, of which QEMU's own start (linking
+ * its 40 libraries, building its object model) is over 40. Leaving out -kernel (not needed: ROMs are not part of the state) saves 1
+ * ms, MALLOC_ARENA_MAX, a small tb-size and LD_BIND_NOW make no difference, huge pages cost 3.5 MB and gain nothing.
  */
 #define AGENT_SOCKET "agent.sock"
 #define QMP_SOCKET "qmp.sock"
@@ -258,7 +257,8 @@ static int give_file(struct given *g, const char *path, int flags, struct err *e
 	return n < 0 ? err_sys(err, errno, "cannot open '%s'", path) : n;
 }
 
-static int give_chain(struct given *g, const struct vm_disk *chain, unsigned n, bool top_writable, struct machine_disk *out, struct err *err)
+static int give_chain(
+	struct given *g, const struct vm_disk *chain, unsigned n, bool top_writable, struct machine_disk *out, struct err *err)
 {
 	if (n > MACHINE_CHAIN_MAX)
 		return err_set(err, ERR_INTERNAL, "a disk of %u layers", n);

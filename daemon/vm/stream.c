@@ -107,7 +107,7 @@ struct reader {
 	int fd;
 	uint8_t *p;
 	size_t at, n;
-	uint64_t passed; /* bytes of the file before p */
+	uint64_t passed;  /* bytes of the file before p */
 	uint64_t page_at; /* offset of the bytes of the page that is being told */
 	struct err *err;
 };

@@ -22,8 +22,8 @@
 /* Devices of our machine take 20 KiB; what is larger is not theirs. */
 #define STREAM_DEVICES_MAX ((size_t)8 << 20)
 
-/* Begin: the memory section's head for a machine of so many bytes. Then pages, then the end, then the devices: what QEMU has written
- * without its first STREAM_HEAD bytes (stream_check_devices). All append to out. */
+/* Begin: the memory section's head for a machine of so many bytes. Then pages, then the end, then the devices: what QEMU has
+ * written without its first STREAM_HEAD bytes (stream_check_devices). All append to out. */
 #define STREAM_HEAD 8
 void stream_begin(struct buf *out, uint64_t memory);
 /* offset: of the page in memory. first: no page was put before. */

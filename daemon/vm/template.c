@@ -25,8 +25,8 @@
 /*
  * How a template is made: boot, let the agent answer, run a few commands so that what every VM needs is in the guest's
  * page cache, go away, stop, and save the devices (xen-save-devices-state records "running", so that a restored VM runs on
- * without being told). The memory is a shared file in memory, copied to one on disk. The agent's port is saved with no host attached, which is what a restored VM starts from; the
- * first connection then reaches the guest as an "open" event.
+ * without being told). The memory is a shared file in memory, copied to one on disk. The agent's port is saved with no host
+ * attached, which is what a restored VM starts from; the first connection then reaches the guest as an "open" event.
  */
 #define KEY_LENGTH 16
 #define PRUNE_AFTER_MS (10 * 60 * 1000) /* another process may be about to start a VM on it */
@@ -35,9 +35,9 @@
 #define STATE_PATH "1000"
 enum {
 	FIRST_BOOT_MS = 20000, /* ten times what it takes; with two vCPUs the kernel was seen to hang once in some 40 boots */
-	BOOT_MS = 180000, /* systemd on a busy host may take that long to come to the agent */
-	WARM_MS = 300000, /* the first command may wait for systemd, which takes its time in emulation */
-	SETTLE_MS = 300, /* for the guest to notice that the host has gone, and to become idle */
+	BOOT_MS = 180000,      /* systemd on a busy host may take that long to come to the agent */
+	WARM_MS = 300000,      /* the first command may wait for systemd, which takes its time in emulation */
+	SETTLE_MS = 300,       /* for the guest to notice that the host has gone, and to become idle */
 	QMP_MS = 20000,
 	QUIT_MS = 5000,
 };
@@ -169,7 +169,8 @@ static int save_state(const struct boot *boot, int state, struct err *err)
 	if (!r)
 		r = qmp_add_fd(q, STATE_SET, state, err);
 	if (!r)
-		r = qmp_execute(q, "xen-save-devices-state", "{\"filename\":\"/dev/fdset/" STATE_PATH "\",\"live\":false}", NULL, err);
+		r = qmp_execute(
+			q, "xen-save-devices-state", "{\"filename\":\"/dev/fdset/" STATE_PATH "\",\"live\":false}", NULL, err);
 	if (!r)
 		r = qmp_execute(q, "quit", NULL, NULL, err);
 	qmp_close(q);
@@ -242,7 +243,8 @@ static int make_into(const struct making *b, const char *dir, int boot_ms)
 	auto_free char *disk = mem_strdup(boot.disk);
 	boot_end(&boot, r ? 0 : QUIT_MS);
 	remove_sockets(dir);
-	if (r || ram_save(memory, ram, b->shape.memory_mb, b->err) || sync_file(ram, true, b->err) || sync_file(disk, false, b->err) || sync_file(state, false, b->err))
+	if (r || ram_save(memory, ram, b->shape.memory_mb, b->err) || sync_file(ram, true, b->err) ||
+		sync_file(disk, false, b->err) || sync_file(state, false, b->err))
 		return -1;
 	return write_json(b, dir);
 }

@@ -33,8 +33,8 @@ struct vm_config {
 	const char *dir; /* existing folder of this VM, absolute */
 	enum vm_accel accel;
 	unsigned vcpus, memory_mb;
-	int ram_fd;	     /* memory to start from (ram.h); stays the caller's */
-	const char *state;   /* file with the stream to restore (stream.h), or NULL: boot from these: */
+	int ram_fd;	   /* memory to start from (ram.h); stays the caller's */
+	const char *state; /* file with the stream to restore (stream.h), or NULL: boot from these: */
 	const char *kernel, *initrd;
 	uint64_t tsc_khz;
 	/* Top first; the top, which is written to, is disk.qcow2 of dir. */
