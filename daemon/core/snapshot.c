@@ -575,7 +575,7 @@ static int run_use(struct job *j, struct store *s, struct err *err)
 
 	if (there <= 0)
 		return there ? -1 : no_such(j->name, err);
-	/* 16 hex digits, as templates have: in a name, not for proof */
+	/* enough of it that no other tree can be made to fit */
 	u->key = mem_printf("%c%.16s", SNAPSHOT_KEY, hash_hex(&j->tree, hex));
 	return make_base(u, s, err);
 }
