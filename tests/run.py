@@ -103,7 +103,7 @@ def sweep(home):
 def execute(job):
     """Run the command in its own process group, so that the limit ends whatever it started."""
     started = time.monotonic()
-    env = {**os.environ, "TMPDIR": "/tmp", **job.env}
+    env = {**os.environ, "TMPDIR": "/tmp", "SBX_POOL": "0", **job.env}
     if job.kind == "bats":
         job.home = env["E2E_HOME"] = tempfile.mkdtemp(prefix="sbx-e.", dir="/tmp")
     process = subprocess.Popen(job.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,

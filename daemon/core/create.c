@@ -371,7 +371,7 @@ char **copy_list(char *const *list)
 	while (list && list[n])
 		n++;
 	char **copy = mem_array(n + 1, sizeof(*copy));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; list && i < n; i++)
 		copy[i] = mem_strdup(list[i]);
 	return copy;
 }
@@ -436,9 +436,11 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 	choice = (struct catalog_choice){ 0 };
 	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
 		return -1;
+	char *digest = mem_steal(&choice.digest);
 	*row = (struct db_sandbox){
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
+		.image_digest = digest,
 		.env = merge_env(choice.env, spec->env),
 		.labels = copy_list(spec->labels),
 		.layers = copy_list(NULL),
@@ -450,7 +452,6 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
 		.account = spec->account,
 	};
-	row->image_digest = mem_steal(&choice.digest);
 	catalog_choice_free(&choice);
 	return 0;
 }

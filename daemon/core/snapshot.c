@@ -108,11 +108,12 @@ static int add(struct job *j, struct store *s, const char *name, const struct ha
 		vm_info_free(&info);
 		return -1;
 	}
+	char *image = mem_steal(&info.image), *parent = mem_steal(&info.parent);
 	j->list = mem_grow(j->list, j->n + 1, sizeof(*j->list));
 	j->list[j->n++] = (struct snapshot){ .name = mem_strdup(name),
 		.tree = *tree,
-		.image = mem_steal(&info.image),
-		.parent = mem_steal(&info.parent),
+		.image = image,
+		.parent = parent,
 		.accel = mem_strdup(accel_name(info.accel)),
 		.vcpus = info.vcpus,
 		.memory_mb = info.memory_mb,

@@ -1,4 +1,4 @@
-/* link: daemon/vm/info.c daemon/vm/accel.c daemon/vm/probe.c daemon/vm/boot.c daemon/vm/qemu.c daemon/vm/qmp.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail*.c daemon/vm/ram.c shared/net/sock.c daemon/image/run.c daemon/vm/machine.c daemon/vm/qcow2.c shared/wire/[a-z]*.c | -luv */
+/* link: daemon/vm/info.c daemon/vm/accel.c daemon/vm/probe.c daemon/vm/boot.c daemon/vm/qemu.c daemon/vm/group.c daemon/vm/qmp.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail*.c daemon/vm/ram.c shared/net/sock.c daemon/image/run.c daemon/vm/machine.c daemon/vm/qcow2.c shared/wire/[a-z]*.c | -luv */
 /* What is known of a frozen machine: what was written is read, and what is none is refused. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* link: daemon/vm/keep.c daemon/vm/info.c daemon/vm/accel.c daemon/vm/probe.c daemon/vm/boot.c daemon/vm/qemu.c daemon/vm/qmp.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail*.c daemon/vm/ram.c shared/net/sock.c daemon/image/run.c daemon/vm/machine.c shared/wire/[a-z]*.c daemon/vm/stream.c daemon/vm/qcow2*.c shared/store/[a-z]*.c | -luv -lzstd -lpthread */
+/* link: daemon/vm/keep.c daemon/vm/info.c daemon/vm/accel.c daemon/vm/probe.c daemon/vm/boot.c daemon/vm/qemu.c daemon/vm/group.c daemon/vm/qmp.c daemon/vm/proc.c daemon/vm/spawn.c daemon/vm/jail*.c daemon/vm/ram.c shared/net/sock.c daemon/image/run.c daemon/vm/machine.c shared/wire/[a-z]*.c daemon/vm/stream.c daemon/vm/qcow2*.c shared/store/[a-z]*.c | -luv -lzstd -lpthread */
 /* Machines that were made up, into the store and out of it: memory and disk are what cmp and qemu-img say, and the devices are
  * those that went in. And trees that are no machine. */
 #include <errno.h>
