@@ -90,6 +90,7 @@ static int want_map(const struct yt_doc *doc, const struct yt_node *n, struct er
 }
 
 #define SLOTS_MAX 8
+#define POOL_MAX 64 /* as sbxd has it */
 /* Members that are texts. */
 static int read_texts(const struct yt_doc *doc, const struct yt_node *map, const struct slot *slots, size_t n, struct err *err)
 {
@@ -181,9 +182,20 @@ static int read_provider(struct config *c, const struct yt_doc *doc, const struc
 	return p->key && p->key_file ? two_keys(doc, n, err) : 0;
 }
 
+static int read_pool(struct config *c, const struct yt_doc *doc, const struct yt_node *n, struct err *err)
+{
+	const struct slot slots[] = { { "size", &c->pool_size, NULL } };
+	int64_t size;
+	if (want_map(doc, n, err) || read_texts(doc, n, slots, ARRAY_LEN(slots), err))
+		return -1;
+	if (c->pool_size && parse_int(c->pool_size, "size", 0, POOL_MAX, &size, NULL))
+		return yt_error(doc, yt_get(n, "size"), err, "must be a number from 0 to 64");
+	return 0;
+}
+
 static int read_root(struct config *c, const struct yt_doc *doc, const struct yt_node *root, struct err *err)
 {
-	static const char *const known[] = { "output", "context", "contexts", "providers", NULL };
+	static const char *const known[] = { "output", "context", "pool", "contexts", "providers", NULL };
 	const struct slot output = { "output", &c->output, outputs }, current = { "context", &c->current, NULL };
 	for (const struct yt_node *n = root->first; n; n = n->next) {
 		bool contexts = strcmp(n->key, "contexts") == 0;
@@ -192,6 +204,8 @@ static int read_root(struct config *c, const struct yt_doc *doc, const struct yt
 			rc = set_text(doc, n, &output, err);
 		} else if (strcmp(n->key, "context") == 0) {
 			rc = set_text(doc, n, &current, err);
+		} else if (strcmp(n->key, "pool") == 0) {
+			rc = read_pool(c, doc, n, err);
 		} else if (contexts || strcmp(n->key, "providers") == 0) {
 			rc = want_map(doc, n, err);
 			for (const struct yt_node *m = n->first; m && rc == 0; m = m->next)
@@ -278,6 +292,7 @@ void config_free(struct config *c)
 		close(c->lock);
 	free(c->contexts);
 	free(c->output);
+	free(c->pool_size);
 	free(c->current);
 	free(c->file);
 	free(c);
@@ -335,6 +350,11 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
 const char *config_file(const struct config *c)
 {
 	return c->file;
+}
+
+const char *config_pool_size(const struct config *c)
+{
+	return c->pool_size;
 }
 
 const char *config_output(const struct config *c)

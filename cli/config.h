@@ -3,6 +3,7 @@
  *
  *   output: table                   # table, json, yaml
  *   context: lab                    # the current one
+ *   pool: {size: 2}                 # VMs that the local daemon keeps waiting for a create, for each shape in use
  *   contexts:
  *     lab: {endpoint: "ssh://me@box", api: sbx, api-key: K}      # or api-key-file: PATH
  *   providers:
@@ -49,6 +50,7 @@ const char *config_file(const struct config *c); /* "" when there is no place fo
 /* NULL when the file does not say. */
 const char *config_output(const struct config *c);
 const char *config_current(const struct config *c);
+const char *config_pool_size(const struct config *c); /* digits */
 /* By name, and by number until NULL. The built-in one has no entry. Valid until the next change. */
 const struct config_context *config_context(const struct config *c, const char *name);
 const struct config_context *config_context_at(const struct config *c, size_t i);

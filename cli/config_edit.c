@@ -189,6 +189,12 @@ void config_render(const struct config *c, struct buf *out)
 	jw_obj(&w);
 	put(&w, "output", c->output);
 	put(&w, "context", c->current);
+	if (c->pool_size) {
+		jw_key(&w, "pool");
+		jw_obj(&w);
+		put(&w, "size", c->pool_size);
+		jw_obj_end(&w);
+	}
 	put_contexts(c, &w);
 	put_providers(c, &w);
 	jw_obj_end(&w);

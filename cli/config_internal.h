@@ -20,7 +20,7 @@ struct config_provider {
 struct config {
 	char *file;
 	int lock; /* -1 = not locked */
-	char *output, *current;
+	char *output, *current, *pool_size;
 	struct config_entry *contexts;
 	size_t count;
 	struct config_provider providers[CONFIG_PROVIDERS]; /* in the order of config_apis, which has "sbx" in front */

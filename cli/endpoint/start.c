@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/config.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -117,9 +118,15 @@ static int lift(int fd)
 static int fix_environment(const char *home, struct err *err)
 {
 	auto_free char *cache = fs_sbx_cache(err);
-	if (!cache)
+	struct config *config = config_load(err);
+	if (!cache || !config) {
+		config_free(config);
 		return -1;
-	if (setenv("SBX_HOME", home, 1) || setenv("SBX_CACHE", cache, 1))
+	}
+	const char *pool = config_pool_size(config);
+	int failed = pool ? setenv("SBX_POOL", pool, 0) : 0; /* what is in the environment already wins */
+	config_free(config);
+	if (failed || setenv("SBX_HOME", home, 1) || setenv("SBX_CACHE", cache, 1))
 		return err_sys(err, errno, "cannot set the environment");
 	return 0;
 }

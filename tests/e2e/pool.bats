@@ -105,3 +105,19 @@ waiting() { [ "$(pooled | wc -l)" -ge "$1" ] && sleep 0.3; }
 	wait_until 10 gone
 	wait_until 30 waiting 2
 }
+
+@test "the configuration file says how many wait, unless the environment does" {
+	export SBX_HOME=$BATS_TEST_TMPDIR/h SBX_CONFIG=$BATS_TEST_TMPDIR/c.yaml
+	unset SBX_POOL
+	echo 'pool: {size: 1}' >"$SBX_CONFIG"
+	sbx create >/dev/null
+	wait_until 30 waiting 1
+	run -0 sbx config view
+	[[ $output == *'size: "1"'* || $output == *'size: 1'* ]]
+	sleep 1 # for a second one, which must not come
+	[ "$(pooled | wc -l)" -eq 1 ]
+	sbx down --yes
+	echo 'pool: {size: many}' >"$SBX_CONFIG"
+	run -1 sbx create
+	[[ $output == *"c.yaml:1"* ]]
+}
