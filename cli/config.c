@@ -184,12 +184,18 @@ static int read_provider(struct config *c, const struct yt_doc *doc, const struc
 
 static int read_pool(struct config *c, const struct yt_doc *doc, const struct yt_node *n, struct err *err)
 {
-	const struct slot slots[] = { { "size", &c->pool_size, NULL } };
+	static const char *const known[] = { "size", NULL };
 	int64_t size;
-	if (want_map(doc, n, err) || read_texts(doc, n, slots, ARRAY_LEN(slots), err))
+	if (want_map(doc, n, err))
 		return -1;
-	if (c->pool_size && parse_int(c->pool_size, "size", 0, POOL_MAX, &size, NULL))
-		return yt_error(doc, yt_get(n, "size"), err, "must be a number from 0 to 64");
+	for (const struct yt_node *m = n->first; m; m = m->next) {
+		if (strcmp(m->key, "size") != 0)
+			return unknown(doc, m, known, err);
+		if (m->kind != YT_NUMBER || parse_int(m->text, "size", 0, POOL_MAX, &size, NULL))
+			return yt_error(doc, m, err, "must be a number from 0 to %d", POOL_MAX);
+		free(c->pool_size);
+		c->pool_size = mem_strdup(m->text);
+	}
 	return 0;
 }
 

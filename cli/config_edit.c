@@ -192,7 +192,8 @@ void config_render(const struct config *c, struct buf *out)
 	if (c->pool_size) {
 		jw_key(&w, "pool");
 		jw_obj(&w);
-		put(&w, "size", c->pool_size);
+		jw_key(&w, "size");
+		jw_raw(&w, c->pool_size, strlen(c->pool_size)); /* digits: config.c */
 		jw_obj_end(&w);
 	}
 	put_contexts(c, &w);

@@ -110,6 +110,17 @@ static void folder_row(struct jw *w, const char *key, const char *variable, char
 	free(path);
 }
 
+static void pool_row(struct jw *w, const struct config *config)
+{
+	const char *env = setting_env("SBX_POOL"), *file = config_pool_size(config);
+	struct setting s = { "2", FROM_DEFAULT, NULL };
+	if (env)
+		s = (struct setting){ env, FROM_ENV, "SBX_POOL" };
+	else if (file)
+		s = (struct setting){ file, FROM_FILE, config_file(config) };
+	row(w, "pool.size", s.value, &s);
+}
+
 static int collect(struct cli *cli, struct buf *out, struct err *err)
 {
 	const struct config *config = cli_config(cli, err);
@@ -123,6 +134,7 @@ static int collect(struct cli *cli, struct buf *out, struct err *err)
 	row(&w, "output", output.value, &output);
 	row(&w, "context", context.value, &context);
 	target_rows(cli, &w, config);
+	pool_row(&w, config);
 	folder_row(&w, "home", "SBX_HOME", fs_sbx_home(NULL));
 	folder_row(&w, "cache", "SBX_CACHE", fs_sbx_cache(NULL));
 	for (size_t i = 0; i < ARRAY_LEN(providers); i++)

@@ -112,8 +112,7 @@ waiting() { [ "$(pooled | wc -l)" -ge "$1" ] && sleep 0.3; }
 	echo 'pool: {size: 1}' >"$SBX_CONFIG"
 	sbx create >/dev/null
 	wait_until 30 waiting 1
-	run -0 sbx config view
-	[[ $output == *'size: "1"'* || $output == *'size: 1'* ]]
+	[ "$(sbx config view -o json | jq -r '.[] | select(.key == "pool.size") | .value')" = 1 ]
 	sleep 1 # for a second one, which must not come
 	[ "$(pooled | wc -l)" -eq 1 ]
 	sbx down --yes
