@@ -162,7 +162,7 @@ const struct command cmd_start = {
 /* ---- resize ---- */
 
 struct resize_options {
-	struct opt_num vcpus, memory;
+	struct opt_num vcpus, memory, disk;
 };
 
 static const struct opt resize_options[] = {
@@ -180,6 +180,13 @@ static const struct opt resize_options[] = {
 		.off = offsetof(struct resize_options, memory),
 		.min = 128,
 		.max = 16384 },
+	{ .kind = OPT_INT,
+		.name = "disk",
+		.arg = "MIB",
+		.help = "size of the disk in MiB; it only grows",
+		.off = offsetof(struct resize_options, disk),
+		.min = 64,
+		.max = 1048576 },
 	{ .kind = OPT_END },
 };
 
@@ -188,9 +195,9 @@ static int resize(struct cli *cli, const void *opts, const struct args *args, st
 	const struct resize_options *o = opts;
 	auto_buf body = BUF_INIT;
 	struct jw w;
-	if (!o->vcpus.set && !o->memory.set) {
-		err_set(err, ERR_USAGE, "neither --vcpus nor --memory is given");
-		return err_hint(err, "usage: sbx resize SANDBOX [--vcpus N] [--memory MIB]");
+	if (!o->vcpus.set && !o->memory.set && !o->disk.set) {
+		err_set(err, ERR_USAGE, "none of --vcpus, --memory and --disk is given");
+		return err_hint(err, "usage: sbx resize SANDBOX [--vcpus N] [--memory MIB] [--disk MIB]");
 	}
 	jw_init(&w, &body);
 	jw_obj(&w);
@@ -198,6 +205,8 @@ static int resize(struct cli *cli, const void *opts, const struct args *args, st
 		jw_kint(&w, "vcpus", (int64_t)o->vcpus.v);
 	if (o->memory.set)
 		jw_kint(&w, "memoryMb", (int64_t)o->memory.v);
+	if (o->disk.set)
+		jw_kint(&w, "diskMb", (int64_t)o->disk.v);
 	jw_obj_end(&w);
 	return change(cli, SBX_OP_UPDATE_SANDBOX, &body, args, err);
 }
@@ -205,7 +214,7 @@ static int resize(struct cli *cli, const void *opts, const struct args *args, st
 const struct command cmd_resize = {
 	.name = "resize",
 	.summary = "Change the shape of a sandbox, from its next start on",
-	.usage = "SANDBOX [--vcpus N] [--memory MIB]",
+	.usage = "SANDBOX [--vcpus N] [--memory MIB] [--disk MIB]",
 	.about = "What runs goes on as it is until it is stopped and started.",
 	.example = "  sbx resize demo --vcpus 2 --memory 1024",
 	.options = resize_options,

@@ -206,6 +206,8 @@ static void put_identity(const struct sandbox *sb, struct buf *r)
 		wire_rec_str(r, WT_GATEWAY, "10.0.2.2");
 		wire_rec_str(r, WT_DNS, "10.0.2.3");
 	}
+	if (sb->row.disk_mb)
+		wire_rec_u64(r, WT_GROW, 1);
 	for (size_t i = 0; sb->row.env[i]; i++)
 		wire_rec_str(r, WT_ENV, sb->row.env[i]);
 }

@@ -8,6 +8,7 @@
 
 #include "daemon/core/internal.h"
 #include "daemon/image/bundle.h"
+#include "daemon/vm/qcow2.h"
 #include "daemon/vm/ram.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -142,6 +143,12 @@ static void start_on(void *arg, struct base *base, const struct err *base_err)
 		start_failed(sb, &err);
 		return;
 	}
+	auto_free char *disk = fs_join(sb->dir, "disk.qcow2");
+	if (sb->row.disk_mb && qcow2_grow(disk, (uint64_t)sb->row.disk_mb << 20, &err)) {
+		start_failed(sb, &err);
+		bundle_free(&kernel);
+		return;
+	}
 	auto_fd int ram = ram_empty((unsigned)sb->row.memory_mb, &err);
 	const struct launch how = { .base = base,
 		.kernel = kernel.kernel,
@@ -175,9 +182,11 @@ int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err
 
 /* ---- shape ---- */
 
-int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, struct err *err)
+int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsigned disk_mb, struct err *err)
 {
 	struct db_sandbox row = sb->row;
+	auto_free char *disk = fs_join(sb->dir, "disk.qcow2");
+	uint64_t size = 0;
 
 	if (sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING)
 		return err_set(err, ERR_STATE, "sandbox '%s' is %s", row.id, sandbox_state_name(sb->state));
@@ -185,8 +194,17 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, struc
 		row.vcpus = vcpus;
 	if (memory_mb)
 		row.memory_mb = memory_mb;
+	if (disk_mb && qcow2_size(disk, &size, err))
+		return -1;
+	if (disk_mb && ((uint64_t)disk_mb << 20) < size) {
+		err_set(err, ERR_INVALID, "its disk has %llu MiB already, and only grows", (unsigned long long)(size >> 20));
+		return -1;
+	}
+	if (disk_mb)
+		row.disk_mb = disk_mb;
 	if (db_sandbox_update(sb->core->db, &row, err))
 		return -1;
+	sb->row.disk_mb = row.disk_mb;
 	sb->row.vcpus = row.vcpus;
 	sb->row.memory_mb = row.memory_mb;
 	eventlog_add(

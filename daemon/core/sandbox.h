@@ -102,8 +102,8 @@ int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct er
 int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg, struct err *err);
 /* It boots anew from its disk, with the shape that the record has. */
 int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err *err);
-/* Change the shape; 0 leaves a value. It counts from the next start. */
-int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, struct err *err);
+/* Change the shape; 0 leaves a value. It counts from the next start. A disk only grows. */
+int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsigned disk_mb, struct err *err);
 
 /* Children that go on from this instant of a running or paused sandbox, each for itself. All or none. */
 #define FORK_MAX 100

@@ -30,6 +30,7 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandbox ADD COLUMN image_digest TEXT;",
 	"CREATE TABLE sandbox_fs (sandbox TEXT PRIMARY KEY REFERENCES sandbox(id) ON DELETE CASCADE, path TEXT NOT NULL,"
 	" tree TEXT NOT NULL, label TEXT, pushed TEXT) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandbox ADD COLUMN disk_mb INT NOT NULL DEFAULT 0;",
 };
 
 enum stmt {
@@ -53,9 +54,9 @@ enum stmt {
 #define SANDBOX_COLUMNS                                                                                                            \
 	"id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net, account, created_ms," \
 	" expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers, run_vcpus, run_memory_mb, "        \
-	"booted, idle_s, idled"
+	"booted, idle_s, idled, disk_mb"
 #define SANDBOX_VALUES                                                                                                             \
-	"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)"
+	"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30)"
 #define KEY_COLUMNS "id, name, prefix, hash, account, created_ms, used_ms"
 
 static const char *const sql[STMT_COUNT] = {
@@ -249,7 +250,7 @@ static int finish(struct db *db, sqlite3_stmt *st, const char *doing, struct err
 #define TEXTS_1(r) r id, r name, r image, r template_key, r state, r reason, r accel
 #define INTS_1(r) r vcpus, r memory_mb, r timeout_s, r net, r account, r created_ms, r expires_ms, r pid, r start_time, r create_us
 #define TEXTS_2(r) r mac, r parent, r net_rules, r image_digest
-#define INTS_2(r) r run_vcpus, r run_memory_mb, r booted, r idle_s, r idled
+#define INTS_2(r) r run_vcpus, r run_memory_mb, r booted, r idle_s, r idled, r disk_mb
 
 static int bind_texts(sqlite3_stmt *st, int at, const char *const *texts, size_t n)
 {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/random.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@
 #define SEED_MAX 512
 #define HOSTS_MAX 65536
 #define LINK_NAME "eth0"
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t) /* of the kernel's fs/ext4/ext4.h, which has no header for users */
 #define MACHINE_ID 32
 #define MACHINE_ID_FILE "/etc/machine-id"
 
@@ -298,6 +301,20 @@ static void keep_env(struct agent *a, struct rec r)
 	a->env[n] = NULL;
 }
 
+/* While it is mounted; nothing when it fills its disk already. 0, or -1 with errno. */
+static int grow_root(void)
+{
+	struct statfs fs;
+	uint64_t bytes = 0;
+	auto_fd int disk = open("/dev/vda", O_RDONLY | O_CLOEXEC);
+	auto_fd int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (disk < 0 || root < 0 || fstatfs(root, &fs) || ioctl(disk, BLKGETSIZE64, &bytes))
+		return -1;
+	uint64_t blocks = bytes / (uint64_t)fs.f_bsize;
+	return ioctl(root, EXT4_IOC_RESIZE_FS, &blocks);
+}
+
 void configure_open(struct agent *a, struct stream *s, struct rec r)
 {
 	auto_free char *id = wire_rec_get_str(r.p, r.n, WT_ID);
@@ -322,6 +339,10 @@ void configure_open(struct agent *a, struct stream *s, struct rec r)
 			stream_fail(a, s, errno, "cannot set the %s: %s", what, text_errno(errno, text));
 			return;
 		}
+	}
+	if (a->guest && wire_rec_get_u64(r.p, r.n, WT_GROW, 0) && grow_root()) {
+		stream_fail(a, s, errno, "cannot let the root file system grow: %s", text_errno(errno, text));
+		return;
 	}
 	stream_started(a, s, false);
 }

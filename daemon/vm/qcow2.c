@@ -115,3 +115,27 @@ int qcow2_size(const char *path, uint64_t *size, struct err *err)
 		*size = *size << 8 | h[SIZE_AT + i];
 	return 0;
 }
+
+/* Only the header tells the size and how much of the L1 table counts; the table has a whole cluster of zeros, for any size that we
+ * allow. QEMU leaves it where it is. */
+int qcow2_grow(const char *path, uint64_t size, struct err *err)
+{
+	struct writer w = { .n = 0 };
+	uint64_t now = 0;
+
+	if (qcow2_size(path, &now, err))
+		return -1;
+	if (size < now || size % 512 || size > QCOW2_SIZE_MAX)
+		return err_set(err, ERR_INVALID, "a disk of %llu MiB cannot become one of %llu MiB", (unsigned long long)(now >> 20),
+			(unsigned long long)(size >> 20));
+	put64(&w, size);
+	put32(&w, 0); /* not encrypted */
+	put32(&w, (uint32_t)((size + L1_SPAN - 1) / L1_SPAN));
+	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open '%s'", path);
+	if (size == now)
+		return 0;
+	/* one write within one block: it is there or it is not */
+	return put_at(fd, w.bytes, w.n, SIZE_AT) || fdatasync(fd) ? err_sys(err, errno, "cannot write '%s'", path) : 0;
+}

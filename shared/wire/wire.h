@@ -141,6 +141,7 @@ enum wire_tag {
 	WT_CREATED /* STARTED: 1 when the session is new, 0 when joined */,
 	WT_HOST /* DIAL: "127.0.0.1" or "::1"; none: the one, and where nobody listens on it, the other */,
 	WT_PORT,
+	WT_GROW /* CONFIGURE: 1 = let the root file system fill its disk */,
 	WT_TAG_END
 };
 

@@ -241,6 +241,23 @@ teardown_file() { e2e_down; }
 	expect '1 400' "$(sbx inspect a -o json | jq -r '"\(.vcpus) \(.memoryMb)"')"
 }
 
+@test "a disk grows with the next start, and the root file system with it; it does not shrink" {
+	make_one a
+	before=$(in_vm a "df -k / | awk 'END {print \$2}'")
+	in_vm a 'echo kept > /root/kept; sync'
+	sbx resize a --disk 6144
+	sbx stop a
+	sbx start a
+	after=$(in_vm a "df -k / | awk 'END {print \$2}'")
+	[ "$after" -gt $((before + 1000000)) ]
+	expect kept "$(in_vm a 'cat /root/kept')"
+	run -1 sbx resize a --disk 100
+	[[ $output == *'only grows'* ]]
+	sbx pause a
+	sbx resume a
+	expect "$after" "$(in_vm a "df -k / | awk 'END {print \$2}'")"
+}
+
 # ---- idleness ----
 
 @test "an idle sandbox is paused, and its next use resumes it: exec, cp, a terminal" {

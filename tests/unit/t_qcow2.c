@@ -66,6 +66,28 @@ static void layout(void **state)
 	assert_memory_equal(b.p + 112, "raw\0\0\0\0\0", 8);
 }
 
+static void grows(void **state)
+{
+	struct err err = ERR_INIT;
+	auto_free char *path = fs_join(*state, "g.qcow2");
+	auto_buf b = BUF_INIT;
+	uint64_t size = 0;
+
+	assert_int_equal(qcow2_overlay(path, "base.raw", "raw", (uint64_t)1 << 20, &err), 0);
+	assert_int_equal(qcow2_grow(path, (uint64_t)3 << 30, &err), 0);
+	assert_int_equal(qcow2_size(path, &size, &err), 0);
+	assert_true(size == (uint64_t)3 << 30);
+	assert_int_equal(fs_read(path, 1 << 20, &b, &err), 0);
+	assert_int_equal(be(b.p + 36, 4), 6); /* L1 entries */
+	assert_int_equal(be(b.p + 32, 4), 0); /* not encrypted */
+	assert_int_equal(qcow2_grow(path, (uint64_t)3 << 30, &err), 0);
+	assert_int_equal(qcow2_grow(path, (uint64_t)2 << 30, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_int_equal(qcow2_grow(path, QCOW2_SIZE_MAX + 512, &err), -1);
+	assert_int_equal(qcow2_grow(path, ((uint64_t)3 << 30) + 1, &err), -1);
+	assert_int_equal(qcow2_grow("/nonexistent", 512, &err), -1);
+}
+
 static void refusals(void **state)
 {
 	struct err err = ERR_INIT;
@@ -129,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(layout, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(grows, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(refusals, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(qemu_agrees, make_dir, remove_dir),
 	};

@@ -103,14 +103,15 @@ void sbx_startSandbox(struct http_req *r)
 void sbx_updateSandbox(struct http_req *r)
 {
 	const js *body = http_body(r);
-	int64_t vcpus = 0, memory_mb = 0;
+	int64_t vcpus = 0, memory_mb = 0, disk_mb = 0;
 	struct err err = ERR_INIT;
 	struct sandbox *sb = api_sandbox(r);
 	if (!sb)
 		return;
 	js_int(js_get(body, "vcpus"), &vcpus);
 	js_int(js_get(body, "memoryMb"), &memory_mb);
-	if (sandbox_resize(sb, (unsigned)vcpus, (unsigned)memory_mb, &err))
+	js_int(js_get(body, "diskMb"), &disk_mb);
+	if (sandbox_resize(sb, (unsigned)vcpus, (unsigned)memory_mb, (unsigned)disk_mb, &err))
 		http_reply_err(r, &err);
 	else
 		api_reply_sandbox(r, 200, sb);
