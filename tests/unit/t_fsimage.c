@@ -100,7 +100,7 @@ static void all_kinds(void **state)
 static void names(void **state)
 {
 	round_trip(*state,
-		"touch -- '!' -x .. ... .a '.!' '..!' ..a $'\\xff\\xfe' $'new\\nline' 'a b' $'\\x01' ~ "
+		"touch -- '!' -x .. ... .a '.!' '..!' ..a $'\\xff\\xfe' $'new\\nline' 'a b' $'\\x01' '~' "
 		"$(printf 'n%.0s' $(seq 255)); mkdir -- $'-d\\x80' '.!d'; touch -- $'-d\\x80/!' ");
 }
 
