@@ -33,7 +33,7 @@ static size_t layer_count(const struct db_sandbox *row)
 	return n;
 }
 
-static void add(struct disk_chain *chain, char *path, bool raw)
+static void add(struct disk_chain *chain, const char *path, bool raw)
 {
 	chain->v[chain->n++] = (struct vm_disk){ .path = path, .raw = raw };
 }

@@ -203,12 +203,12 @@ static void resume_saved(struct sandbox *sb, struct op *op)
 {
 	struct base *base = base_ready(sb->core->bases, sb->row.template_key);
 
-	if (!op->failed && !base)
-		op->failed = err_set(&op->err, ERR_INTERNAL, "the base of '%s' is gone", sb->row.id) != 0;
-	if (op->failed)
-		resume_failed(sb, &op->err);
-	else
+	if (!base && !op->failed)
+		err_set(&op->err, ERR_INTERNAL, "the base of '%s' is gone", sb->row.id);
+	if (base && !op->failed)
 		resume_on(sb, base);
+	else
+		resume_failed(sb, &op->err);
 }
 
 static void resume_save(struct sandbox *sb, struct op *op)

@@ -56,6 +56,23 @@ struct capture {
 
 /* ---- memory ---- */
 
+/* "7f0000000000-7f0010000000 rw-p 00000000 00:01 4711 /memfd:sbx-ram (deleted)", a private one. */
+static bool read_piece(const char *line, struct piece *out)
+{
+	char *p;
+
+	if (!strstr(line, "/memfd:" RAM_NAME))
+		return false;
+	out->start = strtoull(line, &p, 16);
+	if (*p != '-')
+		return false;
+	out->end = strtoull(p + 1, &p, 16);
+	if (strlen(p) < 6 || p[4] != 'p')
+		return false;
+	out->offset = strtoull(p + 6, NULL, 16);
+	return out->end > out->start;
+}
+
 static int find_pieces(pid_t pid, struct pieces *out, struct err *err)
 {
 	auto_free char *path = mem_printf("/proc/%ld/maps", (long)pid);
@@ -67,9 +84,7 @@ static int find_pieces(pid_t pid, struct pieces *out, struct err *err)
 		return err_sys(err, errno, "cannot read '%s'", path);
 	while (getline(&line, &cap, maps) > 0) {
 		struct piece p;
-		char mode[5];
-		if (!strstr(line, "/memfd:" RAM_NAME) || sscanf(line, "%lx-%lx %4s %lx", &p.start, &p.end, mode, &p.offset) != 4 ||
-			mode[3] != 'p')
+		if (!read_piece(line, &p))
 			continue;
 		out->v = mem_grow(out->v, out->n + 1, sizeof(*out->v));
 		out->v[out->n++] = p;
@@ -230,8 +245,10 @@ static int top_node(struct qmp *q, unsigned *out, struct err *err)
 	auto_js *list = v;
 	js_each (it, list) {
 		const char *name = js_str(js_get(js_get(it, "inserted"), "node-name"), "");
-		if (sscanf(name, MACHINE_NODE, out) == 1)
-			return 0;
+		if (!str_starts(name, MACHINE_NODE_PREFIX))
+			continue;
+		*out = (unsigned)strtoul(name + strlen(MACHINE_NODE_PREFIX), NULL, 10);
+		return 0;
 	}
 	return err_set(err, ERR_INTERNAL, "the machine has no disk");
 }

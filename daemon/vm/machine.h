@@ -43,7 +43,8 @@ struct machine {
 };
 
 /* Names of the block nodes: the one on top of a chain of n is number n - 1, the lowest 0. */
-#define MACHINE_NODE "disk%u"
+#define MACHINE_NODE_PREFIX "disk"
+#define MACHINE_NODE MACHINE_NODE_PREFIX "%u"
 /* Virtual size of the second drive, whatever is behind it: a guest that was restored does not look again. */
 #define MACHINE_FS_SIZE ((uint64_t)64 << 30)
 /* The arguments of blockdev-add for a qcow2 file that is to go on top of the running chain, as JSON: allocated. */

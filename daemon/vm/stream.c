@@ -222,6 +222,7 @@ static int note_page(void *arg, uint64_t offset, const void *page, struct err *e
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written to by note_page */
 int stream_index(int fd, uint64_t memory, uint64_t *at, uint64_t *devices_at, struct err *err)
 {
 	struct indexing ix = { .r = { .fd = fd, .err = err }, .at = at };

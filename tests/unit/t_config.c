@@ -90,7 +90,7 @@ static void test_bad(void **state)
 		const char *text, *message, *hint;
 	} table[] = {
 		{ "outputs: json", "/d/f.yaml:1: outputs: unknown key", "did you mean 'output'?" },
-		{ "zzzzzzzz: 1", "/d/f.yaml:1: zzzzzzzz: unknown key", "known here: output, context, contexts, providers" },
+		{ "zzzzzzzz: 1", "/d/f.yaml:1: zzzzzzzz: unknown key", "known here: output, context, pool, contexts, providers" },
 		{ "output: xml", "/d/f.yaml:1: output: must be one of table, json, yaml, not 'xml'", "" },
 		{ "\n\noutput: [a]", "/d/f.yaml:3: output: must be a string, not a sequence", "" },
 		{ "output:", "/d/f.yaml:1: output: must be a string, not null", NULL },
