@@ -20,7 +20,7 @@ struct commit {
 	char *home, *source;
 	char tag[CATALOG_TAG_SIZE];
 	struct oci_config config;
-	bool systemd;
+	bool shell, systemd;
 	char *raw;		     /* the lowest file of the disk */
 	char *disks[DISK_CHAIN_MAX]; /* those above it, the top first */
 	size_t disk_count;
@@ -62,7 +62,7 @@ static int write_disk(const struct commit *c, int fd, char sha[HASH_HEX], struct
 
 static int make_image(struct commit *c, const char *dir, struct err *err)
 {
-	const struct library_facts facts = { .source = c->source, .shell = true, .systemd = c->systemd };
+	const struct library_facts facts = { .source = c->source, .shell = c->shell, .systemd = c->systemd };
 	auto_free char *disk = fs_join(dir, "rootfs.ext4");
 	auto_buf text = BUF_INIT;
 	char sha[HASH_HEX];
@@ -150,6 +150,7 @@ int sandbox_commit(struct sandbox *sb, const struct commit_spec *spec, commit_cb
 
 	*c = (struct commit){ .home = mem_strdup(sb->core->home),
 		.source = mem_strdup(spec->source),
+		.shell = spec->shell,
 		.systemd = spec->systemd,
 		.cb = cb,
 		.arg = arg };

@@ -16,7 +16,7 @@ struct commit_spec {
 	/* "K=V" env and labels, NULL-terminated, or NULL */
 	char *const *env, *const *entrypoint, *const *cmd, *const *ports, *const *labels;
 	const char *user, *workdir; /* or NULL */
-	bool systemd;		    /* it is its init: a template takes more memory and waits for it */
+	bool shell, systemd;	    /* it has /bin/sh; systemd is its init: a template takes more memory and waits for it */
 };
 
 /* tag: the full name of the image, valid in the call; NULL with err. */

@@ -69,6 +69,7 @@ void sbx_commitImage(struct http_req *r)
 		.labels = lists[4],
 		.user = js_str(js_get(config, "user"), NULL),
 		.workdir = js_str(js_get(config, "workdir"), NULL),
+		.shell = js_bool(js_get(body, "shell"), true),
 		.systemd = js_bool(js_get(body, "systemd"), false) };
 	commit(r, sb, &spec);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
