@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 
 struct build_spec {
-	const char *tag, *file; /* NAME[:VERSION]; Dockerfile: NULL = by what is given */
-	const char *from;	/* folder of the context, or the Dockerfile in it */
+	const char *tag, *file;	     /* NAME[:VERSION]; Dockerfile: NULL = by what is given */
+	const char *from;	     /* folder of the context, or the Dockerfile in it */
 	const struct opt_list *args; /* --build-arg: K=V, or K with our own value */
 	bool no_cache;
 	int64_t memory_mb, vcpus; /* 0: of the image */

@@ -1,5 +1,6 @@
 /*
- * builder: the sandbox that a Dockerfile's steps happen in, over the API: made, worked in, kept as snapshots, made an image, removed.
+ * builder: the sandbox that a Dockerfile's steps happen in, over the API: made, worked in, kept as snapshots, made an image,
+ * removed.
  *
  * Signals are held back by the caller (cli_signal_fd) and cancel calls: err->sys is EINTR then. builder_remove in any case.
  */

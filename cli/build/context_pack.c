@@ -107,10 +107,12 @@ int context_pack(const struct context_pick *pick, const struct context_owner *ow
 	void *arg, struct err *err)
 {
 	struct packer p = { .write = write, .arg = arg, .err = err };
-	const struct context_file folder = { .path = ".", .name = ".", .mode = S_IFDIR | 0755 };
+	char here[] = ".";
+	const struct context_file folder = { .path = here, .name = here, .mode = S_IFDIR | 0755 };
+	const struct context_owner its = { .uid = owner->uid, .gid = owner->gid, .mode = -1 };
 	int rc = begin(&p);
 	if (rc == 0 && top)
-		rc = write_entry(&p, &folder, owner);
+		rc = write_entry(&p, &folder, &its);
 	for (size_t i = 0; rc == 0 && i < pick->n; i++) {
 		struct context_file f = pick->v[i];
 		if (as)
