@@ -334,7 +334,7 @@ static js *again(struct build *b, const char *source, const char *tag, struct er
 static js *make_image(struct build *b, const char *tag, struct err *err)
 {
 	char key[HASH_HEX + 1];
-	plan_image_key(&b->plan, key);
+	build_plan_key(&b->plan, key);
 	auto_free char *source = mem_printf(SOURCE "%.32s", key);
 	js *image = b->spec->no_cache ? NULL : again(b, source, tag, err);
 	for (size_t i = 0; image && i < b->plan.count; i++)
@@ -361,7 +361,7 @@ static int make_plan(struct build *b, struct err *err)
 	const struct plan_inputs in = {
 		.file = &b->file, .context = b->context, .args = &b->args, .salt = salt, .image = find_image, .arg = b
 	};
-	if (plan_make(&in, &b->plan, err))
+	if (build_plan_make(&in, &b->plan, err))
 		return -1;
 	for (size_t i = 0; i < b->plan.count; i++)
 		b->steps += b->plan.stages[i].needed ? (unsigned)b->plan.stages[i].count : 0;
@@ -473,7 +473,7 @@ static int build(struct build *b, struct err *err)
 static void build_free(struct build *b)
 {
 	builder_remove(&b->builder);
-	plan_free(&b->plan);
+	build_plan_free(&b->plan);
 	dockerfile_free(&b->file);
 	context_close(b->context);
 	strings_free(&b->args);

@@ -36,7 +36,7 @@ static void end_key(const struct hasher *h, char out[HASH_HEX + 1])
 	hash_hex(&hash, out);
 }
 
-void plan_image_key(const struct plan *p, char out[HASH_HEX + 1])
+void build_plan_key(const struct plan *p, char out[HASH_HEX + 1])
 {
 	const struct plan_stage *last = &p->stages[p->count - 1];
 	auto_buf config = BUF_INIT;
@@ -269,7 +269,7 @@ static int plan_one(struct planning *p, const struct dockerfile_step *step)
 	return image_config_step(&p->outer, p->in->file->escape, step, &args, p->err) < 0 ? -1 : 0;
 }
 
-int plan_make(const struct plan_inputs *in, struct plan *out, struct err *err)
+int build_plan_make(const struct plan_inputs *in, struct plan *out, struct err *err)
 {
 	struct planning p = { .in = in, .plan = out, .err = err };
 	const struct dockerfile *file = in->file;
@@ -288,7 +288,7 @@ int plan_make(const struct plan_inputs *in, struct plan *out, struct err *err)
 	return rc;
 }
 
-void plan_free(struct plan *p)
+void build_plan_free(struct plan *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
 		struct plan_stage *stage = &p->stages[i];

@@ -53,10 +53,10 @@ struct plan_inputs {
 	int (*image)(void *arg, const char *reference, char **name, char **digest, struct image_config *config, struct err *err);
 	void *arg;
 };
-/* Errors of the file begin with FILE:LINE. plan_free in any case. */
-int plan_make(const struct plan_inputs *in, struct plan *out, struct err *err);
-void plan_free(struct plan *p);
+/* Errors of the file begin with FILE:LINE. build_plan_free in any case. */
+int build_plan_make(const struct plan_inputs *in, struct plan *out, struct err *err);
+void build_plan_free(struct plan *p);
 /* The key of what the last stage is in the end, with its configuration. */
-void plan_image_key(const struct plan *p, char out[HASH_HEX + 1]);
+void build_plan_key(const struct plan *p, char out[HASH_HEX + 1]);
 
 #endif
