@@ -127,9 +127,12 @@ int context_pack(const struct context_pick *pick, const struct context_owner *ow
 static struct archive *open_archive(const char *path)
 {
 	struct archive *a = archive_read_new();
-	if (a && !archive_read_support_filter_gzip(a) && !archive_read_support_filter_bzip2(a) &&
-		!archive_read_support_filter_xz(a) && !archive_read_support_filter_zstd(a) && !archive_read_support_format_tar(a) &&
-		!archive_read_set_options(a, "hdrcharset=BINARY") && !archive_read_open_filename(a, path, BLOCK))
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_bzip2(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_zstd(a);
+	archive_read_support_format_tar(a);
+	if (archive_read_open_filename(a, path, BLOCK) == ARCHIVE_OK)
 		return a;
 	archive_read_free(a);
 	return NULL;
