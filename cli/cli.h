@@ -95,7 +95,7 @@ extern const struct command cmd_create, cmd_run, cmd_exec, cmd_pty, cmd_ls, cmd_
 extern const struct command cmd_stats, cmd_watch;
 extern const struct command cmd_pause, cmd_resume, cmd_stop, cmd_start, cmd_fork, cmd_resize;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_image_ls, cmd_image_build, cmd_image_inspect;
-extern const struct command cmd_image_import, cmd_image_pull, cmd_image_tag, cmd_image_rm;
+extern const struct command cmd_image_import, cmd_image_pull, cmd_image_tag, cmd_image_rm, cmd_image_commit;
 extern const struct command cmd_context_add, cmd_context_use, cmd_context_ls, cmd_context_inspect, cmd_context_rm;
 extern const struct command cmd_port_add, cmd_port_ls, cmd_port_rm, cmd_port_url;
 extern const struct command cmd_snapshot_create, cmd_snapshot_ls, cmd_snapshot_inspect, cmd_snapshot_rm;

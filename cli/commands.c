@@ -41,6 +41,7 @@ const struct command *const commands[] = {
 	&cmd_image_pull,
 	&cmd_image_tag,
 	&cmd_image_rm,
+	&cmd_image_commit,
 	&cmd_key_create,
 	&cmd_key_ls,
 	&cmd_key_rm,

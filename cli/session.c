@@ -503,7 +503,7 @@ static int prepare(struct session *s, struct client *c, struct err *err)
 	s->in_buf = mem_try(STDIN_SIZE * 2 + 1);
 	if (!s->in_buf)
 		return err_set(err, ERR_LIMIT, "out of memory");
-	sink_open(&s->out[0], STDOUT_FILENO);
+	sink_open(&s->out[0], s->config->to_stderr ? STDERR_FILENO : STDOUT_FILENO);
 	sink_open(&s->out[1], STDERR_FILENO);
 	s->escape = (struct escape){ .ch = ESCAPE_NONE };
 	if (!s->config->tty || !s->config->use_stdin || !isatty(STDIN_FILENO))

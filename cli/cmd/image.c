@@ -1,3 +1,4 @@
+#include "cli/build/build.h"
 #include "cli/cli.h"
 #include "cli/listing.h"
 #include "cli/ndjson.h"
@@ -79,6 +80,9 @@ const struct command cmd_image_inspect = {
 
 struct build_options {
 	struct opt_num vcpus, memory;
+	const char *tag, *file;
+	struct opt_list args;
+	bool no_cache;
 };
 
 static const struct opt build_options[] = {
@@ -96,6 +100,24 @@ static const struct opt build_options[] = {
 		.off = offsetof(struct build_options, memory),
 		.min = 128,
 		.max = 16384 },
+	{ .kind = OPT_STR,
+		.letter = 't',
+		.name = "tag",
+		.arg = "NAME[:VERSION]",
+		.help = "with a Dockerfile: what to call the image (default: as the folder)",
+		.off = offsetof(struct build_options, tag) },
+	{ .kind = OPT_STR,
+		.letter = 'f',
+		.name = "file",
+		.arg = "FILE",
+		.help = "the Dockerfile (default: DIR/Dockerfile)",
+		.off = offsetof(struct build_options, file) },
+	{ .kind = OPT_ENV,
+		.name = "build-arg",
+		.arg = "K=V",
+		.help = "value of an ARG, repeatable; K alone takes our value",
+		.off = offsetof(struct build_options, args) },
+	{ .kind = OPT_BOOL, .name = "no-cache", .help = "do all steps again", .off = offsetof(struct build_options, no_cache) },
 	{ .kind = OPT_END },
 };
 
@@ -141,7 +163,7 @@ static int request_body(const struct build_options *o, struct buf *out)
 	return 0;
 }
 
-static int build(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+static int build_recipe(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	struct client c;
 	auto_buf body = BUF_INIT;
@@ -159,13 +181,38 @@ static int build(struct cli *cli, const void *opts, const struct args *args, str
 	return rc;
 }
 
+static int build(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	const struct build_options *o = opts;
+	if (build_is_context(args->v[0])) {
+		const struct build_spec spec = { .tag = o->tag,
+			.file = o->file,
+			.from = args->v[0],
+			.args = &o->args,
+			.no_cache = o->no_cache,
+			.memory_mb = o->memory.set ? (int64_t)o->memory.v : 0,
+			.vcpus = o->vcpus.set ? (int64_t)o->vcpus.v : 0 };
+		return build_run(cli, &spec, err);
+	}
+	if (o->tag || o->file || o->args.n || o->no_cache) {
+		err_set(err, ERR_USAGE, "'%s' is no folder with a Dockerfile, which these options are for", args->v[0]);
+		return err_hint(err, "to build from here: sbx image build -t NAME .");
+	}
+	return build_recipe(cli, opts, args, err);
+}
+
 const struct command cmd_image_build = {
 	.group = "image",
 	.name = "build",
 	.summary = "Build an image and its template",
-	.usage = "[options] IMAGE",
-	.about = "Prints the key of the image, a hash of all it is made of. One that is current is not built again.",
-	.example = "  sbx image build base",
+	.usage = "[options] IMAGE|DIR|DOCKERFILE",
+	.about = "IMAGE is one of ours: its key is printed, a hash of all it is made of; one that is current is not built again.\n"
+		 "DIR is a folder with a Dockerfile (a word with a slash, or one that is there): its steps are done in a sandbox, "
+		 "each\n"
+		 "is kept and not done again while nothing before it has changed, and the name of the image is printed.",
+	.example = "  sbx image build base\n"
+		   "  sbx image build -t app:1 . && sbx run --image app:1 -- ls\n"
+		   "  sbx image build -t app --build-arg VERSION=2 -f docker/Dockerfile src/",
 	.options = build_options,
 	.options_size = sizeof(struct build_options),
 	.min_args = 1,

@@ -38,7 +38,7 @@ struct deletion {
 	void *arg;
 };
 
-enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_SNAPSHOT, OP_KINDS };
+enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_SNAPSHOT, OP_COMMIT, OP_KINDS };
 
 struct fork;
 struct shot;

@@ -26,6 +26,7 @@ static const struct transition {
 	[OP_SETTLE] = { "settle", "looked after", IN(RUNNING), SANDBOX_STATES, "start it first: sbx start" }, /* recover.c */
 	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES,
 		"start it first: sbx start" },
+	[OP_COMMIT] = { "make an image of", "made an image", IN(STOPPED), SANDBOX_STATES, "its disk must be at rest: sbx stop" },
 	[OP_HOLD] = { "hold", "held", IN(POOLED), SANDBOX_STATES, "" },
 	[OP_TAKE] = { "take", "taken", IN(POOLED), SANDBOX_CREATING, "" },
 };

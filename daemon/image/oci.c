@@ -317,7 +317,52 @@ int oci_read_config(const char *text, size_t n, struct oci_config *out, struct e
 	return -1;
 }
 
-void oci_write_plain(const char *sha, struct buf *out)
+static void write_list(struct jw *w, const char *key, char *const *list)
+{
+	if (!list || !list[0])
+		return;
+	jw_key(w, key);
+	jw_arr(w);
+	for (size_t i = 0; list[i]; i++)
+		jw_str(w, list[i]);
+	jw_arr_end(w);
+}
+
+/* "name=value" as members; a name alone has an empty object. */
+static void write_members(struct jw *w, const char *key, char *const *list, bool values)
+{
+	if (!list || !list[0])
+		return;
+	jw_key(w, key);
+	jw_obj(w);
+	for (size_t i = 0; list[i]; i++) {
+		size_t len = values ? strcspn(list[i], "=") : strlen(list[i]);
+		auto_free char *name = mem_strndup(list[i], len);
+		jw_key(w, name);
+		if (values) {
+			jw_str(w, list[i] + len + (list[i][len] == '='));
+		} else {
+			jw_obj(w);
+			jw_obj_end(w);
+		}
+	}
+	jw_obj_end(w);
+}
+
+static void write_wishes(struct jw *w, const struct oci_config *c)
+{
+	if (c->user && *c->user)
+		jw_kstr(w, "User", c->user);
+	write_members(w, "ExposedPorts", c->ports, false);
+	write_list(w, "Env", c->env);
+	write_list(w, "Entrypoint", c->entrypoint);
+	write_list(w, "Cmd", c->cmd);
+	if (c->workdir && *c->workdir)
+		jw_kstr(w, "WorkingDir", c->workdir);
+	write_members(w, "Labels", c->labels, true);
+}
+
+void oci_write_config(const struct oci_config *c, const char *sha, struct buf *out)
 {
 	struct jw w;
 	auto_free char *digest = mem_printf("sha256:%s", sha);
@@ -328,6 +373,8 @@ void oci_write_plain(const char *sha, struct buf *out)
 	jw_kstr(&w, "os", "linux");
 	jw_key(&w, "config");
 	jw_obj(&w);
+	if (c)
+		write_wishes(&w, c);
 	jw_obj_end(&w);
 	jw_key(&w, "rootfs");
 	jw_obj(&w);
@@ -338,4 +385,9 @@ void oci_write_plain(const char *sha, struct buf *out)
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	jw_obj_end(&w);
+}
+
+void oci_write_plain(const char *sha, struct buf *out)
+{
+	oci_write_config(NULL, sha, out);
 }

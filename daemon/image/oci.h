@@ -56,6 +56,8 @@ void oci_config_free(struct oci_config *c);
 /* "sha256:<64 hex digits>" into out. INVALID for anything else. */
 int oci_digest(const char *text, char out[HASH_HEX], struct err *err);
 
+/* The configuration of an image whose file system has this hash: a document as above. c: its layers do not count; may be NULL. */
+void oci_write_config(const struct oci_config *c, const char *sha, struct buf *out);
 /* The configuration that stands for a plain root file system with this hash: a document as above. */
 void oci_write_plain(const char *sha, struct buf *out);
 

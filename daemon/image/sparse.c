@@ -1,8 +1,10 @@
 #include "daemon/image/sparse.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,4 +69,46 @@ int sparse_punch(int fd, struct err *err)
 			return err_sys(err, errno, "cannot make holes");
 		at = hole;
 	}
+}
+
+static int hash_extent(int fd, char *buf, off_t at, off_t end, struct hash_run *h)
+{
+	while (at < end) {
+		ssize_t n = pread(fd, buf, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at);
+		if (n < BLOCK)
+			return -1;
+		for (ssize_t i = 0; i + BLOCK <= n; i += BLOCK, at += BLOCK) {
+			uint64_t where = htole64((uint64_t)at);
+			if (is_zero(buf + i))
+				continue;
+			hash_add(h, &where, sizeof(where));
+			hash_add(h, buf + i, BLOCK);
+		}
+	}
+	return 0;
+}
+
+int sparse_hash(int fd, char out[HASH_HEX], struct err *err)
+{
+	auto_free char *buf = mem_zalloc(CHUNK);
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint64_t bytes = htole64((uint64_t)size);
+	struct hash_run *h;
+	int rc = 0;
+
+	if (size < 0 || size % BLOCK)
+		return err_set(err, ERR_INVALID, "a disk is no whole number of blocks");
+	h = hash_begin();
+	hash_add(h, &bytes, sizeof(bytes));
+	for (off_t at = 0; rc == 0 && at < size;) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		at = (hole + BLOCK - 1) / BLOCK * BLOCK;
+		if (hole < 0 || hash_extent(fd, buf, data - data % BLOCK, at, h))
+			rc = err_sys(err, errno, "cannot read a sparse file");
+	}
+	hash_end(h, rc ? NULL : out);
+	return rc;
 }
