@@ -153,11 +153,11 @@ static int copy_files(struct build *b, const struct plan_step *s, const struct c
 		err_set(err, ERR_INVALID, "several sources need a folder as their target");
 		rc = err_hint(err, "write '%.80s/'", path);
 	}
+	const struct context_goal goal = { .owner = *owner, .as = t.name, .top = t.fresh };
 	if (rc == 0)
 		rc = builder_unpack_begin(&b->builder, t.folder, err);
 	if (rc == 0)
-		rc = builder_unpack_end(
-			&b->builder, context_pack(pick, owner, t.name, t.fresh, builder_unpack_feed, &b->builder, err), err);
+		rc = builder_unpack_end(&b->builder, context_pack(pick, &goal, builder_unpack_feed, &b->builder, err), err);
 	target_free(&t);
 	return rc;
 }

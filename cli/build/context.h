@@ -47,10 +47,14 @@ struct context_owner {
 	int mode; /* of all, or -1: their own */
 };
 typedef int context_write(void *arg, const void *data, size_t n, struct err *err);
-/* As a tar stream. as: the name of a single file, or NULL; top: there is an entry for the target itself. 0, what write returned,
- * -1. */
-int context_pack(const struct context_pick *pick, const struct context_owner *owner, const char *as, bool top, context_write *write,
-	void *arg, struct err *err);
+struct context_goal {
+	struct context_owner owner;
+	const char *as; /* the name of a single file, or NULL */
+	bool top;	/* there is an entry for the target itself */
+};
+/* As a tar stream. 0, what write returned, or -1. */
+int context_pack(
+	const struct context_pick *pick, const struct context_goal *goal, context_write *write, void *arg, struct err *err);
 /* Is this file an archive that ADD unpacks (tar, plain or packed)? */
 bool context_is_archive(const char *path);
 /* It as a plain tar stream. */

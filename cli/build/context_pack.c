@@ -103,21 +103,20 @@ static int write_entry(struct packer *p, const struct context_file *f, const str
 	return S_ISREG(f->mode) ? write_data(p, f) : 0;
 }
 
-int context_pack(const struct context_pick *pick, const struct context_owner *owner, const char *as, bool top, context_write *write,
-	void *arg, struct err *err)
+int context_pack(const struct context_pick *pick, const struct context_goal *goal, context_write *write, void *arg, struct err *err)
 {
 	struct packer p = { .write = write, .arg = arg, .err = err };
 	char here[] = ".";
 	const struct context_file folder = { .path = here, .name = here, .mode = S_IFDIR | 0755 };
-	const struct context_owner its = { .uid = owner->uid, .gid = owner->gid, .mode = -1 };
+	const struct context_owner its = { .uid = goal->owner.uid, .gid = goal->owner.gid, .mode = -1 };
 	int rc = begin(&p);
-	if (rc == 0 && top)
+	if (rc == 0 && goal->top)
 		rc = write_entry(&p, &folder, &its);
 	for (size_t i = 0; rc == 0 && i < pick->n; i++) {
 		struct context_file f = pick->v[i];
-		if (as)
-			f.name = (char *)(uintptr_t)as;
-		rc = write_entry(&p, &f, owner);
+		if (goal->as)
+			f.name = (char *)(uintptr_t)goal->as;
+		rc = write_entry(&p, &f, &goal->owner);
 	}
 	return end(&p, rc);
 }
