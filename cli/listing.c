@@ -17,13 +17,12 @@ void listing_print(struct cli *cli, const struct listing *l, const js *items)
 	table_free(&t);
 }
 
-int listing_call(struct cli *cli, const struct listing *l, enum sbx_op op, const char *member, struct err *err)
+int listing_call(struct cli *cli, const struct listing *l, const struct call *call, const char *member, struct err *err)
 {
 	struct client c;
 	if (cli_client(cli, &c, err))
 		return -1;
-	struct call call = { .op = op };
-	auto_js *v = client_json(&c, &call, err);
+	auto_js *v = client_json(&c, call, err);
 	client_close(&c);
 	if (!v)
 		return -1;

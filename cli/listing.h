@@ -5,6 +5,7 @@
 #define SBX_CLI_LISTING_H
 
 #include "cli/cli.h"
+#include "cli/endpoint/client.h"
 #include "cli/render/table.h"
 
 struct listing {
@@ -16,7 +17,7 @@ struct listing {
 
 /* The items of an array, in the format that was asked for. */
 void listing_print(struct cli *cli, const struct listing *l, const js *items);
-/* Call op and print the array that its answer has as `member`. */
-int listing_call(struct cli *cli, const struct listing *l, enum sbx_op op, const char *member, struct err *err);
+/* Make a call and print the array that its answer has as `member`. */
+int listing_call(struct cli *cli, const struct listing *l, const struct call *call, const char *member, struct err *err);
 
 #endif

@@ -24,7 +24,7 @@ struct session_config {
 	struct opt_num timeout;		  /* seconds */
 	bool use_stdin;
 	bool tty;
-	bool to_stderr; /* its standard output too: ours has other data */
+	bool to_stderr;	      /* its standard output too: ours has other data */
 	struct escape escape; /* of a pty */
 };
 

@@ -62,7 +62,7 @@ static bool has_layer(const struct build *b, const char *key)
 
 static int list_layers(struct build *b, struct err *err)
 {
-	struct call call = { .op = SBX_OP_LIST_SNAPSHOTS };
+	struct call call = { .op = SBX_OP_LIST_SNAPSHOTS, .query = { { "all", "true" } } };
 	auto_js *v = client_json(&b->client, &call, err);
 	char limit[CLOCK_RFC3339_LEN];
 	clock_rfc3339(clock_wall_ms() - OLD_MS, limit);

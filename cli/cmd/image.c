@@ -30,7 +30,8 @@ static int ls(struct cli *cli, const void *opts, const struct args *args, struct
 	static const struct listing images = { "images", headers, ARRAY_LEN(headers), row };
 	(void)opts;
 	(void)args;
-	return listing_call(cli, &images, SBX_OP_LIST_IMAGES, "images", err);
+	const struct call call = { .op = SBX_OP_LIST_IMAGES };
+	return listing_call(cli, &images, &call, "images", err);
 }
 
 const struct command cmd_image_ls = {

@@ -86,7 +86,8 @@ static int ls(struct cli *cli, const void *opts, const struct args *args, struct
 	static const struct listing keys = { "keys", headers, ARRAY_LEN(headers), row };
 	(void)opts;
 	(void)args;
-	return listing_call(cli, &keys, SBX_OP_LIST_KEYS, "keys", err);
+	const struct call call = { .op = SBX_OP_LIST_KEYS };
+	return listing_call(cli, &keys, &call, "keys", err);
 }
 
 const struct command cmd_key_ls = {

@@ -81,13 +81,27 @@ static void row(struct table *t, const js *snapshot)
 		table_cell(t, cells[i]);
 }
 
+struct ls_options {
+	bool all;
+};
+
+static const struct opt ls_options[] = {
+	{ .kind = OPT_BOOL,
+		.letter = 'a',
+		.name = "all",
+		.help = "those that builds of images keep, too",
+		.off = offsetof(struct ls_options, all) },
+	{ .kind = OPT_END },
+};
+
 static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	static const char *const headers[] = { "NAME", "IMAGE", "VCPUS", "MEMORY", "DISK", "SANDBOX", "TREE", "AGE" };
 	static const struct listing snapshots = { "snapshots", headers, ARRAY_LEN(headers), row };
-	(void)opts;
+	const struct ls_options *o = opts;
+	const struct call call = { .op = SBX_OP_LIST_SNAPSHOTS, .query = { { "all", o->all ? "true" : NULL } } };
 	(void)args;
-	return listing_call(cli, &snapshots, SBX_OP_LIST_SNAPSHOTS, "snapshots", err);
+	return listing_call(cli, &snapshots, &call, "snapshots", err);
 }
 
 const struct command cmd_snapshot_ls = {
@@ -95,7 +109,9 @@ const struct command cmd_snapshot_ls = {
 	.name = "ls",
 	.alias = "list",
 	.summary = "List snapshots",
-	.usage = "",
+	.usage = "[--all]",
+	.options = ls_options,
+	.options_size = sizeof(struct ls_options),
 	.example = "  sbx snapshot ls",
 	.command_after = NO_COMMAND,
 	.run = ls,

@@ -36,7 +36,7 @@ struct db_sandbox {
 	int64_t run_vcpus, run_memory_mb; /* what it runs with, or was paused with; vcpus and memory_mb count from its next start */
 	int64_t booted;			  /* its memory began empty, not as the template's */
 	int64_t idle_s;			  /* pause it after so long without use; 0 = never */
-	int64_t disk_mb; /* its disk is to be so large from its next start on; 0 = as it is */
+	int64_t disk_mb;		  /* its disk is to be so large from its next start on; 0 = as it is */
 	int64_t idled;			  /* it was paused for that: the next use resumes it */
 	char *net_rules;		  /* of net mode allow, else NULL */
 };

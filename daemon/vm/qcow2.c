@@ -126,8 +126,8 @@ int qcow2_grow(const char *path, uint64_t size, struct err *err)
 	if (qcow2_size(path, &now, err))
 		return -1;
 	if (size < now || size % 512 || size > QCOW2_SIZE_MAX)
-		return err_set(err, ERR_INVALID, "a disk of %llu MiB cannot become one of %llu MiB", (unsigned long long)(now >> 20),
-			(unsigned long long)(size >> 20));
+		return err_set(err, ERR_INVALID, "a disk of %llu MiB cannot become one of %llu MiB",
+			(unsigned long long)(now >> 20), (unsigned long long)(size >> 20));
 	put64(&w, size);
 	put32(&w, 0); /* not encrypted */
 	put32(&w, (uint32_t)((size + L1_SPAN - 1) / L1_SPAN));

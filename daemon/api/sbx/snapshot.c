@@ -8,11 +8,14 @@
 
 #include "daemon/core/snapshot.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
+
+#define BUILDS "build." /* begins the names of those that builds of images keep */
 
 struct snapshot_call {
 	struct http_req *req; /* NULL when the client has gone; what was begun goes on */
 	int status;
-	bool one;
+	bool one, all;
 };
 
 static void on_gone(struct http_req *r, bool delivered)
@@ -58,7 +61,8 @@ static void reply(const struct snapshot_call *call, const struct snapshot *list,
 		jw_key(&w, "snapshots");
 		jw_arr(&w);
 		for (size_t i = 0; i < n; i++)
-			write_snapshot(&w, &list[i]);
+			if (call->all || !str_starts(list[i].name, BUILDS))
+				write_snapshot(&w, &list[i]);
 		jw_arr_end(&w);
 		jw_obj_end(&w);
 	}
@@ -102,7 +106,9 @@ void sbx_createSnapshot(struct http_req *r)
 
 void sbx_listSnapshots(struct http_req *r)
 {
-	snapshot_list(api_of(r)->core, NULL, on_done, call_new(r, 200, false));
+	struct snapshot_call *call = call_new(r, 200, false);
+	call->all = http_query_bool(r, "all", false);
+	snapshot_list(api_of(r)->core, NULL, on_done, call);
 }
 
 void sbx_getSnapshot(struct http_req *r)
