@@ -31,7 +31,9 @@ static void stopped(struct sandbox *sb)
 	sb->link = NULL;
 	sb->row.idled = sb->row.booted = 0;
 	int rc = sandbox_set_state(sb, SANDBOX_STOPPED, NULL, &err);
-	if (!rc)
+	if (rc)
+		sb->state = SANDBOX_STOPPED; /* the record says stopping, which the next start of the daemon takes for the same */
+	else
 		unlink(op->memory);
 	eventlog_add(sb->log, "stopped", "on request");
 	op_end(sb, rc ? &err : NULL);
@@ -48,7 +50,8 @@ static void on_stop_due(uv_timer_t *timer)
 	struct sandbox *sb = timer->data;
 
 	if (sb->vm) {
-		log_info("core", "%s: does not shut down: killed", sb->row.id);
+		if (sb->configure)
+			log_info("core", "%s: does not shut down: killed", sb->row.id);
 		vm_kill(sb->vm); /* stop_vm_ended goes on */
 	} else {
 		stopped(sb);
