@@ -121,7 +121,7 @@ static void test_commands(void **state)
 	expect_offer("", "help");
 	assert_false(offers("", "image ls"));
 	assert_false(offers("", "__complete"));
-	expect("image ", "ls build inspect import pull tag rm :");
+	expect("image ", "ls build inspect import pull tag rm commit :");
 	expect("image l", "ls :");
 	expect("image nosuch ", ":");
 	expect("snapshot ", "create ls inspect rm export import copy :");
