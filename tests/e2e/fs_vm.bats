@@ -4,6 +4,7 @@
 load helper
 
 setup_file() {
+	export SBX_CACHE=${SBX_CACHE:-$HOME/.cache/sbx}
 	e2e_up
 	make_tree "$WORK/tree"
 	sbx fs push "$WORK/tree" main -m first >"$WORK/main.id"
