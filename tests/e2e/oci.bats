@@ -3,6 +3,7 @@
 load helper
 
 setup_file() {
+	export SBX_CACHE=${SBX_CACHE:-$HOME/.cache/sbx}
 	e2e_up
 	unset DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR http_proxy HTTP_PROXY
 	export HOME=$WORK/home
