@@ -97,9 +97,9 @@ all_or_nothing() {
 @test "a full disk: an error that names it, nothing is left, and all is well afterwards" {
 	local home=$WORK/disk
 	mkdir -p "$home"
-	mount -t tmpfs -o size=6m,mode=700 none "$home" 2>/dev/null || skip 'cannot mount here'
+	mount -t tmpfs -o size=160m,mode=700 none "$home" 2>/dev/null || skip 'cannot mount here'
 	SBX_HOME=$home sbx create --name fits >/dev/null
-	head -c 20000000 /dev/zero >"$home/filler" 2>/dev/null || true
+	head -c 400000000 /dev/zero >"$home/filler" 2>/dev/null || true
 	run --separate-stderr env SBX_HOME="$home" timeout 60 sbx create --name full
 	local full=$status words=$stderr
 	rm -f "$home/filler"
