@@ -15,7 +15,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { STOP_MS = 10000 };
+enum { STOP_MS = 30000 }; /* an init system, in emulation */
 
 /* ---- stop ---- */
 
@@ -65,13 +65,13 @@ static void ignore_data(void *arg, enum wire_channel ch, const uint8_t *data, si
 	link_stream_consumed(sb->configure, ch, n);
 }
 
-/* The guest that does as asked ends without an answer. */
+/* Process 1 that does as asked ends without an answer; one that has asked its init system says so, and the end is to come. */
 static void on_answer(void *arg, const struct link_exit *e)
 {
 	struct sandbox *sb = arg;
 	link_stream_close(sb->configure);
 	sb->configure = NULL;
-	if (!e->link_lost && sb->op && sb->op->kind == OP_STOP && sb->vm)
+	if (!e->link_lost && (e->sys || e->code) && sb->op && sb->op->kind == OP_STOP && sb->vm)
 		vm_kill(sb->vm); /* it says that it cannot */
 }
 

@@ -46,6 +46,7 @@ static void power_off(void)
 /* The init system's own way. 0, or -1 with errno. */
 static int ask_init(void)
 {
+	sync(); /* what happens now may be cut short by a host that does not wait for ever */
 	pid_t pid = fork();
 
 	if (pid == 0) {

@@ -79,7 +79,7 @@ enum wire_op {
 	WIRE_OP_UNTAR,	   /* PATH: tar (plain, gz, zst) on stdin unpacked below PATH (made if missing); modes, times, links kept;
 			      owners kept with OWNERS=1; nothing leaves PATH */
 	WIRE_OP_INFO,	   /* stdout: JSON {hostname, uptimeMs, memTotalKb, memAvailableKb, processes, agentVersion, load} */
-	WIRE_OP_SHUTDOWN,  /* end all processes, sync, power off: no EXIT when it works */
+	WIRE_OP_SHUTDOWN,  /* end all processes, sync, power off: no EXIT when it works, or 0 when it is only begun */
 	WIRE_OP_DIAL,	   /* PORT [HOST, a loopback address]: a TCP connection inside the guest, STARTED when it stands; stdin and
 			      stdout are its two directions, EOF ends one of them. EXIT when both have ended, with ERRNO when it
 			      was refused or reset; a CLOSE resets it */

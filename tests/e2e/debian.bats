@@ -72,3 +72,15 @@ in_deb() { sbx exec deb -- "$@"; }
 	run --separate-stderr sbx exec -t deb -- sh -c 'test -t 0 && tty'
 	expect_match '/dev/pts/[0-9]+' "$output"
 }
+
+@test "stop lets systemd shut down: what was written last is on the disk at the next start" {
+	sbx create --image debian --name stopped >/dev/null
+	sbx exec stopped -- sh -c 'head -c 3000000 /dev/urandom > /root/late; sha256sum /root/late' >"$WORK/sum"
+	sbx exec stopped -- sh -c 'mkdir /app && echo here > /app/file'
+	timeout 100 sbx stop stopped
+	timeout 250 sbx start stopped
+	expect "$(cat "$WORK/sum")" "$(sbx exec stopped -- sha256sum /root/late)"
+	expect here "$(sbx exec stopped -- cat /app/file)"
+	expect running "$(sbx exec stopped -- systemctl is-system-running --wait)"
+	sbx rm stopped
+}
