@@ -129,14 +129,16 @@ static unsigned host_pid(void)
 	return n > 0 ? pid : 0;
 }
 
+/* The calls themselves, not glibc's: those take a lock that another thread may have held at the clone, and wait for threads that
+ * are not here, to change them all. */
 static int become(unsigned id)
 {
-	return setresgid(id, id, id) || setresuid(id, id, id) ? -1 : 0;
+	return syscall(SYS_setresgid, id, id, id) || syscall(SYS_setresuid, id, id, id) ? -1 : 0;
 }
 
 static int drop_user(const struct jail *j, unsigned pid)
 {
-	if (setgroups(j->kvm && j->kvm_gid ? 1 : 0, &j->kvm_gid))
+	if (syscall(SYS_setgroups, j->kvm && j->kvm_gid ? 1 : 0, &j->kvm_gid))
 		return errno;
 	if (pid && !become(JAIL_UID_FIRST + pid))
 		return 0;
