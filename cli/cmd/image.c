@@ -3,7 +3,6 @@
 #include "cli/listing.h"
 #include "cli/ndjson.h"
 #include "cli/render/text.h"
-#include "cli/render/value.h"
 #include "cli/term/status.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -50,18 +49,7 @@ const struct command cmd_image_ls = {
 static int inspect(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	struct call call = { .op = SBX_OP_GET_IMAGE, .path = { args->v[0] } };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
-	if (!v)
-		return -1;
-	cli_document(cli, v);
-	if (cli->format == FORMAT_TABLE)
-		render_block(&cli->out, v);
-	return 0;
+	return listing_show(cli, SBX_OP_GET_IMAGE, args->v[0], err);
 }
 
 const struct command cmd_image_inspect = {

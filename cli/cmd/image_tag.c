@@ -1,5 +1,6 @@
 /* image tag and rm: the names of imported images. */
 #include "cli/cli.h"
+#include "cli/listing.h"
 #include "shared/base/mem.h"
 
 static int tag(struct cli *cli, const void *opts, const struct args *args, struct err *err)
@@ -42,20 +43,7 @@ const struct command cmd_image_tag = {
 static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	int rc = 0;
-	for (size_t i = 0; i < args->n; i++) {
-		struct err one = ERR_INIT;
-		struct call call = { .op = SBX_OP_DELETE_IMAGE, .path = { args->v[i] } };
-		if (client_call(&c, &call, NULL, &one)) {
-			cli_error(cli, &one);
-			rc = 1;
-		}
-	}
-	client_close(&c);
-	return rc;
+	return listing_remove(cli, SBX_OP_DELETE_IMAGE, NULL, args, err);
 }
 
 const struct command cmd_image_rm = {

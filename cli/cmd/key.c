@@ -106,20 +106,7 @@ const struct command cmd_key_ls = {
 static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	int rc = 0;
-	for (size_t i = 0; i < args->n; i++) {
-		struct err one = ERR_INIT;
-		struct call call = { .op = SBX_OP_DELETE_KEY, .path = { args->v[i] } };
-		if (client_call(&c, &call, NULL, &one)) {
-			cli_error(cli, &one);
-			rc = 1;
-		}
-	}
-	client_close(&c);
-	return rc;
+	return listing_remove(cli, SBX_OP_DELETE_KEY, NULL, args, err);
 }
 
 const struct command cmd_key_rm = {

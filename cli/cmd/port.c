@@ -115,20 +115,8 @@ const struct command cmd_port_ls = {
 static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	int rc = 0;
-	for (size_t i = 1; i < args->n; i++) {
-		struct err one = ERR_INIT;
-		struct call call = { .op = SBX_OP_REMOVE_PORT, .path = { args->v[0], args->v[i] } };
-		if (client_call(&c, &call, NULL, &one)) {
-			cli_error(cli, &one);
-			rc = 1;
-		}
-	}
-	client_close(&c);
-	return rc;
+	const struct args ports = { .v = args->v + 1, .n = args->n - 1 };
+	return listing_remove(cli, SBX_OP_REMOVE_PORT, args->v[0], &ports, err);
 }
 
 const struct command cmd_port_rm = {

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 #include "cli/listing.h"
 #include "cli/render/text.h"
-#include "cli/render/value.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -122,18 +121,7 @@ const struct command cmd_snapshot_ls = {
 static int inspect(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	struct call call = { .op = SBX_OP_GET_SNAPSHOT, .path = { args->v[0] } };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
-	if (!v)
-		return -1;
-	cli_document(cli, v);
-	if (cli->format == FORMAT_TABLE)
-		render_block(&cli->out, v);
-	return 0;
+	return listing_show(cli, SBX_OP_GET_SNAPSHOT, args->v[0], err);
 }
 
 const struct command cmd_snapshot_inspect = {
@@ -152,26 +140,10 @@ const struct command cmd_snapshot_inspect = {
 
 /* ---- rm ---- */
 
-/* The others are forgotten all the same when one cannot be. */
 static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	int rc = 0;
-	for (size_t i = 0; i < args->n; i++) {
-		struct err one = ERR_INIT;
-		struct call call = { .op = SBX_OP_DELETE_SNAPSHOT, .path = { args->v[i] } };
-		if (client_call(&c, &call, NULL, &one) == 0)
-			continue;
-		cli_error(cli, &one);
-		rc = 1;
-		if (one.code == ERR_UNAVAILABLE && c.fd < 0)
-			break; /* no daemon: the rest would say the same */
-	}
-	client_close(&c);
-	return rc;
+	return listing_remove(cli, SBX_OP_DELETE_SNAPSHOT, NULL, args, err);
 }
 
 const struct command cmd_snapshot_rm = {
