@@ -170,14 +170,14 @@ int disk_push(struct sandbox *sb, struct err *err)
 	return -1;
 }
 
-int disk_settle(struct sandbox *sb, struct err *err)
+static int settle(struct sandbox *sb, struct err *err)
 {
 	auto_free char *top = fs_join(sb->dir, "disk.qcow2");
 	auto_free char *next = fs_join(sb->dir, "disk.next");
 	return rename(next, top) ? err_sys(err, errno, "cannot rename '%s'", next) : 0;
 }
 
-void disk_pop(struct sandbox *sb)
+static void pop(struct sandbox *sb)
 {
 	auto_free char *next = fs_join(sb->dir, "disk.next");
 	auto_free char *layer = layer_count(&sb->row) ? layer_path(sb->core, sb->row.layers[0]) : NULL;
@@ -194,13 +194,13 @@ void disk_pop(struct sandbox *sb)
 		unlink(layer);
 }
 
-void disk_undo(struct sandbox *sb, bool switched)
+void disk_settle(struct sandbox *sb, bool switched)
 {
 	struct err err = ERR_INIT;
 
 	if (!switched)
-		disk_pop(sb);
-	else if (disk_settle(sb, &err)) /* the next start of the daemon does it */
+		pop(sb);
+	else if (settle(sb, &err))
 		log_error("core", "%s: %s", sb->row.id, err.msg);
 }
 
@@ -219,7 +219,7 @@ int disk_recover(struct sandbox *sb, struct err *err)
 	if (!fs_exists(next))
 		return 0;
 	if (layer && same_file(top, layer))
-		return disk_settle(sb, err);
+		return settle(sb, err);
 	return unlink(next) && errno != ENOENT ? err_sys(err, errno, "cannot remove '%s'", next) : 0;
 }
 
@@ -236,7 +236,7 @@ int disk_save(struct sandbox *sb, struct err *err)
 		unlink(saved);
 		return -1;
 	}
-	return disk_settle(sb, err); /* when it fails the caller restores */
+	return settle(sb, err); /* when it fails the caller restores */
 }
 
 int disk_restore(struct sandbox *sb, struct err *err)

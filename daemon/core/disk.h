@@ -46,12 +46,9 @@ char **disk_paths(const struct sandbox *sb);
 
 /* Steps 1 to 3, and the record in memory. On failure nothing has changed. */
 int disk_push(struct sandbox *sb, struct err *err);
-/* Step 5. */
-int disk_settle(struct sandbox *sb, struct err *err);
-/* Undo 1 to 3: step 4 has failed. */
-void disk_pop(struct sandbox *sb);
-/* Something has failed: that, unless the VM is on the new top already. */
-void disk_undo(struct sandbox *sb, bool switched);
+/* What comes after that: step 5, if it goes on with the new top (step 4 was done, or it is paused); else 1 to 3 are undone. What
+ * fails is logged, and done by the next start of the daemon. */
+void disk_settle(struct sandbox *sb, bool switched);
 
 /* For a time in which the disk is written to but may have to be as it was: its top under another name. disk_save does it without
  * copying (a small one is copied by the caller: DISK_SAVED in its folder); disk_restore puts it back, if there is one, and is as if

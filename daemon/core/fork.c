@@ -9,12 +9,9 @@
  * a crash finds unfinished is undone like any create.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
@@ -31,27 +28,16 @@ struct fork {
 	struct sandbox *child[FORK_MAX]; /* NULL: gone */
 	bool up[FORK_MAX];
 	char *disks[FORK_MAX]; /* their tops */
-	int state_fd, top_fd, copy_fd;
-	bool running; /* the parent is; else it is paused */
-	bool copy;    /* its disk's top is small */
+	bool running;	       /* the parent is; else it is paused */
+	bool copy;	       /* its disk's top is small */
 	bool failed;
 	struct err err;
 	sandbox_forked_cb *cb;
 	void *arg;
 };
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void fork_free(struct fork *f)
 {
-	close_fd(&f->state_fd);
-	close_fd(&f->top_fd);
-	close_fd(&f->copy_fd);
 	for (size_t i = 0; i < f->count; i++)
 		free(f->disks[i]);
 	free(f->parent);
@@ -170,7 +156,7 @@ static void launch_child(struct fork *f, struct sandbox *child, const struct san
 
 static void launch_children(struct fork *f, const struct sandbox *parent, const struct base *base)
 {
-	auto_free char *state = mem_printf("/proc/self/fd/%d", f->state_fd);
+	auto_free char *state = mem_printf("/proc/self/fd/%d", parent->op->freeze.out_fd);
 	struct err err = ERR_INIT;
 	auto_fd int empty = parent->row.booted ? ram_empty((unsigned)parent->row.run_memory_mb, &err) : -1;
 	const struct launch how = { .base = base,
@@ -215,14 +201,12 @@ static void fork_after(struct sandbox *sb, struct op *op)
 	struct fork *f = op->fork;
 	struct err err = op->err;
 
+	if (!f->copy)
+		disk_settle(sb, !op->failed || op->freeze.switched);
 	if (op->failed) {
-		if (!f->copy)
-			disk_undo(sb, op->freeze.switched);
 		op_end(sb, &err);
 		return;
 	}
-	if (!f->copy && disk_settle(sb, &err)) /* the next start of the daemon does it */
-		log_error("core", "%s: %s", sb->row.id, err.msg);
 	struct base *base = base_ready(sb->core->bases, sb->row.template_key);
 	if (!base) {
 		err_set(&err, ERR_INTERNAL, "the base of '%s' is gone", sb->row.id);
@@ -256,48 +240,6 @@ static void fork_work(struct op *op)
 		op->failed = copy_disks(f, op->disk, 0, &op->err) != 0;
 }
 
-static int prepare_running(struct sandbox *sb, struct op *op, struct err *err)
-{
-	struct fork *f = op->fork;
-	auto_free char *next = fs_join(sb->dir, "disk.next");
-
-	f->state_fd = memfd_create("sbx-state", MFD_CLOEXEC);
-	if (f->state_fd < 0)
-		return err_sys(err, errno, "cannot make a file in memory");
-	if (f->copy) {
-		f->copy_fd = open(f->disks[0], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (f->copy_fd < 0)
-			return err_sys(err, errno, "cannot create '%s'", f->disks[0]);
-	} else {
-		if (disk_push(sb, err))
-			return -1;
-		f->top_fd = open(next, O_RDWR | O_CLOEXEC);
-		if (f->top_fd < 0) {
-			err_sys(err, errno, "cannot open '%s'", next);
-			disk_pop(sb);
-			return -1;
-		}
-	}
-	op->freeze = (struct freeze){ .dir = op->dir,
-		.disk = op->disk,
-		.pid = (pid_t)sb->row.pid,
-		.memory_mb = (unsigned)sb->row.run_memory_mb,
-		.out_fd = f->state_fd,
-		.copy_fd = f->copy_fd,
-		.top_fd = f->top_fd };
-	return 0;
-}
-
-static int prepare_paused(struct sandbox *sb, struct op *op, struct err *err)
-{
-	struct fork *f = op->fork;
-
-	f->state_fd = open(op->memory, O_RDONLY | O_CLOEXEC);
-	if (f->state_fd < 0)
-		return err_sys(err, errno, "cannot open '%s'", op->memory);
-	return f->copy ? 0 : disk_push(sb, err);
-}
-
 static void fork_on(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
@@ -306,21 +248,21 @@ static void fork_on(void *arg, struct base *base, const struct err *base_err)
 	struct err err = ERR_INIT;
 
 	sb->base_wait = NULL;
-	if (!base) {
-		op_end(sb, base_err);
+	if (!base || f->failed) {
+		op_end(sb, base ? &f->err : base_err);
 		return;
 	}
 	f->copy = disk_is_small(sb);
 	f->running = sb->state == SANDBOX_RUNNING;
 	for (size_t i = 0; i < f->count; i++) {
-		f->disks[i] = f->child[i] ? fs_join(f->child[i]->dir, "disk.qcow2") : mem_strdup("/nonexistent");
-		if (f->child[i] && mkdir(f->child[i]->dir, 0700)) {
+		f->disks[i] = fs_join(f->child[i]->dir, "disk.qcow2");
+		if (mkdir(f->child[i]->dir, 0700)) {
 			err_sys(&err, errno, "cannot make '%s'", f->child[i]->dir);
 			op_end(sb, &err);
 			return;
 		}
 	}
-	if (f->running ? prepare_running(sb, op, &err) : prepare_paused(sb, op, &err))
+	if (op_freeze(sb, f->copy ? f->disks[0] : NULL, &err))
 		op_end(sb, &err);
 	else
 		op_work(op, fork_work, fork_after);
@@ -375,13 +317,7 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 	if (!op)
 		return -1;
 	struct fork *f = mem_zalloc(sizeof(*f));
-	*f = (struct fork){ .core = sb->core,
-		.parent = mem_strdup(sb->row.id),
-		.state_fd = -1,
-		.top_fd = -1,
-		.copy_fd = -1,
-		.cb = cb,
-		.arg = arg };
+	*f = (struct fork){ .core = sb->core, .parent = mem_strdup(sb->row.id), .cb = cb, .arg = arg };
 	op->arg = op->fork = f;
 	bool named = spec->names != NULL;
 	for (size_t i = 0; i < spec->count; i++) {

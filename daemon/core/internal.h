@@ -56,7 +56,7 @@ struct op {
 	void (*after)(struct sandbox *sb, struct op *op); /* from the loop, if sb is still there and not being deleted */
 	char *dir, *memory, *disk;			  /* paths */
 	char **paths;					  /* op_merge */
-	struct freeze freeze;
+	struct freeze freeze;				  /* its descriptors are closed with the operation */
 	/* The VM has ended meanwhile, or was ended by the operation. */
 	void (*ended)(struct sandbox *sb, struct op *op);
 	bool failed, idle;
@@ -152,6 +152,10 @@ void op_work(struct op *op, void (*run)(struct op *op), void (*after)(struct san
 /* Make one file of the many layers of a disk that nobody writes to, if there are many; then next goes on, from the loop or at once.
  */
 void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op));
+/* Prepare to have the state and the disk of a running or paused sandbox at one instant, for others to go on from. The state is in
+ * op->freeze.out_fd, that of a running one after freeze_run(&op->freeze). The top of its disk is copied to the file `copy` by that
+ * (a paused one's can just be read); copy NULL: disk_push, and disk_settle is up to the caller. -1: nothing has changed. */
+int op_freeze(struct sandbox *sb, const char *copy, struct err *err);
 /* It is over: frees sb->op, then tells. err NULL: it succeeded. */
 void op_end(struct sandbox *sb, const struct err *err);
 /* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */

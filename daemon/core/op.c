@@ -1,7 +1,10 @@
 /*
  * op: one operation at a time on a sandbox. The table says what may begin when, and what the sandbox is called meanwhile.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
@@ -37,6 +40,9 @@ static void op_free(struct op *op)
 	free(op->memory);
 	free(op->disk);
 	drop_list(op->paths);
+	mem_cleanup_fd(&op->freeze.out_fd);
+	mem_cleanup_fd(&op->freeze.copy_fd);
+	mem_cleanup_fd(&op->freeze.top_fd);
 	free(op);
 }
 
@@ -65,6 +71,13 @@ struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, 
 		.dir = mem_strdup(sb->dir),
 		.memory = fs_join(sb->dir, "memory"),
 		.disk = fs_join(sb->dir, "disk.qcow2") };
+	op->freeze = (struct freeze){ .dir = op->dir,
+		.disk = op->disk,
+		.pid = (pid_t)sb->row.pid,
+		.memory_mb = (unsigned)sb->row.run_memory_mb,
+		.out_fd = -1,
+		.copy_fd = -1,
+		.top_fd = -1 };
 	sb->op = op;
 	return op;
 }
@@ -132,6 +145,35 @@ void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op
 	sb->op->next = next;
 	op_work(sb->op, merge_work, merged);
 }
+
+/* ---- its state at one instant ---- */
+
+int op_freeze(struct sandbox *sb, const char *copy, struct err *err)
+{
+	struct op *op = sb->op;
+	struct freeze *f = &op->freeze;
+	bool running = sb->state == SANDBOX_RUNNING;
+	auto_free char *next = fs_join(sb->dir, "disk.next");
+
+	f->out_fd = running ? memfd_create("sbx-state", MFD_CLOEXEC) : open(op->memory, O_RDONLY | O_CLOEXEC);
+	if (f->out_fd < 0)
+		return running ? err_sys(err, errno, "cannot make a file in memory")
+			       : err_sys(err, errno, "cannot open '%s'", op->memory);
+	if (!copy && disk_push(sb, err))
+		return -1;
+	if (!running)
+		return 0;
+	int *fd = copy ? &f->copy_fd : &f->top_fd;
+	*fd = open(copy ? copy : next, O_RDWR | O_CLOEXEC | (copy ? O_CREAT | O_TRUNC : 0), 0600);
+	if (*fd >= 0)
+		return 0;
+	err_sys(err, errno, "cannot open '%s'", copy ? copy : next);
+	if (!copy)
+		disk_settle(sb, false);
+	return -1;
+}
+
+/* ---- its end ---- */
 
 void op_end(struct sandbox *sb, const struct err *err)
 {

@@ -34,7 +34,7 @@ static int sync_path(const char *path, int flags, struct err *err)
 static int write_memory(struct op *op, struct err *err)
 {
 	auto_free char *tmp = mem_printf("%s.tmp", op->memory);
-	auto_fd int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_sys(err, errno, "cannot create '%s'", tmp);
@@ -118,12 +118,7 @@ int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg,
 	if (!op)
 		return -1;
 	op->idle = idle;
-	op->freeze = (struct freeze){ .dir = op->dir,
-		.pid = (pid_t)sb->row.pid,
-		.memory_mb = (unsigned)sb->row.run_memory_mb,
-		.stay = true,
-		.copy_fd = -1,
-		.top_fd = -1 };
+	op->freeze.stay = true;
 	op_work(op, pause_work, pause_after);
 	return 0;
 }

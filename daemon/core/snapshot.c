@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "daemon/core/disk.h"
@@ -284,7 +283,6 @@ struct shot {
 	char *name, *base;
 	bool replace, running, copy;
 	bool booted;
-	int state_fd, top_fd, copy_fd;
 	char *disks[DISK_CHAIN_MAX];
 	size_t disk_count;
 	struct vm_info info;
@@ -294,18 +292,8 @@ struct shot {
 	void *arg;
 };
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void shot_free(struct shot *t)
 {
-	close_fd(&t->state_fd);
-	close_fd(&t->top_fd);
-	close_fd(&t->copy_fd);
 	for (size_t i = 0; i < t->disk_count; i++)
 		free(t->disks[i]);
 	vm_info_free(&t->info);
@@ -332,11 +320,11 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 	shot_free(t);
 }
 
-static int put(struct shot *t, struct store *s, struct err *err)
+static int put(struct shot *t, int state_fd, struct store *s, struct err *err)
 {
 	const struct keep k = { .base = t->base,
 		.booted = t->booted,
-		.stream_fd = t->state_fd,
+		.stream_fd = state_fd,
 		.disks = (const char *const *)t->disks,
 		.disk_count = t->disk_count,
 		.info = &t->info };
@@ -350,13 +338,13 @@ static int put(struct shot *t, struct store *s, struct err *err)
 	return store_end(s, err);
 }
 
-static int put_in_store(struct shot *t, struct err *err)
+static int put_in_store(struct shot *t, int state_fd, struct err *err)
 {
 	struct store *s = vault_open(t->vault, err);
 	int r = s ? store_hold(s, err) : -1;
 
 	if (!r) {
-		r = put(t, s, err);
+		r = put(t, state_fd, s, err);
 		store_release(s);
 	}
 	store_close(s);
@@ -365,7 +353,7 @@ static int put_in_store(struct shot *t, struct err *err)
 
 static void store_work(struct op *op)
 {
-	op->failed = put_in_store(op->shot, &op->err) != 0;
+	op->failed = put_in_store(op->shot, op->freeze.out_fd, &op->err) != 0;
 }
 
 /* The copy of its disk was for the store only. */
@@ -409,15 +397,13 @@ static void frozen(struct sandbox *sb, struct op *op)
 	struct shot *t = op->shot;
 	struct err err = op->err;
 
+	if (!t->copy)
+		disk_settle(sb, !op->failed || op->freeze.switched);
 	if (op->failed) {
-		if (!t->copy)
-			disk_undo(sb, op->freeze.switched);
 		remove_copy(t);
 		op_end(sb, &err);
 		return;
 	}
-	if (t->running && !t->copy && disk_settle(sb, &err)) /* the next start of the daemon does it */
-		log_error("core", "%s: %s", sb->row.id, err.msg);
 	op_work(op, store_work, stored);
 }
 
@@ -428,47 +414,6 @@ static void list_disks(struct sandbox *sb, struct shot *t)
 		t->disks[t->disk_count++] = fs_join(sb->dir, t->running ? "snapshot.qcow2" : "disk.qcow2");
 	for (char *const *l = sb->row.layers; l && *l && t->disk_count < DISK_CHAIN_MAX; l++)
 		t->disks[t->disk_count++] = mem_printf("%s/layers/%s.qcow2", sb->core->home, *l);
-}
-
-static int prepare_running(struct sandbox *sb, struct op *op, struct err *err)
-{
-	struct shot *t = op->shot;
-	auto_free char *next = fs_join(sb->dir, "disk.next");
-
-	t->state_fd = memfd_create("sbx-state", MFD_CLOEXEC);
-	if (t->state_fd < 0)
-		return err_sys(err, errno, "cannot make a file in memory");
-	if (!t->copy && disk_push(sb, err))
-		return -1;
-	list_disks(sb, t);
-	const char *path = t->copy ? t->disks[0] : next;
-	int *fd = t->copy ? &t->copy_fd : &t->top_fd;
-	*fd = open(path, O_RDWR | O_CLOEXEC | (t->copy ? O_CREAT | O_TRUNC : 0), 0600);
-	if (*fd < 0) {
-		err_sys(err, errno, "cannot open '%s'", path);
-		if (!t->copy)
-			disk_pop(sb);
-		return -1;
-	}
-	op->freeze = (struct freeze){ .dir = op->dir,
-		.disk = op->disk,
-		.pid = (pid_t)sb->row.pid,
-		.memory_mb = (unsigned)sb->row.run_memory_mb,
-		.out_fd = t->state_fd,
-		.copy_fd = t->copy_fd,
-		.top_fd = t->top_fd };
-	return 0;
-}
-
-/* Nobody writes to a paused one's files while the operation lasts. */
-static int prepare_paused(struct sandbox *sb, struct op *op, struct err *err)
-{
-	struct shot *t = op->shot;
-
-	t->copy = true;
-	list_disks(sb, t);
-	t->state_fd = open(op->memory, O_RDONLY | O_CLOEXEC);
-	return t->state_fd < 0 ? err_sys(err, errno, "cannot open '%s'", op->memory) : 0;
 }
 
 static void snapshot_on(void *arg, struct base *base, const struct err *base_err)
@@ -485,7 +430,7 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 	}
 	t->base = mem_strdup(base->dir);
 	t->running = sb->state == SANDBOX_RUNNING;
-	t->copy = disk_is_small(sb);
+	t->copy = !t->running || disk_is_small(sb); /* nobody writes to a paused one's while the operation lasts */
 	t->booted = sb->row.booted;
 	t->info = (struct vm_info){ .image = mem_strdup(sb->row.image),
 		.qemu = base->info.qemu ? mem_strdup(base->info.qemu) : NULL,
@@ -499,10 +444,13 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 		.parent = mem_strdup(sb->row.id),
 		.env = copy_list(sb->row.env) };
 	mount_describe(sb, &t->info);
-	if (t->running ? prepare_running(sb, op, &err) : prepare_paused(sb, op, &err))
+	auto_free char *copy = fs_join(sb->dir, "snapshot.qcow2");
+	if (op_freeze(sb, t->copy ? copy : NULL, &err)) {
 		op_end(sb, &err);
-	else
-		op_work(op, freeze_work, frozen);
+		return;
+	}
+	list_disks(sb, t);
+	op_work(op, freeze_work, frozen);
 }
 
 int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
@@ -513,14 +461,7 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 	if (!op)
 		return -1;
 	struct shot *t = mem_zalloc(sizeof(*t));
-	*t = (struct shot){ .vault = sb->core->vault,
-		.name = mem_strdup(name),
-		.replace = replace,
-		.state_fd = -1,
-		.top_fd = -1,
-		.copy_fd = -1,
-		.cb = cb,
-		.arg = arg };
+	*t = (struct shot){ .vault = sb->core->vault, .name = mem_strdup(name), .replace = replace, .cb = cb, .arg = arg };
 	op->arg = op->shot = t;
 	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, snapshot_on, sb);
 	return 0;
