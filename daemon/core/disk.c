@@ -73,14 +73,15 @@ bool disk_has_many(const struct sandbox *sb)
 	return layer_count(&sb->row) >= DISK_LAYERS_MERGE;
 }
 
-char **disk_paths(const struct sandbox *sb)
+char **disk_paths(const struct sandbox *sb, const char *top)
 {
-	size_t n = layer_count(&sb->row);
-	char **paths = mem_array(n + 2, sizeof(*paths));
+	size_t layers = layer_count(&sb->row), n = 0;
+	char **paths = mem_array(layers + 2, sizeof(*paths));
 
-	paths[0] = fs_join(sb->dir, "disk.qcow2");
-	for (size_t i = 0; i < n; i++)
-		paths[i + 1] = layer_path(sb->core, sb->row.layers[i]);
+	if (top)
+		paths[n++] = fs_join(sb->dir, top);
+	for (size_t i = 0; i < layers; i++)
+		paths[n++] = layer_path(sb->core, sb->row.layers[i]);
 	return paths;
 }
 

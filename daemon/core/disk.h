@@ -41,8 +41,8 @@ bool disk_is_small(const struct sandbox *sb);
 bool disk_has_many(const struct sandbox *sb);
 int disk_merge(const char *const *paths, size_t n, struct err *err);
 int disk_merged(struct sandbox *sb, struct err *err);
-/* The paths of its top and layers, NULL-terminated: allocated, drop_list. */
-char **disk_paths(const struct sandbox *sb);
+/* The paths of a file `top` of its folder (NULL: none) and of its layers below that, NULL-terminated: allocated, drop_list. */
+char **disk_paths(const struct sandbox *sb, const char *top);
 
 /* Steps 1 to 3, and the record in memory. On failure nothing has changed. */
 int disk_push(struct sandbox *sb, struct err *err);

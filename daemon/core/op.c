@@ -141,7 +141,7 @@ void op_merge(struct sandbox *sb, void (*next)(struct sandbox *sb, struct op *op
 		next(sb, sb->op);
 		return;
 	}
-	sb->op->paths = disk_paths(sb);
+	sb->op->paths = disk_paths(sb, "disk.qcow2");
 	sb->op->next = next;
 	op_work(sb->op, merge_work, merged);
 }

@@ -283,8 +283,7 @@ struct shot {
 	char *name, *base;
 	bool replace, running, copy;
 	bool booted;
-	char *disks[DISK_CHAIN_MAX];
-	size_t disk_count;
+	char **disks; /* the files that its disk is made of, the top first: at the instant of the freeze */
 	struct vm_info info;
 	struct hash tree;
 	uint64_t disk;
@@ -294,8 +293,7 @@ struct shot {
 
 static void shot_free(struct shot *t)
 {
-	for (size_t i = 0; i < t->disk_count; i++)
-		free(t->disks[i]);
+	drop_list(t->disks);
 	vm_info_free(&t->info);
 	free(t->name);
 	free(t->base);
@@ -322,13 +320,14 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 
 static int put(struct shot *t, int state_fd, struct store *s, struct err *err)
 {
-	const struct keep k = { .base = t->base,
+	struct keep k = { .base = t->base,
 		.booted = t->booted,
 		.stream_fd = state_fd,
 		.disks = (const char *const *)t->disks,
-		.disk_count = t->disk_count,
 		.info = &t->info };
 
+	while (k.disks[k.disk_count])
+		k.disk_count++;
 	if (store_begin(s, true, err))
 		return -1;
 	if (keep_put(s, &k, &t->tree, &t->disk, err) || pin(s, t->name, &t->tree, t->replace, err)) {
@@ -407,15 +406,6 @@ static void frozen(struct sandbox *sb, struct op *op)
 	op_work(op, store_work, stored);
 }
 
-/* The files that its disk is made of, the top first: at the instant of the freeze. */
-static void list_disks(struct sandbox *sb, struct shot *t)
-{
-	if (t->copy)
-		t->disks[t->disk_count++] = fs_join(sb->dir, t->running ? "snapshot.qcow2" : "disk.qcow2");
-	for (char *const *l = sb->row.layers; l && *l && t->disk_count < DISK_CHAIN_MAX; l++)
-		t->disks[t->disk_count++] = mem_printf("%s/layers/%s.qcow2", sb->core->home, *l);
-}
-
 static void snapshot_on(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
@@ -444,12 +434,13 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 		.parent = mem_strdup(sb->row.id),
 		.env = copy_list(sb->row.env) };
 	mount_describe(sb, &t->info);
-	auto_free char *copy = fs_join(sb->dir, "snapshot.qcow2");
+	const char *top = t->running ? "snapshot.qcow2" : "disk.qcow2";
+	auto_free char *copy = fs_join(sb->dir, top);
 	if (op_freeze(sb, t->copy ? copy : NULL, &err)) {
 		op_end(sb, &err);
 		return;
 	}
-	list_disks(sb, t);
+	t->disks = disk_paths(sb, t->copy ? top : NULL); /* what is not copied has just become the first layer */
 	op_work(op, freeze_work, frozen);
 }
 
