@@ -25,7 +25,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSI
 
 # The one list of Debian packages: to build and run (PACKAGES), more for tests and lint (PACKAGES_CHECK), and the peers that bench
 # measures (PACKAGES_BENCH; apart because openssh-server starts a server on a normal machine).
-PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
+PACKAGES := gcc make pkg-config libc6-dev libcrypt-dev libuv1-dev libmicrohttpd-dev libwslay-dev libcjson-dev libyaml-dev \
 	libarchive-dev libacl1-dev libzstd-dev zlib1g-dev liblzma-dev libbz2-dev nettle-dev libsqlite3-dev libssl-dev libslirp-dev liblz4-dev \
 	libext2fs-dev libcurl4-openssl-dev qemu-system-x86 busybox-static e2fsprogs binutils dpkg apt ca-certificates \
 	mmdebstrap debian-archive-keyring tar util-linux
@@ -120,7 +120,7 @@ $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -lcrypt -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

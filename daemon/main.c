@@ -16,11 +16,11 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "daemon/api/auth.h"
 #include "daemon/api/dialects.h"
 #include "daemon/api/sbx/sbx.h"
 #include "daemon/args.h"
 #include "daemon/build_main.h"
-#include "daemon/core/account.h"
 #include "daemon/core/core.h"
 #include "daemon/http/http.h"
 #include "daemon/import_main.h"
@@ -89,13 +89,10 @@ static void free_listeners(struct daemon *d)
 	d->listener_count = 0;
 }
 
-static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
+static int authenticate(void *arg, const char *where, const char *value, struct identity *who, struct err *err)
 {
 	struct api *api = arg;
-	if (key)
-		return key_check(api->core, key, account, err);
-	err_set(err, ERR_UNAUTHORIZED, "an API key is required");
-	return err_hint(err, "send it as X-API-Key or Authorization: Bearer; make one with: sbx key create");
+	return auth_check(api->core, where, value, who, err);
 }
 
 /* The server first, since its requests hold on to core; then core; then the loop runs dry. */

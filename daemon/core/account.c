@@ -1,69 +1,318 @@
 #include "daemon/core/account.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/core/internal.h"
-#include "daemon/image/hash.h"
-#include "shared/base/log.h"
+#include "daemon/core/password.h"
+#include "daemon/core/team.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-static const char secret_prefix[] = "sbx_";
+enum { SLOTS = 1024, WAIT_MAX_MS = 60000, FORGET_MS = 15 * 60000 };
 
-enum { SECRET_RANDOM = 40, KEY_ID_LENGTH = 10, TOUCH_MS = 60000 };
+/* Failed logins, by address: a table of fixed size, so that a flood of addresses costs nothing; two that share a place share their
+ * count. */
+struct accounts {
+	struct passwords *passwords;
+	struct {
+		unsigned failed;
+		int64_t last_ms, free_ms; /* of the last failure; from when on a try is allowed */
+	} tries[SLOTS];
+	char *decoy; /* a hash that unknown addresses are checked against: they take as long as known ones */
+};
 
-int key_create(struct core *core, const char *name, struct db_key *out, char secret[KEY_SECRET_LEN + 1], struct err *err)
+struct accounts *accounts_new(struct core *core)
 {
-	char id[KEY_ID_LENGTH + 1];
-	rand_id(id, KEY_ID_LENGTH);
-	memcpy(secret, secret_prefix, sizeof(secret_prefix));
-	rand_id(secret + sizeof(secret_prefix) - 1, SECRET_RANDOM);
-	struct db_key key = { .created_ms = clock_wall_ms() };
-	hash_bytes(secret, KEY_SECRET_LEN, key.hash);
-	memcpy(key.prefix, secret, 8);
-	key.id = mem_strdup(id);
-	key.name = name ? mem_strdup(name) : NULL;
-	if (db_key_insert(core->db, &key, err)) {
-		if (err && err->code == ERR_CONFLICT && name) {
-			err_set(err, ERR_CONFLICT, "a key named '%s' already exists", name);
-			err_hint(err, "choose another name, or revoke it with: sbx key rm %s", name);
+	/* of random bytes that nobody knows; same cost */
+	static const char decoy[] = "$2b$12$5ZJ0sVw0n2Yj0u3lqz5Tf.2r6xHqzq7m1mYJ0Qw8B3b2m4hVtX6yK";
+	struct accounts *a = mem_zalloc(sizeof(*a));
+	a->passwords = passwords_new(core->config.loop);
+	a->decoy = mem_strdup(decoy);
+	return a;
+}
+
+void accounts_close(struct accounts *a)
+{
+	if (!a)
+		return;
+	passwords_close(a->passwords);
+	free(a->decoy);
+	free(a);
+}
+
+/* ---- how often ---- */
+
+static size_t slot_of(const char *email)
+{
+	uint32_t h = 2166136261u;
+	for (const unsigned char *p = (const unsigned char *)email; *p; p++)
+		h = (h ^ *p) * 16777619u;
+	return h % SLOTS;
+}
+
+static int may_try(struct accounts *a, const char *email, struct err *err)
+{
+	int64_t now = clock_mono_ms(), left = a->tries[slot_of(email)].free_ms - now;
+	if (left <= 0)
+		return 0;
+	err_set(err, ERR_LIMIT, "too many failed logins");
+	err_word(err, "rate_limited");
+	return err_hint(err, "try again in %lld s", (long long)(left + 999) / 1000);
+}
+
+static void note_try(struct accounts *a, const char *email, bool good)
+{
+	size_t i = slot_of(email);
+	int64_t now = clock_mono_ms();
+	if (good || now - a->tries[i].last_ms > FORGET_MS)
+		a->tries[i].failed = 0;
+	a->tries[i].last_ms = now;
+	if (good || ++a->tries[i].failed < LOGIN_FREE)
+		return;
+	unsigned over = a->tries[i].failed - LOGIN_FREE;
+	int64_t wait = over > 5 ? WAIT_MAX_MS : 1000LL << over;
+	a->tries[i].free_ms = now + (wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS);
+}
+
+/* ---- what is told ---- */
+
+struct entry {
+	struct core *core;
+	char *email, *name;
+	int64_t user;
+	account_cb *cb;
+	void *arg;
+	struct err err; /* when it fails before anything was begun */
+	uv_timer_t later;
+};
+
+static void entry_free(struct entry *e)
+{
+	free(e->email);
+	free(e->name);
+	free(e);
+}
+
+static void on_later_closed(uv_handle_t *handle)
+{
+	entry_free(handle->data);
+}
+
+static void on_later(uv_timer_t *timer)
+{
+	struct entry *e = timer->data;
+	e->cb(e->arg, NULL, &e->err);
+	uv_close((uv_handle_t *)timer, on_later_closed);
+}
+
+/* The callback must not come from inside the call. */
+static void fail_later(struct entry *e)
+{
+	uv_timer_init(e->core->config.loop, &e->later);
+	e->later.data = e;
+	uv_timer_start(&e->later, on_later, 0, 0);
+}
+
+static void tell(struct entry *e, const struct db_member *who, const struct err *err)
+{
+	e->cb(e->arg, err ? NULL : who, err);
+	entry_free(e);
+}
+
+char *account_clean_email(const char *s)
+{
+	char *out = str_trimmed(s);
+	for (char *p = out; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return out;
+}
+
+static struct entry *entry_new(struct core *core, const char *email, account_cb *cb, void *arg)
+{
+	struct entry *e = mem_zalloc(sizeof(*e));
+	*e = (struct entry){ .core = core, .email = account_clean_email(email), .cb = cb, .arg = arg, .err = ERR_INIT };
+	return e;
+}
+
+/* ---- coming new ---- */
+
+static int check_email(const char *email, struct err *err)
+{
+	size_t n = strlen(email);
+	if (strchr(email, '@') && n >= EMAIL_MIN && n <= EMAIL_MAX)
+		return 0;
+	return err_set(err, ERR_INVALID, "'email' must be a mail address");
+}
+
+static int check_signup(const struct entry *e, const char *password, struct err *err)
+{
+	size_t n = strlen(password), named = strlen(e->name);
+	if (check_email(e->email, err))
+		return -1;
+	if (n < PASSWORD_MIN || n > PASSWORD_MAX)
+		return err_set(err, ERR_INVALID, "'password' must have %d to %d bytes", PASSWORD_MIN, PASSWORD_MAX);
+	if (named < 1 || named > USER_NAME_MAX)
+		return err_set(err, ERR_INVALID, "'name' must have 1 to %d bytes", USER_NAME_MAX);
+	return 0;
+}
+
+static int email_taken(struct err *err)
+{
+	err_set(err, ERR_CONFLICT, "there is an account with this address already");
+	err_word(err, "email_taken");
+	return err_hint(err, "log in instead");
+}
+
+/* One user with a team of his own and, when another service vouches for him, that login: all or nothing. */
+static int add_user(struct core *core, struct db_user *user, const struct account_profile *profile, struct err *err)
+{
+	char uid[UID_LENGTH + 1];
+	auto_free char *team_name = mem_printf("%s's Team", user->name);
+	struct db_team team;
+	rand_id(uid, UID_LENGTH);
+	user->uid = mem_strdup(uid);
+	user->created_ms = clock_wall_ms();
+	if (db_begin(core->db, err))
+		return -1;
+	int rc = db_user_insert(core->db, user, err);
+	if (rc && err && err->code == ERR_CONFLICT)
+		email_taken(err);
+	if (rc == 0)
+		rc = team_insert(core, team_name, user->id, true, &team, err);
+	if (rc == 0) {
+		db_team_release(&team);
+		rc = profile ? db_login_insert(core->db, profile->provider, profile->subject, user->id, err) : 0;
+	}
+	if (rc) {
+		db_rollback(core->db);
+		return -1;
+	}
+	return db_commit(core->db, err);
+}
+
+static void on_hashed(void *arg, const char *hash, bool match, const struct err *err)
+{
+	struct entry *e = arg;
+	struct err failure = ERR_INIT;
+	struct db_member who = { 0 };
+	(void)match;
+	if (err) {
+		tell(e, NULL, err);
+		return;
+	}
+	struct db_user user = { .email = mem_strdup(e->email), .name = mem_strdup(e->name), .password = mem_strdup(hash) };
+	int rc = add_user(e->core, &user, NULL, &failure);
+	if (rc == 0)
+		rc = account_default_team(e->core, user.id, &who, &failure);
+	db_user_release(&user);
+	tell(e, &who, rc ? &failure : NULL);
+	db_member_release(&who);
+}
+
+void account_signup(struct core *core, const char *email, const char *password, const char *name, account_cb *cb, void *arg)
+{
+	struct entry *e = entry_new(core, email, cb, arg);
+	struct db_user known;
+	e->name = str_trimmed(name);
+	int rc = check_signup(e, password, &e->err);
+	/* before the hash is made, which costs; the insert is what decides */
+	int found = rc ? 0 : db_user_by_email(core->db, e->email, &known, &e->err);
+	if (found == 1) {
+		db_user_release(&known);
+		email_taken(&e->err);
+	}
+	if (rc || found || password_run(core->accounts->passwords, password, NULL, on_hashed, e, &e->err))
+		fail_later(e);
+}
+
+/* ---- coming back ---- */
+
+static int refused(struct err *err)
+{
+	err_set(err, ERR_UNAUTHORIZED, "invalid email or password");
+	return -1;
+}
+
+static void on_checked(void *arg, const char *hash, bool match, const struct err *err)
+{
+	struct entry *e = arg;
+	struct err failure = ERR_INIT;
+	struct db_member who = { 0 };
+	(void)hash;
+	int rc = 0;
+	if (err) {
+		failure = *err;
+		rc = -1;
+	} else {
+		note_try(e->core->accounts, e->email, match && e->user >= 0);
+		rc = match && e->user >= 0 ? account_default_team(e->core, e->user, &who, &failure) : refused(&failure);
+	}
+	tell(e, &who, rc ? &failure : NULL);
+	db_member_release(&who);
+}
+
+void account_login(struct core *core, const char *email, const char *password, account_cb *cb, void *arg)
+{
+	struct entry *e = entry_new(core, email, cb, arg);
+	struct accounts *a = core->accounts;
+	struct db_user user = { 0 };
+	int found = 0, rc = 0;
+	if (!*e->email || !*password)
+		rc = err_set(&e->err, ERR_INVALID, "'email' and 'password' are required");
+	if (rc == 0)
+		rc = may_try(a, e->email, &e->err);
+	if (rc == 0)
+		found = db_user_by_email(core->db, e->email, &user, &e->err);
+	/* who has no password, or is nobody, is checked against one that nobody knows: the time tells nothing */
+	bool can = found == 1 && user.password;
+	e->user = can ? user.id : -1;
+	if (rc || found < 0 || password_run(a->passwords, password, can ? user.password : a->decoy, on_checked, e, &e->err))
+		fail_later(e);
+	db_user_release(&user);
+}
+
+int account_default_team(struct core *core, int64_t user, struct db_member *out, struct err *err)
+{
+	struct db_member *all;
+	size_t n, pick = 0;
+	if (db_member_of_user(core->db, user, &all, &n, err))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (all[i].is_default) {
+			pick = i;
+			break;
 		}
-		db_key_release(&key);
-		return -1;
+	if (n > 0) {
+		*out = all[pick];
+		all[pick] = (struct db_member){ 0 };
 	}
-	*out = key;
-	return 0;
+	db_members_release(all, n);
+	if (n > 0)
+		return 0;
+	err_set(err, ERR_FORBIDDEN, "the account has no team any more");
+	err_word(err, "no_team");
+	return err_hint(err, "have somebody add you to a team");
 }
 
-int key_delete(struct core *core, const char *id_or_name, struct err *err)
+int account_by_login(struct core *core, const struct account_profile *profile, struct db_member *out, struct err *err)
 {
-	return db_key_delete(core->db, id_or_name, err);
-}
-
-int key_each(struct core *core, int (*cb)(void *arg, struct db_key *key), void *arg, struct err *err)
-{
-	return db_key_each(core->db, cb, arg, err);
-}
-
-int key_check(struct core *core, const char *secret, int64_t *account, struct err *err)
-{
-	char hash[HASH_HEX];
-	struct db_key key = { 0 };
-	hash_bytes(secret, strlen(secret), hash);
-	/* The look-up is by hash, so its timing says nothing about the secret. */
-	int found = db_key_find(core->db, hash, &key, err);
-	if (found < 0)
-		return -1;
-	if (!found) {
-		err_set(err, ERR_UNAUTHORIZED, "this API key is not valid");
-		return err_hint(err, "make one with: sbx key create");
+	struct db_user user = { 0 };
+	int found = db_user_by_login(core->db, profile->provider, profile->subject, &user, err);
+	if (found == 0) {
+		user = (struct db_user){ .email = account_clean_email(profile->email), .name = mem_strndup(profile->name, USER_NAME_MAX) };
+		found = check_email(user.email, err) || add_user(core, &user, profile, err) ? -1 : 1;
 	}
-	*account = key.account;
-	int64_t now = clock_wall_ms();
-	struct err ignored = ERR_INIT;
-	/* Noted once a minute at most: a write per request would cost more than the request. */
-	if (now - key.used_ms > TOUCH_MS && db_key_touch(core->db, key.id, now, &ignored))
-		log_warn("core", "%s", ignored.msg);
-	db_key_release(&key);
-	return 0;
+	int rc = found < 0 ? -1 : account_default_team(core, user.id, out, err);
+	db_user_release(&user);
+	return rc;
+}
+
+int account_search(struct core *core, const char *prefix, struct db_user **out, size_t *n, struct err *err)
+{
+	auto_free char *text = str_trimmed(prefix);
+	if (strlen(text) < EMAIL_MIN || !strchr(text, '@'))
+		return err_set(err, ERR_INVALID, "'email' must have at least %d characters and an @", EMAIL_MIN);
+	return db_user_search(core->db, text, 10, out, n, err);
 }

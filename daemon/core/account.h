@@ -1,25 +1,50 @@
 /*
- * account: who may use the daemon over TCP. There is one account, 0, whose keys open everything; rows carry it for teams to come.
+ * account: people and how they come in: by a password, or by another service that knows them.
  *
- * A key's secret is "sbx_" and 40 random base-36 characters (206 bits). Only its SHA-256 is stored: with that much
- * entropy a slow hash would add nothing but latency.
+ * Who opens an account gets a team of his own ("NAME's Team"). Failed logins are counted for each address: after LOGIN_FREE in a
+ * row, every further try has to wait longer (LIMIT, word "rate_limited"), from a second up to a minute. The counts are in memory: a
+ * daemon that starts anew begins with none. Source: reference/wrenn.md 2.1, 3.5.
+ * Thread: the loop's. Callbacks come from the loop, never from inside the call.
  */
 #ifndef SBX_CORE_ACCOUNT_H
 #define SBX_CORE_ACCOUNT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/core/core.h"
-#include "daemon/db/db.h"
+#include "daemon/db/account.h"
 #include "shared/base/err.h"
 
-#define KEY_SECRET_LEN 44
+enum { LOGIN_FREE = 10, EMAIL_MIN = 3, EMAIL_MAX = 254, USER_NAME_MAX = 100 };
 
-/* Make a key; secret gets it, for the only time. name may be NULL; CONFLICT when it is taken. Release out with db_key_release. */
-int key_create(struct core *core, const char *name, struct db_key *out, char secret[KEY_SECRET_LEN + 1], struct err *err);
-int key_delete(struct core *core, const char *id_or_name, struct err *err);
-int key_each(struct core *core, int (*cb)(void *arg, struct db_key *key), void *arg, struct err *err);
-/* The account that a presented secret opens, or -1 with UNAUTHORIZED. */
-int key_check(struct core *core, const char *secret, int64_t *account, struct err *err);
+/* Somebody has come in: who, and the team that he works in (a db_member with both). Valid in the call. */
+typedef void account_cb(void *arg, const struct db_member *who, const struct err *err);
+
+/* Errors: INVALID; CONFLICT "email_taken". */
+void account_signup(struct core *core, const char *email, const char *password, const char *name, account_cb *cb, void *arg);
+/* Errors: INVALID; UNAUTHORIZED; FORBIDDEN "no_team"; LIMIT "rate_limited". */
+void account_login(struct core *core, const char *email, const char *password, account_cb *cb, void *arg);
+
+/* Somebody whom another service has recognised, as `subject` there: he comes in, or gets an account. Release out with
+ * db_member_release. CONFLICT "email_taken" when the address is that of an account without this login. */
+struct account_profile {
+	const char *provider, *subject, *email, *name;
+};
+int account_by_login(struct core *core, const struct account_profile *profile, struct db_member *out, struct err *err);
+
+/* An address without blanks around it and in small letters, as it is kept. */
+char *account_clean_email(const char *s);
+
+/* The team that somebody works in when he does not say: his default one, else the one he joined first. FORBIDDEN "no_team". */
+int account_default_team(struct core *core, int64_t user, struct db_member *out, struct err *err);
+
+/* People whose address begins with `prefix` (which must be longer than two bytes and hold an @): at most 10. db_users_release. */
+int account_search(struct core *core, const char *prefix, struct db_user **out, size_t *n, struct err *err);
+
+/* ---- for core.c ---- */
+struct accounts;
+struct accounts *accounts_new(struct core *core);
+void accounts_close(struct accounts *a);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/core/account.h"
 #include "daemon/core/importer.h"
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
@@ -51,7 +52,7 @@ static int open_state(struct core *core, struct err *err)
 	auto_free char *path = fs_join(core->home, "db.sqlite");
 	importer_sweep(core);
 	core->db = db_open(path, err);
-	return core->db ? 0 : -1;
+	return core->db ? secret_open(&core->secret, core->home, err) : -1;
 }
 
 /* Once a second. */
@@ -110,6 +111,7 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->pool = pool_new(core, config->pool_size);
 	uv_timer_init(config->loop, &core->tick);
 	core->tick.data = core;
+	core->accounts = accounts_new(core);
 	core->metrics = metrics_new(core);
 	metrics_wake(core->metrics);
 	if (open_state(core, err) || core_recover(core, err)) {
@@ -127,6 +129,7 @@ void core_close(struct core *core)
 	vault_close(core->vault);
 	bases_close(core->bases);
 	pool_close(core->pool);
+	accounts_close(core->accounts);
 	metrics_close(core->metrics);
 	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }
@@ -139,6 +142,11 @@ const struct core_config *core_config(const struct core *core)
 int64_t core_started_ms(const struct core *core)
 {
 	return core->started_ms;
+}
+
+void core_derive(const struct core *core, const char *purpose, uint8_t out[32])
+{
+	secret_derive(&core->secret, purpose, out);
 }
 
 struct vault *core_vault(struct core *core)

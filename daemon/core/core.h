@@ -34,5 +34,7 @@ const struct core_config *core_config(const struct core *core);
 int64_t core_started_ms(const struct core *core);
 struct builder *core_builder(struct core *core);
 struct vault *core_vault(struct core *core); /* vault.h */
+/* The key for a purpose that is not core's own (secret.h): 32 bytes. */
+void core_derive(const struct core *core, const char *purpose, uint8_t out[32]);
 
 #endif

@@ -277,7 +277,7 @@ static void use_snapshot(struct sandbox *sb)
 	struct snapshot_wait *w = mem_zalloc(sizeof(*w));
 	w->sb = sb;
 	sb->snapshot_wait = w;
-	snapshot_base(sb->core, sb->row.image + strlen(SNAPSHOT_IMAGE), on_snapshot_base, w);
+	snapshot_base(sb->core, sb->row.account, sb->row.image + strlen(SNAPSHOT_IMAGE), on_snapshot_base, w);
 }
 
 static bool is_snapshot(const struct sandbox *sb)
@@ -383,10 +383,10 @@ void drop_list(char **list)
 	free((void *)list);
 }
 
-int create_check_name(struct core *core, const char *name, struct err *err)
+int create_check_name(struct core *core, int64_t team, const char *name, struct err *err)
 {
 	struct err ignored = ERR_INIT;
-	if (!name || !sandbox_find(core, name, &ignored))
+	if (!name || !sandbox_find(core, team, name, &ignored))
 		return 0;
 	err_set(err, ERR_CONFLICT, "a sandbox named '%s' already exists", name);
 	return err_hint(err, "choose another name, or remove it with: sbx rm %s", name);
@@ -431,7 +431,7 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 		err_set(err, ERR_INVALID, "what is made from a snapshot has the tree that was mounted in it, and no other");
 		return -1;
 	}
-	if (create_check_name(core, spec->name, err))
+	if (create_check_name(core, spec->account, spec->name, err))
 		return -1;
 	choice = (struct catalog_choice){ 0 };
 	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
@@ -451,6 +451,7 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 		.net = spec->net,
 		.net_rules = spec->net_rules ? mem_strdup(spec->net_rules) : NULL,
 		.account = spec->account,
+		.template = spec->template ? mem_strdup(spec->template) : NULL,
 	};
 	catalog_choice_free(&choice);
 	return 0;
@@ -501,6 +502,7 @@ static int become(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 	row.timeout_s = want->timeout_s;
 	row.idle_s = want->idle_s;
 	row.account = want->account;
+	row.template = want->template;
 	row.created_ms = next_ms(sb->core);
 	row.expires_ms = want->timeout_s ? row.created_ms + want->timeout_s * 1000 : 0;
 	if (db_sandbox_update(sb->core->db, &row, err))
@@ -508,6 +510,7 @@ static int become(struct sandbox *sb, struct db_sandbox *want, struct err *err)
 	want->name = sb->row.name;
 	want->env = sb->row.env;
 	want->labels = sb->row.labels;
+	want->template = sb->row.template;
 	sb->row = row;
 	return 0;
 }

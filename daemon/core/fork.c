@@ -298,7 +298,7 @@ static int check_names(struct core *core, const struct fork_spec *spec, struct e
 	for (size_t i = 0; spec->names && spec->names[i]; i++) {
 		if (i >= spec->count)
 			return err_set(err, ERR_INVALID, "more names than children");
-		if (create_check_name(core, spec->names[i], err))
+		if (create_check_name(core, spec->account, spec->names[i], err))
 			return -1;
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(spec->names[i], spec->names[k]))

@@ -8,6 +8,7 @@
 #include "daemon/core/eventlog.h"
 #include "daemon/core/metrics.h"
 #include "daemon/core/sandbox.h"
+#include "daemon/core/secret.h"
 #include "daemon/db/db.h"
 #include "daemon/vm/freeze.h"
 #include "daemon/vm/link.h"
@@ -22,6 +23,8 @@ struct core {
 	struct vault *vault;
 	struct bases *bases;
 	struct pool *pool;
+	struct secret secret;
+	struct accounts *accounts;
 	uv_timer_t tick; /* once a second: idleness, sweeping */
 	int64_t swept_ms;
 	struct metrics *metrics;
@@ -170,7 +173,7 @@ void sandbox_deletion_due(struct sandbox *sb);
 /* Make a snapshot a base of this home, and call back with its key. */
 #define SNAPSHOT_KEY 's' /* the first letter of the key of such a base; a template's begins with a hex digit */
 typedef void snapshot_base_cb(void *arg, const char *key, const struct err *err);
-void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg);
+void snapshot_base(struct core *core, int64_t team, const char *name, snapshot_base_cb *cb, void *arg);
 
 /* ---- create.c, fork.c ---- */
 /* A record with an id, a time and an address of its own, inserted; state creating. name may be NULL. */
@@ -184,7 +187,7 @@ void create_forget(struct sandbox *sb);
 int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
 /* Is it made from what a create would use now? */
 bool create_is_current(const struct sandbox *sb);
-int create_check_name(struct core *core, const char *name, struct err *err);
+int create_check_name(struct core *core, int64_t team, const char *name, struct err *err);
 char **copy_list(char *const *list);
 void drop_list(char **list);
 void fork_child_gone(struct sandbox *child);

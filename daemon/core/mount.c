@@ -181,7 +181,7 @@ static int recover_row(void *arg, struct db_fs *row)
 {
 	struct core *core = arg;
 	struct err ignored = ERR_INIT;
-	struct sandbox *sb = sandbox_find(core, row->sandbox, &ignored);
+	struct sandbox *sb = sandbox_find(core, TEAM_ANY, row->sandbox, &ignored);
 	if (sb) {
 		sb->fs = *row;
 		*row = (struct db_fs){ 0 };

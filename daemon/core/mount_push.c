@@ -84,7 +84,7 @@ static void on_pinned(struct vault_op *op)
 	struct mount_push *p = (struct mount_push *)((char *)op - offsetof(struct mount_push, pinning));
 	struct err err = op->err;
 	struct err gone = ERR_INIT;
-	struct sandbox *sb = sandbox_find(p->core, p->id, &gone);
+	struct sandbox *sb = sandbox_find(p->core, TEAM_ANY, p->id, &gone);
 	char hex[HASH_HEX + 1];
 	if (op->failed) {
 		fail(p, &err);

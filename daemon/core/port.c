@@ -163,7 +163,7 @@ void ports_free(struct sandbox *sb)
 
 static int load_one(void *arg, const struct db_port *row)
 {
-	struct sandbox *sb = sandbox_find(arg, row->sandbox, NULL);
+	struct sandbox *sb = sandbox_find(arg, TEAM_ANY, row->sandbox, NULL);
 	if (sb)
 		new_port(sb, row);
 	return 0;
@@ -258,7 +258,10 @@ int port_add(struct sandbox *sb, const struct port_spec *spec, struct port_info 
 		describe(p, out);
 		return 0;
 	}
-	struct db_port row = { .sandbox = sb->row.id, .bind = bind, .host_port = spec->host_port, .guest_port = spec->guest_port };
+	auto_free char *address = mem_strdup(bind);
+	struct db_port row = {
+		.sandbox = sb->row.id, .bind = address, .host_port = spec->host_port, .guest_port = spec->guest_port
+	};
 	p = new_port(sb, &row);
 	int rc = open_port(p, spec->anywhere, err);
 	row.host_port = p->host_port;

@@ -133,7 +133,7 @@ static void sweep(struct core *core)
 	struct dirent *e;
 	while ((e = readdir(dir))) {
 		struct err ignored = ERR_INIT;
-		if (e->d_name[0] == '.' || sandbox_find(core, e->d_name, &ignored))
+		if (e->d_name[0] == '.' || sandbox_find(core, TEAM_ANY, e->d_name, &ignored))
 			continue;
 		auto_free char *path = fs_join(core->vms_dir, e->d_name);
 		if (fs_remove_tree(path, &ignored)) /* costs space, and nobody his sandboxes */

@@ -103,14 +103,17 @@ struct sandbox *sandbox_at(const struct core *core, size_t i)
 	return i < core->count ? core->boxes[i] : NULL;
 }
 
-struct sandbox *sandbox_find(struct core *core, const char *id_or_name, struct err *err)
+struct sandbox *sandbox_find(struct core *core, int64_t team, const char *id_or_name, struct err *err)
 {
 	struct sandbox *by_name = NULL;
+	int64_t owner = team == TEAM_ANY ? TEAM_LOCAL : team;
 	for (size_t i = 0; i < core->count; i++) {
 		struct sandbox *sb = core->boxes[i];
+		if (team != TEAM_ANY && sb->row.account != team)
+			continue;
 		if (!strcmp(sb->row.id, id_or_name))
 			return sb;
-		if (sb->row.name && !strcmp(sb->row.name, id_or_name))
+		if (sb->row.account == owner && str_same(sb->row.name, id_or_name))
 			by_name = sb;
 	}
 	if (!by_name) {
@@ -118,6 +121,11 @@ struct sandbox *sandbox_find(struct core *core, const char *id_or_name, struct e
 		err_hint(err, "list them with: sbx ls");
 	}
 	return by_name;
+}
+
+int sandbox_past(struct core *core, int64_t team, const char *id, struct db_past *out, struct err *err)
+{
+	return db_past_get(core->db, team, id, out, err);
 }
 
 struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum sandbox_state state)
@@ -221,12 +229,19 @@ void sandbox_unload(struct sandbox *sb)
 int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err)
 {
 	struct db_sandbox row = sb->row;
+	enum sandbox_state was = sb->state;
 	row.state = (char *)(uintptr_t)state_names[state];
 	row.reason = (char *)(uintptr_t)reason;
+	row.changed_ms = clock_wall_ms();
+	if (state == SANDBOX_RUNNING && was != SANDBOX_PAUSING && was != SANDBOX_RUNNING)
+		row.started_ms = row.active_ms = row.changed_ms;
 	if (db_sandbox_update(sb->core->db, &row, err))
 		return -1;
 	free(sb->row.state);
 	free(sb->row.reason);
+	sb->row.changed_ms = row.changed_ms;
+	sb->row.started_ms = row.started_ms;
+	sb->row.active_ms = row.active_ms;
 	sb->row.state = mem_strdup(state_names[state]);
 	sb->row.reason = reason ? mem_strdup(reason) : NULL;
 	sb->state = state;
@@ -275,6 +290,12 @@ static void on_link_down(void *arg, const struct err *why)
 
 static const struct link_ops link_ops = { .on_up = on_link_up, .on_down = on_link_down };
 
+void sandbox_touch(struct sandbox *sb)
+{
+	sb->used_ms = clock_mono_ms();
+	sb->row.active_ms = clock_wall_ms();
+}
+
 int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err)
 {
 	auto_free char *path = vm_agent_socket(sb->dir);
@@ -286,7 +307,7 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 {
 	const char *id = sb->row.id;
 	if (sb->state == SANDBOX_RUNNING && sb->link) {
-		sb->used_ms = clock_mono_ms(); /* also for what is over before the next tick */
+		sandbox_touch(sb); /* also for what is over before the next tick */
 		return sb->link;
 	}
 	if (sb->state == SANDBOX_RUNNING) {
@@ -311,6 +332,30 @@ int sandbox_usable(struct sandbox *sb, struct err *err)
 
 /* ---- its end ---- */
 
+/* Those that were made through an API that tells of them for ever are remembered. */
+static int remember(const struct sandbox *sb, struct err *err)
+{
+	const struct db_sandbox *row = &sb->row;
+	bool failed = sb->created_cb && sb->failure.code != ERR_OK;
+	if (!row->template)
+		return 0;
+	struct db_past past = { .id = row->id,
+		.account = row->account,
+		.name = row->name,
+		.image = row->image,
+		.template = row->template,
+		.state = (char *)(uintptr_t)(failed ? "error" : "stopped"),
+		.reason = failed ? (char *)(uintptr_t)sb->failure.msg : NULL,
+		.vcpus = row->vcpus,
+		.memory_mb = row->memory_mb,
+		.idle_s = row->idle_s,
+		.created_ms = row->created_ms,
+		.started_ms = row->started_ms,
+		.active_ms = row->active_ms,
+		.ended_ms = clock_wall_ms() };
+	return db_past_put(sb->core->db, &past, err);
+}
+
 static void finish_deletion(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
@@ -320,6 +365,8 @@ static void finish_deletion(struct sandbox *sb)
 	if (sb->vm || !op_drop(sb, &removed))
 		return; /* the end of the VM, or of the worker, comes here again */
 	int rc = fs_remove_tree(sb->dir, &err);
+	if (rc == 0)
+		rc = remember(sb, &err);
 	if (rc == 0)
 		rc = db_sandbox_delete(core->db, sb->row.id, &err);
 	if (rc)

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "daemon/core/core.h"
+#include "daemon/core/identity.h"
 #include "daemon/db/db.h"
 #include "shared/base/err.h"
 
@@ -58,11 +59,17 @@ void sandbox_usage(const struct sandbox *sb, int64_t *memory_kb, int64_t *disk_k
  * request; false past the end. */
 bool sandbox_phase(const struct sandbox *sb, size_t i, const char **name, int64_t *us);
 
-/* By id or name; NULL with NOT_FOUND and a hint. */
-struct sandbox *sandbox_find(struct core *core, const char *id_or_name, struct err *err);
+/* One of that team (TEAM_ANY: of any) by id or name; NULL with NOT_FOUND and a hint. Names are their
+ * team's: TEAM_ANY finds those of the local team alone. */
+struct sandbox *sandbox_find(struct core *core, int64_t team, const char *id_or_name, struct err *err);
 size_t sandbox_count(const struct core *core);
 /* i-th, oldest first. */
 struct sandbox *sandbox_at(const struct core *core, size_t i);
+
+/* It is in use: its idle time begins anew. */
+void sandbox_touch(struct sandbox *sb);
+/* What is left of one of that team that is over, made by a spec with a template: 1 (db_past_release), 0, -1. */
+int sandbox_past(struct core *core, int64_t team, const char *id, struct db_past *out, struct err *err);
 
 /* 0 when commands can be run in it now, else -1 with STATE or UNAVAILABLE. */
 int sandbox_usable(struct sandbox *sb, struct err *err);
@@ -71,6 +78,7 @@ struct port_spec;
 struct sandbox_spec {
 	const char *name;		  /* or NULL */
 	const char *image;		  /* or: */
+	const char *template;		  /* what a dialect calls it (then it is told of also when it is over), or NULL */
 	const char *snapshot;		  /* go on from this one (snapshot.h); vcpus and memory_mb are its then */
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
 	unsigned vcpus, memory_mb;	  /* memory_mb 0: what the image wants */

@@ -35,13 +35,33 @@ int snapshot_check_name(const char *name, struct err *err)
 	return err_hint(err, "letters, digits, '.', '_' and '-', at most %d, a letter or digit first", SNAPSHOT_NAME_MAX);
 }
 
+/* ---- whose they are ---- */
+
+/* A pin's name is the snapshot's own, after the number of a team that is not the local one: "vm/base" and "vm/7:base". */
+static char *pin_name(int64_t team, const char *name)
+{
+	return team == TEAM_LOCAL ? mem_strdup(name) : mem_printf("%lld:%s", (long long)team, name);
+}
+
+static const char *plain_name(const char *name)
+{
+	const char *colon = strchr(name, ':');
+	return colon ? colon + 1 : name;
+}
+
+static int64_t team_of(const char *name)
+{
+	return strchr(name, ':') ? strtoll(name, NULL, 10) : TEAM_LOCAL;
+}
+
 /* ---- jobs in the store ---- */
 
 /* One in a worker thread, with a handle of the store of its own. */
 struct job {
 	struct vault *vault;
 	uv_work_t work;
-	char *name;
+	int64_t team;
+	char *name; /* of its pin; NULL: all of the team */
 	struct hash tree;
 	bool replace;
 	int (*run)(struct job *j, struct store *s, struct err *err);
@@ -83,11 +103,13 @@ static void job_done(uv_work_t *work, int status)
 	free(j);
 }
 
-static struct job *job_new(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+static struct job *job_new(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg)
 {
 	struct job *j = mem_zalloc(sizeof(*j));
 
-	*j = (struct job){ .vault = core->vault, .name = name ? mem_strdup(name) : NULL, .cb = cb, .arg = arg };
+	*j = (struct job){
+		.vault = core->vault, .team = team, .name = name ? pin_name(team, name) : NULL, .cb = cb, .arg = arg
+	};
 	j->work.data = j;
 	return j;
 }
@@ -109,7 +131,7 @@ static int add(struct job *j, struct store *s, const char *name, const struct ha
 	}
 	char *image = mem_steal(&info.image), *parent = mem_steal(&info.parent);
 	j->list = mem_grow(j->list, j->n + 1, sizeof(*j->list));
-	j->list[j->n++] = (struct snapshot){ .name = mem_strdup(name),
+	j->list[j->n++] = (struct snapshot){ .name = mem_strdup(plain_name(name)),
 		.tree = *tree,
 		.image = image,
 		.parent = parent,
@@ -133,7 +155,7 @@ static int add_pin(void *arg, const char *pin, const struct hash *tree)
 	const char *name = pin + strlen(PIN);
 	struct err err = ERR_INIT;
 
-	if (!str_starts(pin, PIN) || (search->j->name && strcmp(search->j->name, name) != 0))
+	if (!str_starts(pin, PIN) || (search->j->name ? strcmp(search->j->name, name) != 0 : team_of(name) != search->j->team))
 		return 0;
 	if (add(search->j, search->s, name, tree, &err)) /* one that is damaged does not hide the others */
 		log_warn("core", "snapshot '%s': %s", name, err.msg);
@@ -148,7 +170,7 @@ static int by_name(const void *a, const void *b)
 
 static int no_such(const char *name, struct err *err)
 {
-	err_set(err, ERR_NOT_FOUND, "no snapshot '%s'", name);
+	err_set(err, ERR_NOT_FOUND, "no snapshot '%s'", plain_name(name));
 	return err_hint(err, "list them with: sbx snapshot ls");
 }
 
@@ -165,9 +187,9 @@ static int run_list(struct job *j, struct store *s, struct err *err)
 	return 0;
 }
 
-void snapshot_list(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg)
 {
-	job_start(core, job_new(core, name, cb, arg), run_list);
+	job_start(core, job_new(core, team, name, cb, arg), run_list);
 }
 
 struct finding {
@@ -205,8 +227,9 @@ static int check_free(struct store *s, const char *name, bool replace, struct er
 
 	if (there <= 0 || replace)
 		return there < 0 ? -1 : 0;
-	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
-	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", plain_name(name));
+	err_word(err, "already_exists");
+	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", plain_name(name));
 }
 
 /* Within a write: of two at once, one finds the name taken. */
@@ -252,7 +275,7 @@ static int run_adopt(struct job *j, struct store *s, struct err *err)
 
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg)
 {
-	struct job *j = job_new(core, name, cb, arg);
+	struct job *j = job_new(core, TEAM_LOCAL, name, cb, arg);
 
 	j->tree = *tree;
 	j->replace = replace;
@@ -270,9 +293,9 @@ static int run_remove(struct job *j, struct store *s, struct err *err)
 	return there ? store_unpin(s, text, err) : no_such(j->name, err);
 }
 
-void snapshot_remove(struct core *core, const char *name, snapshots_cb *cb, void *arg)
+void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg)
 {
-	job_start(core, job_new(core, name, cb, arg), run_remove);
+	job_start(core, job_new(core, team, name, cb, arg), run_remove);
 }
 
 /* ---- taking one ---- */
@@ -303,7 +326,7 @@ static void shot_free(struct shot *t)
 static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 {
 	struct shot *t = arg;
-	struct snapshot shot = { .name = t->name,
+	struct snapshot shot = { .name = (char *)(uintptr_t)plain_name(t->name),
 		.tree = t->tree,
 		.image = t->info.image,
 		.parent = t->info.parent,
@@ -369,7 +392,7 @@ static void stored(struct sandbox *sb, struct op *op)
 
 	remove_copy(t);
 	if (!op->failed)
-		eventlog_add(sb->log, "snapshot", "%s, stopped for %lld ms, in the store after %lld ms", t->name,
+		eventlog_add(sb->log, "snapshot", "%s, stopped for %lld ms, in the store after %lld ms", plain_name(t->name),
 			(long long)op->freeze.stopped_us / 1000, (long long)(clock_mono_ms() - op->since_ms));
 	op_end(sb, op->failed ? &err : NULL);
 }
@@ -430,7 +453,7 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 		.machine = MACHINE_VERSION,
 		.tsc_khz = base->info.tsc_khz,
 		.created_ms = clock_wall_ms(),
-		.name = mem_strdup(t->name),
+		.name = mem_strdup(plain_name(t->name)),
 		.parent = mem_strdup(sb->row.id),
 		.env = copy_list(sb->row.env) };
 	mount_describe(sb, &t->info);
@@ -452,7 +475,7 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 	if (!op)
 		return -1;
 	struct shot *t = mem_zalloc(sizeof(*t));
-	*t = (struct shot){ .vault = sb->core->vault, .name = mem_strdup(name), .replace = replace, .cb = cb, .arg = arg };
+	*t = (struct shot){ .vault = sb->core->vault, .name = pin_name(sb->row.account, name), .replace = replace, .cb = cb, .arg = arg };
 	op->arg = op->shot = t;
 	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, snapshot_on, sb);
 	return 0;
@@ -524,11 +547,11 @@ static void on_used(void *arg, const struct snapshot *list, size_t n, const stru
 	free(u->key);
 }
 
-void snapshot_base(struct core *core, const char *name, snapshot_base_cb *cb, void *arg)
+void snapshot_base(struct core *core, int64_t team, const char *name, snapshot_base_cb *cb, void *arg)
 {
 	struct use *u = mem_zalloc(sizeof(*u));
 
-	*u = (struct use){ .job = { .vault = core->vault, .name = mem_strdup(name), .cb = on_used, .arg = u },
+	*u = (struct use){ .job = { .vault = core->vault, .name = pin_name(team, name), .cb = on_used, .arg = u },
 		.dir = fs_join(core->home, "bases"),
 		.cb = cb,
 		.arg = arg };

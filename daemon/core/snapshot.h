@@ -29,13 +29,13 @@ int snapshot_check_name(const char *name, struct err *err);
 
 /* list: valid in the call. */
 typedef void snapshots_cb(void *arg, const struct snapshot *list, size_t n, const struct err *err);
-/* Keep the state of a running or paused sandbox. CONFLICT when there is one of that name, unless replace. */
+/* Names are their team's. Keep the state of a running or paused sandbox, for its team. CONFLICT when there is one of that name, unless replace. */
 int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err);
-/* All of them by name, or (name not NULL) that one: NOT_FOUND. */
-void snapshot_list(struct core *core, const char *name, snapshots_cb *cb, void *arg);
-/* Name a tree that is in the store already (it came from elsewhere): INVALID when it is no snapshot. */
+/* All of a team by name, or (name not NULL) that one: NOT_FOUND. */
+void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);
+/* Name a tree that is in the store already (it came from elsewhere), for the local team: INVALID when it is no snapshot. */
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg);
 /* Forget the name; what is only its goes with the store's next gc. Sandboxes that were made from it have what they need. */
-void snapshot_remove(struct core *core, const char *name, snapshots_cb *cb, void *arg);
+void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);
 
 #endif

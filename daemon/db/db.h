@@ -2,8 +2,10 @@
  * db: the daemon's durable records in one SQLite file (WAL). The only module with SQL in it.
  *
  * A function returns when the change is committed. Commits survive a kill of the process at any instant
- * (synchronous=NORMAL: a power cut may lose the newest, and then the VMs are gone as well); keys are committed with
- * FULL, since they outlive the machine's boots. Statements are prepared once. Thread: one at a time (the loop's).
+ * (synchronous=NORMAL: a power cut may lose the newest, and then the VMs are gone as well); what outlives the machine's boots
+ * (accounts, keys, hosts, channels) and whatever is written between db_begin and db_commit is committed with FULL. Here are the
+ * sandboxes; account.h, audit.h, channel.h and host.h have the rest. Statements are prepared once. Thread: one at a time (the
+ * loop's).
  */
 #ifndef SBX_DB_DB_H
 #define SBX_DB_DB_H
@@ -39,19 +41,22 @@ struct db_sandbox {
 	int64_t disk_mb;		  /* its disk is to be so large from its next start on; 0 = as it is */
 	int64_t idled;			  /* it was paused for that: the next use resumes it */
 	char *net_rules;		  /* of net mode allow, else NULL */
+	char *template;			  /* what its creator asked for, in the words of his dialect; NULL: the image */
+	int64_t started_ms, active_ms;	  /* when it last came up, and was last used for what counts */
+	int64_t changed_ms;		  /* the record */
+};
+
+/* What is left of a sandbox that is over. */
+struct db_past {
+	char *id, *name, *image, *template;
+	char *state; /* "stopped", or "error" for one that never ran */
+	char *reason;
+	int64_t account, vcpus, memory_mb, idle_s, created_ms, started_ms, active_ms, ended_ms;
 };
 
 struct db_port {
-	const char *sandbox, *bind; /* valid during the callback */
+	char *sandbox, *bind;
 	int64_t host_port, guest_port;
-};
-
-struct db_key {
-	char *id, *name;
-	char prefix[16];
-	char hash[65]; /* SHA-256 of the secret in hex */
-	int64_t account;
-	int64_t created_ms, used_ms;
 };
 
 /* Open or create; brings an older schema up to date. A file that is damaged or newer is refused. */
@@ -71,6 +76,11 @@ int db_sandbox_delete(struct db *db, const char *id, struct err *err);
 /* Calls cb with each row, oldest first; the callee takes what it wants with db_sandbox_move. Stops at a non-zero answer. */
 int db_sandbox_each(struct db *db, int (*cb)(void *arg, struct db_sandbox *row), void *arg, struct err *err);
 void db_sandbox_release(struct db_sandbox *row);
+/* In the place of one with that id. */
+int db_past_put(struct db *db, const struct db_past *row, struct err *err);
+/* Of that account: 1 found (release it), 0 not, -1 err. */
+int db_past_get(struct db *db, int64_t account, const char *id, struct db_past *out, struct err *err);
+void db_past_release(struct db_past *row);
 /* The whole row moves to the caller; `from` is left empty. */
 struct db_sandbox db_sandbox_move(struct db_sandbox *from);
 
@@ -78,15 +88,6 @@ struct db_sandbox db_sandbox_move(struct db_sandbox *from);
 int db_port_insert(struct db *db, const struct db_port *port, struct err *err);
 int db_port_delete(struct db *db, const char *sandbox, int64_t host_port, struct err *err);
 int db_port_each(struct db *db, int (*cb)(void *arg, const struct db_port *port), void *arg, struct err *err);
-
-int db_key_insert(struct db *db, const struct db_key *key, struct err *err);
-/* By id or name; NOT_FOUND. */
-int db_key_delete(struct db *db, const char *id_or_name, struct err *err);
-int db_key_each(struct db *db, int (*cb)(void *arg, struct db_key *key), void *arg, struct err *err);
-/* 1 found (release it), 0 not, -1 err. */
-int db_key_find(struct db *db, const char *hash, struct db_key *out, struct err *err);
-int db_key_touch(struct db *db, const char *id, int64_t used_ms, struct err *err);
-void db_key_release(struct db_key *key);
 
 /* The tree of the store that is mounted in a sandbox; goes with its sandbox. */
 struct db_fs {

@@ -4,9 +4,10 @@
  * A request goes: route (all contracts in one router) -> framing -> credential -> parameters -> content type and size -> body (JSON
  * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or
  * keeps the request and answers later from the loop; it answers exactly once. Every error has the status and the shape of its
- * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no key; TCP needs
- * one, wherever the operation's security schemes look for it, or in X-API-Key or as a bearer, unless the contract marks the
- * operation `security: []`. Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while
+ * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no credential: they
+ * are the operator's, unless they bring one. TCP needs one, wherever the operation's security schemes look for it, or in
+ * X-API-Key or as a bearer, unless the contract marks the operation `security: []`. What is not marked x-sbx-teams is the
+ * operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while
  * reading a request. Thread: the loop's.
  */
 #ifndef SBX_HTTP_HTTP_H
@@ -17,6 +18,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "daemon/core/identity.h"
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 #include "shared/base/json.h"
@@ -35,8 +37,9 @@ struct http_dialect {
 struct http_config {
 	const struct http_dialect *dialects;
 	size_t dialect_count;
-	/* Who is this? key is the presented API key or NULL. 0 and *account, or -1 with UNAUTHORIZED. */
-	int (*authenticate)(void *arg, const char *key, int64_t *account, struct err *err);
+	/* Who is this? `value` is what was presented, `where` the header (or "query") that it came in; both NULL: nothing was. 0 and
+	 * *who, or -1 with UNAUTHORIZED or FORBIDDEN. */
+	int (*authenticate)(void *arg, const char *where, const char *value, struct identity *who, struct err *err);
 	void *arg; /* given to authenticate, and http_app(req) */
 };
 
@@ -50,7 +53,8 @@ void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *
 
 /* ---- the request ---- */
 void *http_app(struct http_req *r);
-int64_t http_account(struct http_req *r);		      /* 0 on the Unix socket */
+const struct identity *http_identity(struct http_req *r);     /* who makes it; of public operations the local operator's */
+int64_t http_team(struct http_req *r);			      /* whose things it is about */
 bool http_is_local(struct http_req *r);			      /* came over the Unix socket */
 bool http_is_head(struct http_req *r);			      /* a HEAD, which GET handlers get, too */
 int http_op(struct http_req *r);			      /* operation index in its contract */

@@ -152,7 +152,8 @@ struct http_req {
 	uint32_t op_index;
 	struct ct_match match;
 	const char *method, *path;
-	int64_t account, start_us;
+	struct identity who;
+	int64_t start_us;
 	bool local, head, http11;
 	enum req_phase phase;
 	enum req_mode mode;

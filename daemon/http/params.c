@@ -161,9 +161,14 @@ void *http_app(struct http_req *r)
 	return r->s->config.arg;
 }
 
-int64_t http_account(struct http_req *r)
+const struct identity *http_identity(struct http_req *r)
 {
-	return r->account;
+	return &r->who;
+}
+
+int64_t http_team(struct http_req *r)
+{
+	return r->who.team;
 }
 
 bool http_is_local(struct http_req *r)

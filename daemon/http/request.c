@@ -181,37 +181,44 @@ static int match(struct http_req *r, struct err *err)
 	return 0;
 }
 
-/* Where a scheme of the operation looks for its credential, beyond X-API-Key and Authorization. */
-static const char *scheme_key(struct http_req *r)
+/* A credential that was presented, and where. */
+struct credential {
+	const char *where, *value;
+};
+
+/* What the header of a scheme holds; value NULL: nothing. */
+static struct credential of_scheme(struct http_req *r, const struct ct_scheme *s)
+{
+	const struct contract *c = r->d->contract;
+	struct credential cred = { ct_s(c, s->name), NULL };
+	if (s->kind == CT_SCHEME_BEARER)
+		cred = (struct credential){ "Authorization", check_bearer(r->h.value[HDR_AUTHORIZATION]) };
+	else if (s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing)
+		cred.value = http_header(r, cred.where);
+	if (cred.value && !*cred.value)
+		cred.value = NULL;
+	return cred;
+}
+
+static struct credential presented(struct http_req *r)
 {
 	const struct contract *c = r->d->contract;
 	for (uint32_t i = 0; i < r->op->security_count; i++) {
-		const struct ct_scheme *s = &c->schemes[c->index_pool[r->op->security + i] & ~CT_SCHEME_AND];
-		const char *key =
-			s->kind == CT_SCHEME_KEY && s->in == CT_IN_HEADER && !s->routing ? http_header(r, ct_s(c, s->name)) : NULL;
-		if (key)
-			return key;
+		struct credential cred = of_scheme(r, &c->schemes[c->index_pool[r->op->security + i] & ~CT_SCHEME_AND]);
+		if (cred.value)
+			return cred;
 	}
-	return NULL;
-}
-
-static const char *present_key(struct http_req *r)
-{
-	if (r->h.value[HDR_API_KEY])
-		return r->h.value[HDR_API_KEY];
-	const char *key = check_bearer(r->h.value[HDR_AUTHORIZATION]);
-	if (!key)
-		key = scheme_key(r);
-	if (key)
-		return key;
+	/* wherever else clients of other dialects put it */
+	if (r->h.value[HDR_API_KEY] && *r->h.value[HDR_API_KEY])
+		return (struct credential){ "X-API-Key", r->h.value[HDR_API_KEY] };
+	if (check_bearer(r->h.value[HDR_AUTHORIZATION]))
+		return (struct credential){ "Authorization", check_bearer(r->h.value[HDR_AUTHORIZATION]) };
 	/* in the address it ends up in logs and histories: only for browsers' WebSockets, which can send no header */
-	if (!check_token(http_header(r, "Upgrade"), "websocket"))
-		return NULL;
-	for (size_t i = 0; i < r->query_count; i++) {
+	for (size_t i = 0; check_token(http_header(r, "Upgrade"), "websocket") && i < r->query_count; i++) {
 		if (params_is_credential(r->query[i].key))
-			return r->query[i].value;
+			return (struct credential){ "query", r->query[i].value };
 	}
-	return NULL;
+	return (struct credential){ NULL, NULL };
 }
 
 /* Web pages of other sites must not reach us through the user's browser, by a request or by a name that was pointed at us. */
@@ -226,13 +233,23 @@ static int check_site(struct http_req *r, struct err *err)
 
 static int authorize(struct http_req *r, struct err *err)
 {
-	if (r->local || (r->op->flags & CT_OP_PUBLIC))
-		return 0;
+	static const struct identity operator = {
+		.kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local"
+	};
 	const struct http_config *config = &r->s->config;
-	if (config->authenticate(config->arg, present_key(r), &r->account, err) != 0)
+	r->who = operator;
+	if (r->op->flags & CT_OP_PUBLIC)
+		return 0;
+	struct credential cred = presented(r);
+	if (r->local && !cred.value)
+		return 0;
+	if (config->authenticate(config->arg, cred.where, cred.value, &r->who, err) != 0)
 		return -1;
-	if (r->op->flags & CT_OP_LOCAL)
-		return err_set(err, ERR_FORBIDDEN, "'%s' is only served on the Unix socket", ct_s(r->d->contract, r->op->id));
+	const char *id = ct_s(r->d->contract, r->op->id);
+	if ((r->op->flags & CT_OP_LOCAL) && !r->local)
+		return err_set(err, ERR_FORBIDDEN, "'%s' is only served on the Unix socket", id);
+	if (!identity_is_operator(&r->who) && !(r->op->flags & CT_OP_TEAMS))
+		return err_set(err, ERR_FORBIDDEN, "'%s' is only for the operator of this daemon", id);
 	return 0;
 }
 

@@ -130,7 +130,7 @@ static const struct relay_ops relay_ops = { .on_refused = on_refused, .on_end = 
 static void start_relay(struct connection *c)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = sandbox_find(c->proxy->core, c->target.sandbox, &err);
+	struct sandbox *sb = sandbox_find(c->proxy->core, TEAM_ANY, c->target.sandbox, &err);
 	if (!sb) {
 		answer(c, 404, err.msg, "");
 		return;

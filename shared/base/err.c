@@ -18,6 +18,7 @@ int err_vset(struct err *err, enum err_code code, const char *fmt, va_list ap)
 	if (err) {
 		err->code = code;
 		err->sys = 0;
+		err->word = NULL;
 		err->hint[0] = '\0';
 		vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	}
@@ -94,6 +95,13 @@ int err_hint(struct err *err, const char *fmt, ...)
 		vsnprintf(err->hint, sizeof(err->hint), fmt, ap);
 		va_end(ap);
 	}
+	return -1;
+}
+
+int err_word(struct err *err, const char *word)
+{
+	if (err)
+		err->word = word;
 	return -1;
 }
 

@@ -45,6 +45,7 @@ enum err_code {
 struct err {
 	enum err_code code;
 	int sys; /* errno that caused it, or 0 */
+	const char *word; /* a constant: which of a code's reasons it is, where a dialect tells them apart ("email_taken"), or NULL */
 	char msg[512];
 	char hint[256];
 };
@@ -67,6 +68,9 @@ int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(prin
 
 /* Set the line that tells the person what to do next. Returns -1. */
 int err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Set the word for the reason: a string constant. Returns -1. */
+int err_word(struct err *err, const char *word);
 
 void err_clear(struct err *err);
 

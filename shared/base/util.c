@@ -7,6 +7,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "shared/base/mem.h"
+
 static int64_t clock_us(clockid_t id)
 {
 	struct timespec ts = { 0 };
@@ -70,6 +72,29 @@ void rand_id(char *out, size_t n)
 	static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
 	for (size_t i = 0; i < n; i++)
 		out[i] = digits[rand_below(i == 0 ? 26 : 36)];
+	out[n] = '\0';
+}
+
+void rand_hex(char *out, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = "0123456789abcdef"[rand_below(16)];
+	out[n] = '\0';
+}
+
+char *str_trimmed(const char *s)
+{
+	s += strspn(s, " \t\r\n\v\f");
+	size_t n = strlen(s);
+	while (n > 0 && strchr(" \t\r\n\v\f", s[n - 1]))
+		n--;
+	return mem_strndup(s, n);
+}
+
+void str_copy(char *out, size_t size, const char *s)
+{
+	size_t n = strnlen(s, size - 1);
+	memcpy(out, s, n);
 	out[n] = '\0';
 }
 

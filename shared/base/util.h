@@ -21,11 +21,17 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_LEN]);
 void rand_bytes(void *out, size_t n);
 /* n lower-case base-36 characters and NUL into out[n + 1]; uniformly distributed; the first is a letter. */
 void rand_id(char *out, size_t n);
+/* n lower-case hex digits and NUL into out[n + 1]. */
+void rand_hex(char *out, size_t n);
 
 /* Sandbox and other user-chosen names: [a-z0-9][a-z0-9-]{0,62}, not ending in '-'. */
 bool name_valid(const char *s);
 
 bool str_starts(const char *s, const char *prefix);
+/* A copy without the blanks around it. */
+char *str_trimmed(const char *s) __attribute__((malloc, returns_nonnull));
+/* As much of s as fits, and NUL. */
+void str_copy(char *out, size_t size, const char *s);
 /* Both there and equal. */
 bool str_same(const char *a, const char *b);
 bool str_ends(const char *s, const char *suffix);

@@ -111,7 +111,7 @@ struct ct_content {
  * $message. */
 enum ct_fault_as { CT_AS_SHAPE, CT_AS_TEXT, CT_AS_EMPTY };
 struct ct_fault {
-	ct_str kind; /* name of an err code, or "syntax", "schema", "parameter", "route" */
+	ct_str kind; /* name of an err code, an err's word, or "syntax", "schema", "parameter", "route" */
 	uint16_t status;
 	uint8_t as; /* enum ct_fault_as */
 	ct_str code, message;
@@ -135,6 +135,7 @@ enum ct_op_flags {
 	CT_OP_STREAM = 1u << 3 /* NDJSON, SSE */,
 	CT_OP_DEPRECATED = 1u << 4,
 	CT_OP_LOCAL = 1u << 5 /* x-sbx-local: Unix socket only */,
+	CT_OP_TEAMS = 1u << 7 /* x-sbx-teams: everybody sees his own there; without it: the operator alone */,
 	CT_OP_SHARED = 1u << 6 /* x-sbx-shared: another contract has it too, and one answer serves both */
 };
 

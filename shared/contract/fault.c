@@ -72,6 +72,8 @@ struct ct_words ct_fault(const struct contract *c, const char *stage, const stru
 {
 	const struct ct_fault *f = find_fault(c, stage);
 	if (!f)
+		f = find_fault(c, e->word);
+	if (!f)
 		f = find_fault(c, err_name(e->code));
 	struct ct_words words = {
 		.status = f && f->status ? f->status : err_status(e->code),

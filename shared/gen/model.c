@@ -182,7 +182,7 @@ static int read_tags(struct model *m, struct yt_node *root)
 static int read_root(struct model *m, struct yt_node *root)
 {
 	static const char *const keys[] = { "openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
-		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-env", "x-sbx-faults", NULL };
+		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-teams", "x-sbx-env", "x-sbx-faults", NULL };
 
 	if (model_check_keys(m, root, keys, "the document") != 0)
 		return -1;
@@ -198,6 +198,10 @@ static int read_root(struct model *m, struct yt_node *root)
 	if (unknown && (!how || (strcmp(how, "ignore") != 0 && strcmp(how, "refuse") != 0)))
 		return yt_error(m->doc, unknown, m->err, "must be 'ignore' or 'refuse'");
 	m->unknown_fields_ok = how && strcmp(how, "ignore") == 0;
+	struct yt_node *teams = yt_get(root, "x-sbx-teams");
+	if (teams && teams->kind != YT_BOOL)
+		return yt_error(m->doc, teams, m->err, "must be true or false");
+	m->teams = yt_bool(teams, false);
 	return read_base(m, root) != 0 || read_env(m, root) != 0 ? -1 : read_tags(m, root);
 }
 

@@ -19,6 +19,7 @@ struct model {
 	ct_str title, version, base_path, description, server, fault_shape;
 	uint32_t env_url, env_url_count;
 	bool unknown_fields_ok;
+	bool teams; /* operations are marked x-sbx-teams, unless they say no */
 	struct cons pool;	       /* strings with their NUL */
 	struct cons known_schemas;     /* description of an inline schema -> its index */
 	vec(struct ct_schema) schemas; /* first the components, in their order */

@@ -6,13 +6,19 @@
 #include "shared/base/util.h"
 #include "shared/gen/model.h"
 
-/* What an err cannot tell, because several stages of a request fail with the same code. */
-static const char *const stages[] = { "syntax", "schema", "parameter", "route" };
+/* What an err's code cannot tell: at which stage of a request it failed, and its word for a reason. */
+static const char *const finer[] = {
+	/* stages */
+	"syntax", "schema", "parameter", "route",
+	/* words of core and of the handlers */
+	"rate_limited", "email_taken", "no_team", "provider_not_found", "name_reserved", "already_exists", "has_sandboxes", "no_hosts",
+	"host_gone", "delivery_failed", "upstream"
+};
 
 static bool is_kind(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
-		if (strcmp(name, stages[i]) == 0)
+	for (size_t i = 0; i < ARRAY_LEN(finer); i++) {
+		if (strcmp(name, finer[i]) == 0)
 			return true;
 	}
 	return err_from_name(name) != ERR_INTERNAL || strcmp(name, err_name(ERR_INTERNAL)) == 0;

@@ -337,13 +337,13 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 		const char *key;
 		unsigned flag;
 	} flags[] = { { "x-sbx-websocket", CT_OP_WEBSOCKET }, { "x-sbx-stream", CT_OP_STREAM }, { "x-sbx-local", CT_OP_LOCAL },
-		{ "x-sbx-shared", CT_OP_SHARED }, { "deprecated", CT_OP_DEPRECATED } };
+		{ "x-sbx-teams", CT_OP_TEAMS }, { "x-sbx-shared", CT_OP_SHARED }, { "deprecated", CT_OP_DEPRECATED } };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		const struct yt_node *at = yt_get(node, flags[i].key);
 		if (at && at->kind != YT_BOOL)
 			return yt_error(m->doc, at, m->err, "must be true or false");
-		if (yt_bool(at, false))
+		if (yt_bool(at, flags[i].flag == CT_OP_TEAMS && m->teams))
 			op->flags = (uint16_t)(op->flags | flags[i].flag);
 	}
 	return 0;
@@ -394,7 +394,7 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
 	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
 		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
-		"x-sbx-stream", "x-sbx-local", "x-sbx-shared", "x-sbx-rows", "x-sbx-body-limit", NULL };
+		"x-sbx-stream", "x-sbx-local", "x-sbx-teams", "x-sbx-shared", "x-sbx-rows", "x-sbx-body-limit", NULL };
 	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
 	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */

@@ -128,7 +128,7 @@ static void make_ops(struct world *w)
 			.id = put(w, d->name),
 			.method = put(w, d->method),
 			.path = put(w, path),
-			.flags = d->flags,
+			.flags = (uint16_t)(d->flags ^ CT_OP_TEAMS), /* all but the one that has it here */
 			.bodies = i,
 			.body_count = d->body != CT_BODY_NONE,
 			.params = d->first_param,
@@ -138,12 +138,13 @@ static void make_ops(struct world *w)
 	}
 }
 
-static int authenticate(void *arg, const char *key, int64_t *account, struct err *err)
+static int authenticate(void *arg, const char *where, const char *key, struct identity *who, struct err *err)
 {
 	(void)arg;
+	(void)where;
 	if (!key || strcmp(key, FX_KEY) != 0)
 		return err_set(err, ERR_UNAUTHORIZED, "a valid key is needed");
-	*account = 7;
+	*who = (struct identity){ .kind = IDENTITY_KEY, .team = 7 };
 	return 0;
 }
 
@@ -188,7 +189,7 @@ static void h_ping(struct http_req *r)
 {
 	struct buf b = BUF_INIT;
 	const char *limit = http_query(r, "limit"), *list = http_query(r, "list");
-	buf_fmt(&b, "{\"account\":%lld,\"limit\":\"%s\",\"list\":\"%s\"}", (long long)http_account(r), limit ? limit : "",
+	buf_fmt(&b, "{\"account\":%lld,\"limit\":\"%s\",\"list\":\"%s\"}", (long long)http_team(r), limit ? limit : "",
 		list ? list : "");
 	http_add_header(r, "X-Test", "yes");
 	http_reply_json(r, 200, &b);

@@ -1,4 +1,4 @@
-/* link: daemon/db/db.c | -lsqlite3 */
+/* link: daemon/db/db.c daemon/db/table.c daemon/db/schema.c daemon/db/sandbox.c daemon/db/account.c | -lsqlite3 */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "daemon/db/account.h"
 #include "daemon/db/db.h"
 #include "shared/base/buf.h"
 #include "shared/base/fs.h"
@@ -142,13 +143,13 @@ static void test_ports(void **state)
 	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", NULL);
 	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
 	assert_int_equal(db_sandbox_insert(f->db, &b, &err), 0);
-	const struct db_port ports[] = { { "id2", "127.0.0.1", 8080, 80 }, { "id1", "::1", 8080, 3000 },
-		{ "id1", "127.0.0.1", 7, 7 } };
+	const struct db_port ports[] = { { LENT("id2"), LENT("127.0.0.1"), 8080, 80 }, { LENT("id1"), LENT("::1"), 8080, 3000 },
+		{ LENT("id1"), LENT("127.0.0.1"), 7, 7 } };
 	for (size_t i = 0; i < ARRAY_LEN(ports); i++)
 		assert_int_equal(db_port_insert(f->db, &ports[i], &err), 0);
 	assert_int_equal(db_port_insert(f->db, &ports[0], &err), -1);
 	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_int_equal(db_port_insert(f->db, &(struct db_port){ "nobody", "127.0.0.1", 1, 1 }, &err), -1);
+	assert_int_equal(db_port_insert(f->db, &(struct db_port){ LENT("nobody"), LENT("127.0.0.1"), 1, 1 }, &err), -1);
 	db_close(f->db);
 	f->db = db_open(f->path, &err);
 	assert_int_equal(db_port_each(f->db, list_port, &all, &err), 0);
@@ -164,7 +165,7 @@ static void test_keys(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = ERR_INIT;
-	struct db_key key = { .id = LENT("k1"), .name = LENT("ci"), .created_ms = 5, .prefix = "sbx_abcd", .hash = "aa" },
+	struct db_key key = { .id = LENT("k1"), .name = LENT("ci"), .created_ms = 5, .prefix = LENT("sbx_abcd"), .hash = LENT("aa") },
 		      got = { 0 };
 	assert_int_equal(db_key_insert(f->db, &key, &err), 0);
 	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 1);
@@ -173,10 +174,10 @@ static void test_keys(void **state)
 	db_key_release(&got);
 	assert_int_equal(db_key_find(f->db, "ab", &got, &err), 0);
 	assert_int_equal(db_key_touch(f->db, "k1", 77, &err), 0);
-	assert_int_equal(db_key_delete(f->db, "ci", &err), 0);
+	assert_int_equal(db_key_delete(f->db, 1, "ci", true, &err), 0); /* another team's */
+	assert_int_equal(db_key_delete(f->db, 0, "ci", true, &err), 1);
 	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 0);
-	assert_int_equal(db_key_delete(f->db, "ci", &err), -1);
-	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(db_key_delete(f->db, 0, "ci", true, &err), 0);
 }
 
 static int take_fs(void *arg, struct db_fs *row)

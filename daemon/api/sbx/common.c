@@ -25,10 +25,20 @@ void api_write_time(struct jw *w, const char *key, int64_t wall_ms)
 	jw_kstr(w, key, wall_ms ? clock_rfc3339(wall_ms, text) : NULL);
 }
 
+bool api_only_operator(struct http_req *r, bool asked, const char *what)
+{
+	struct err err = ERR_INIT;
+	if (!asked || identity_is_operator(http_identity(r)))
+		return false;
+	err_set(&err, ERR_FORBIDDEN, "%s are for the operator of this daemon", what);
+	http_reply_err(r, &err);
+	return true;
+}
+
 struct sandbox *api_sandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = sandbox_find(api_of(r)->core, http_param(r, "sandbox"), &err);
+	struct sandbox *sb = sandbox_find(api_of(r)->core, api_scope(r), http_param(r, "sandbox"), &err);
 	if (!sb)
 		http_reply_err(r, &err);
 	return sb;

@@ -1,6 +1,6 @@
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
-#include "daemon/core/account.h"
+#include "daemon/core/key.h"
 
 static void write_key(struct jw *w, const struct db_key *key, const char *secret)
 {
@@ -15,36 +15,41 @@ static void write_key(struct jw *w, const struct db_key *key, const char *secret
 	jw_obj_end(w);
 }
 
-static int write_one(void *arg, struct db_key *key)
-{
-	write_key(arg, key, NULL);
-	return 0;
-}
-
 void sbx_listKeys(struct http_req *r)
 {
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	struct err err = ERR_INIT;
+	struct db_key *keys;
+	size_t n;
+	if (key_list(api_of(r)->core, http_team(r), &keys, &n, &err)) {
+		http_reply_err(r, &err);
+		return;
+	}
 	jw_init(&w, &out);
 	jw_obj(&w);
 	jw_key(&w, "keys");
 	jw_arr(&w);
-	if (key_each(api_of(r)->core, write_one, &w, &err)) {
-		http_reply_err(r, &err);
-		return;
-	}
+	for (size_t i = n; i-- > 0;) /* oldest first */
+		write_key(&w, &keys[i], NULL);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
+	db_keys_release(keys, n);
 	http_reply_json(r, 200, &out);
 }
 
 void sbx_createKey(struct http_req *r)
 {
 	struct db_key key;
-	char secret[KEY_SECRET_LEN + 1];
+	char secret[KEY_SECRET_MAX + 1];
 	struct err err = ERR_INIT;
-	if (key_create(api_of(r)->core, js_str(js_get(http_body(r), "name"), NULL), &key, secret, &err)) {
+	const struct identity *who = http_identity(r);
+	const struct key_spec spec = { .team = who->team,
+		.user = who->user,
+		.name = js_str(js_get(http_body(r), "name"), NULL),
+		.form = KEY_SBX,
+		.unique = true };
+	if (key_create(api_of(r)->core, &spec, &key, secret, &err)) {
 		http_reply_err(r, &err);
 		return;
 	}
@@ -59,7 +64,7 @@ void sbx_createKey(struct http_req *r)
 void sbx_deleteKey(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	if (key_delete(api_of(r)->core, http_param(r, "key"), &err))
+	if (key_delete(api_of(r)->core, http_team(r), http_param(r, "key"), &err))
 		http_reply_err(r, &err);
 	else
 		http_reply_empty(r, 204);

@@ -141,7 +141,7 @@ static void on_fork_over(struct http_req *r, bool delivered)
 		return; /* on_forked is still to come */
 	/* Nobody has learned of them. */
 	for (size_t i = 0; !delivered && call->ids && call->ids[i]; i++) {
-		struct sandbox *child = sandbox_find(call->core, call->ids[i], NULL);
+		struct sandbox *child = sandbox_find(call->core, TEAM_ANY, call->ids[i], NULL);
 		if (child)
 			sandbox_delete(child, NULL, NULL);
 	}
@@ -195,7 +195,7 @@ void sbx_forkSandbox(struct http_req *r)
 		return;
 	js_int(js_get(body, "count"), &count);
 	char **names = api_strings(js_get(body, "names"));
-	const struct fork_spec spec = { .count = (unsigned)count, .names = names, .account = http_account(r) };
+	const struct fork_spec spec = { .count = (unsigned)count, .names = names, .account = http_team(r) };
 	struct fork_call *call = mem_zalloc(sizeof(*call));
 	*call = (struct fork_call){ .req = r, .core = api_of(r)->core, .pending = true };
 	http_set_user(r, call);

@@ -116,8 +116,9 @@ static void write_row(struct jw *w, const struct sandbox *sb)
 /* Named ones are there in whatever state, as long as they exist. */
 static bool is_wanted(const struct stats_call *call, const struct sandbox *sb)
 {
+	int64_t team = api_scope(call->req);
 	if (!call->ids)
-		return sandbox_state(sb) == SANDBOX_RUNNING;
+		return sandbox_state(sb) == SANDBOX_RUNNING && (team == TEAM_ANY || team == sandbox_row(sb)->account);
 	for (size_t i = 0; call->ids[i]; i++)
 		if (!strcmp(call->ids[i], sandbox_row(sb)->id))
 			return true;
@@ -162,7 +163,7 @@ static void on_second(void *arg)
 }
 
 /* The ids of a list of ids and names. NULL with err when there is no such sandbox. */
-static char **find_all(struct core *core, const char *list, struct err *err)
+static char **find_all(struct core *core, int64_t team, const char *list, struct err *err)
 {
 	size_t commas = 0, n = 0;
 	for (const char *p = list; *p; p++)
@@ -171,7 +172,7 @@ static char **find_all(struct core *core, const char *list, struct err *err)
 	while (list) {
 		size_t len = strcspn(list, ",");
 		auto_free char *word = mem_strndup(list, len);
-		struct sandbox *sb = sandbox_find(core, word, err);
+		struct sandbox *sb = sandbox_find(core, team, word, err);
 		if (!sb) {
 			api_free_list(ids);
 			return NULL;
@@ -187,7 +188,7 @@ void sbx_streamStats(struct http_req *r)
 	struct core *core = api_of(r)->core;
 	const char *list = http_query(r, "sandboxes");
 	struct err err = ERR_INIT;
-	char **ids = list ? find_all(core, list, &err) : NULL;
+	char **ids = list ? find_all(core, api_scope(r), list, &err) : NULL;
 	if (list && !ids) {
 		http_reply_err(r, &err);
 		return;

@@ -125,6 +125,7 @@ void sbx_getSandbox(struct http_req *r)
 /* ---- list ---- */
 
 struct filter {
+	int64_t team;
 	const char *state, *name, *image, *label;
 	bool pool;
 };
@@ -143,7 +144,7 @@ static bool has_label(char *const *labels, const char *want)
 static bool matches(const struct filter *f, const struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
-	return (f->pool || sandbox_state(sb) != SANDBOX_POOLED) &&
+	return (f->team == TEAM_ANY || f->team == row->account) && (f->pool || sandbox_state(sb) != SANDBOX_POOLED) &&
 		(!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
 		(!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
 		(!f->label || has_label(row->labels, f->label));
@@ -172,7 +173,7 @@ static int parse_cursor(const char *text, int64_t *ms, const char **id, struct e
 void sbx_listSandboxes(struct http_req *r)
 {
 	struct core *core = api_of(r)->core;
-	struct filter f = { http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label"),
+	struct filter f = { api_scope(r), http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label"),
 		http_query_bool(r, "pool", false) };
 	int64_t limit = http_query_int(r, "limit", 100), cursor_ms, n = 0;
 	const char *cursor_id;
@@ -226,7 +227,7 @@ static void on_create_over(struct http_req *r, bool delivered)
 	struct create_call *call = http_user(r);
 	call->req = NULL;
 	/* Nobody has learned of it: a create that is not acknowledged leaves nothing. */
-	struct sandbox *sb = delivered || call->failed ? NULL : sandbox_find(api_of(r)->core, call->id, NULL);
+	struct sandbox *sb = delivered || call->failed ? NULL : sandbox_find(api_of(r)->core, TEAM_ANY, call->id, NULL);
 	bool pending = call->pending; /* on_created is still to come, and frees the call */
 	if (sb)
 		sandbox_delete(sb, NULL, NULL);
@@ -279,10 +280,15 @@ void sbx_createSandbox(struct http_req *r)
 		.net_rules = net_rules,
 		.ports = ports,
 		.port_count = port_count,
-		.account = http_account(r),
+		.account = http_team(r),
 		.fs_ref = js_str(js_get(js_get(body, "fs"), "ref"), NULL),
 		.fs_path = js_str(js_get(js_get(body, "fs"), "path"), "/work"),
 	};
+	if (api_only_operator(r, spec.fs_ref || net != NET_NONE || port_count, "trees, network and ports")) {
+		api_free_list(env);
+		api_free_list(labels);
+		return;
+	}
 	struct create_call *call = mem_zalloc(sizeof(*call));
 	call->req = r;
 	call->pending = true;
@@ -341,7 +347,7 @@ void sbx_deleteSandbox(struct http_req *r)
 
 static void on_stats(struct collect *c, const struct err *err)
 {
-	struct sandbox *sb = sandbox_find(api_of(c->req)->core, http_param(c->req, "sandbox"), NULL);
+	struct sandbox *sb = sandbox_find(api_of(c->req)->core, TEAM_ANY, http_param(c->req, "sandbox"), NULL);
 	struct err parse = ERR_INIT;
 	auto_js *guest = err ? NULL : js_parse(c->out.p, c->out.len, JS_LIMITS_DEFAULT, &parse);
 	if (err || !guest || !sb) {

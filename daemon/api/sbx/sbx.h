@@ -33,6 +33,15 @@ static inline struct api *api_of(struct http_req *r)
 	return http_app(r);
 }
 
+/* The team whose sandboxes the request may see; TEAM_ANY for the operator's. */
+static inline int64_t api_scope(struct http_req *r)
+{
+	return identity_scope(http_identity(r));
+}
+
+/* True, and answered with FORBIDDEN: something was asked for that teams may not have. */
+bool api_only_operator(struct http_req *r, bool asked, const char *what);
+
 /* The sandbox named in the path; NULL when the error has been answered. */
 struct sandbox *api_sandbox(struct http_req *r);
 

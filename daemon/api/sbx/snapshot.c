@@ -108,17 +108,17 @@ void sbx_listSnapshots(struct http_req *r)
 {
 	struct snapshot_call *call = call_new(r, 200, false);
 	call->all = http_query_bool(r, "all", false);
-	snapshot_list(api_of(r)->core, NULL, on_done, call);
+	snapshot_list(api_of(r)->core, http_team(r), NULL, on_done, call);
 }
 
 void sbx_getSnapshot(struct http_req *r)
 {
-	snapshot_list(api_of(r)->core, http_param(r, "snapshot"), on_done, call_new(r, 200, true));
+	snapshot_list(api_of(r)->core, http_team(r), http_param(r, "snapshot"), on_done, call_new(r, 200, true));
 }
 
 void sbx_deleteSnapshot(struct http_req *r)
 {
-	snapshot_remove(api_of(r)->core, http_param(r, "snapshot"), on_done, call_new(r, 204, true));
+	snapshot_remove(api_of(r)->core, http_team(r), http_param(r, "snapshot"), on_done, call_new(r, 204, true));
 }
 
 void sbx_adoptSnapshot(struct http_req *r)

@@ -183,7 +183,7 @@ static void got_start(struct stream_call *call, const js *m)
 		send_error(call, &err, CLOSE_POLICY);
 		return;
 	}
-	struct sandbox *sb = sandbox_find(call->api->core, call->sandbox, &err);
+	struct sandbox *sb = sandbox_find(call->api->core, TEAM_ANY, call->sandbox, &err);
 	struct exec_request q;
 	api_read_exec(&q, m);
 	if (call->pty) {

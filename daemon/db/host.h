@@ -1,0 +1,68 @@
+/*
+ * db/host: machines that carry sandboxes for this control plane, their tags and their credentials. Durable; times of heartbeats
+ * are not. 1, 0, -1 of a look-up: found (release it), not, err.
+ */
+#ifndef SBX_DB_HOST_H
+#define SBX_DB_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/db/db.h"
+#include "shared/base/err.h"
+
+struct db_host {
+	int64_t id;
+	char *uid;
+	char *type;   /* "regular" or "byoc" */
+	int64_t team; /* that brought it; 0: nobody's */
+	char *provider, *zone, *arch;
+	int64_t cpu_cores, memory_mb, disk_gb;
+	char *address;
+	char *status; /* "pending", "online", "unreachable" */
+	int64_t heartbeat_ms, created_by, created_ms, changed_ms;
+	char *fingerprint; /* of its certificate */
+};
+
+int db_host_insert(struct db *db, struct db_host *row, struct err *err);
+int db_host_update(struct db *db, const struct db_host *row, struct err *err);
+int db_host_get(struct db *db, const char *uid, struct db_host *out, struct err *err);
+int db_host_by_id(struct db *db, int64_t id, struct db_host *out, struct err *err);
+/* Newest first; team -1: all. db_hosts_release. */
+int db_host_list(struct db *db, int64_t team, struct db_host **out, size_t *n, struct err *err);
+/* With its tags and credentials. */
+int db_host_delete(struct db *db, int64_t id, struct err *err);
+int db_host_beat(struct db *db, int64_t id, int64_t now_ms, struct err *err);
+void db_host_release(struct db_host *row);
+void db_hosts_release(struct db_host *rows, size_t n);
+
+struct db_host_tag {
+	int64_t host;
+	char *tag;
+};
+/* Both are idempotent. */
+int db_host_tag_add(struct db *db, int64_t host, const char *tag, struct err *err);
+int db_host_tag_remove(struct db *db, int64_t host, const char *tag, struct err *err);
+/* By name. db_host_tags_release. */
+int db_host_tags(struct db *db, int64_t host, struct db_host_tag **out, size_t *n, struct err *err);
+void db_host_tags_release(struct db_host_tag *rows, size_t n);
+
+/* Registration tokens: by hash, used once. */
+int db_host_token_insert(struct db *db, const char *hash, int64_t host, int64_t expires_ms, struct err *err);
+/* Take it: 1 with its host, 0: there is none that is valid now. */
+int db_host_token_take(struct db *db, const char *hash, int64_t now_ms, int64_t *host, struct err *err);
+
+/* Refresh tokens: each is in the family of the registration that it came from. */
+struct db_host_refresh {
+	char *hash;
+	int64_t host;
+	char *family;
+	int64_t expires_ms, revoked_ms;
+};
+int db_host_refresh_insert(struct db *db, const struct db_host_refresh *row, struct err *err);
+int db_host_refresh_get(struct db *db, const char *hash, struct db_host_refresh *out, struct err *err);
+int db_host_refresh_revoke(struct db *db, const char *hash, int64_t now_ms, struct err *err);
+int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now_ms, struct err *err);
+void db_host_refresh_release(struct db_host_refresh *row);
+
+#endif
