@@ -63,7 +63,7 @@ struct job {
 	int64_t team;
 	char *name; /* of its pin; NULL: all of the team */
 	struct hash tree;
-	bool replace;
+	bool replace, makes; /* the store, if there is none */
 	int (*run)(struct job *j, struct store *s, struct err *err);
 	struct snapshot *list;
 	size_t n;
@@ -83,11 +83,21 @@ static void list_free(struct snapshot *list, size_t n)
 	free(list);
 }
 
+static int no_such(const char *name, struct err *err)
+{
+	err_set(err, ERR_NOT_FOUND, "no snapshot '%s'", plain_name(name));
+	return err_hint(err, "list them with: sbx snapshot ls");
+}
+
 static void job_work(uv_work_t *work)
 {
 	struct job *j = work->data;
-	struct store *s = vault_open(j->vault, &j->err);
 
+	if (!j->makes && !vault_exists(j->vault)) { /* a question can be answered on a full disk, too */
+		j->failed = j->name && no_such(j->name, &j->err);
+		return;
+	}
+	struct store *s = vault_open(j->vault, &j->err);
 	j->failed = !s || j->run(j, s, &j->err);
 	store_close(s);
 }
@@ -166,12 +176,6 @@ static int by_name(const void *a, const void *b)
 {
 	const struct snapshot *x = a, *y = b;
 	return strcmp(x->name, y->name);
-}
-
-static int no_such(const char *name, struct err *err)
-{
-	err_set(err, ERR_NOT_FOUND, "no snapshot '%s'", plain_name(name));
-	return err_hint(err, "list them with: sbx snapshot ls");
 }
 
 static int run_list(struct job *j, struct store *s, struct err *err)
@@ -279,6 +283,7 @@ void snapshot_adopt(struct core *core, const char *name, const struct hash *tree
 
 	j->tree = *tree;
 	j->replace = replace;
+	j->makes = true;
 	job_start(core, j, run_adopt);
 }
 

@@ -99,6 +99,11 @@ struct store *vault_open(struct vault *v, struct err *err)
 	return s;
 }
 
+bool vault_exists(const struct vault *v)
+{
+	return store_exists(v->path);
+}
+
 bool vault_closing(struct vault *v)
 {
 	pthread_mutex_lock(&v->mutex);

@@ -38,6 +38,8 @@ void vault_close(struct vault *v);
 /* A handle of the store for the calling thread, which closes it: for work that is not the vault's. Any thread, while the vault is
  * not closed. */
 struct store *vault_open(struct vault *v, struct err *err);
+/* Is there one already? vault_open makes it. Any thread, as that. */
+bool vault_exists(const struct vault *v);
 
 struct vault_op {
 	void (*done)(struct vault_op *op);

@@ -116,6 +116,11 @@ struct store *store_open(const char *path, bool create, struct err *err)
 	return s;
 }
 
+bool store_exists(const char *path)
+{
+	return check_format(path, NULL) != 1 || check_empty(path, NULL);
+}
+
 void store_close(struct store *s)
 {
 	if (!s)

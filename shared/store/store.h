@@ -25,6 +25,8 @@ struct store;
 /* Open the store at path; create makes it when the folder is missing or empty. A store on a read-only file system opens for
  * reading. NOT_FOUND when there is none. */
 struct store *store_open(const char *path, bool create, struct err *err);
+/* Is there one at path, or anything that is in the way of one? Not a folder that is empty, or whose making was cut short. */
+bool store_exists(const char *path);
 void store_close(struct store *s);
 const char *store_path(const struct store *s);
 bool store_read_only(const struct store *s);

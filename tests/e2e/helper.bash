@@ -178,7 +178,8 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 # refuse CMD ARGS...: succeeds when the command fails (a plain `!` does not fail a bats test).
 refuse() {
-	if "$@" >/dev/null 2>&1; then
-		fail "should have failed: $*"
+	local said=$BATS_FILE_TMPDIR/refused # not $(...): what is waited for must stay a child of this shell
+	if "$@" >"$said" 2>&1; then
+		fail "should have failed: $*; it said: $(head -n 20 "$said")"
 	fi
 }

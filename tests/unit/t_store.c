@@ -39,14 +39,17 @@ static void open_and_create(void **state)
 	struct err err = ERR_INIT;
 	auto_free char *none = fs_join(k->dir, "none"), *empty = fs_join(k->dir, "empty"), *full = fs_join(k->dir, "full");
 	auto_free char *file = fs_join(full, "x"), *format = NULL;
+	assert_false(store_exists(none));
 	assert_null(store_open(none, false, &err));
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	assert_int_equal(fs_mkdirs(empty, 0755, &err), 0);
+	assert_false(store_exists(empty));
 	assert_null(store_open(empty, false, &err));
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	struct store *s = store_open(empty, true, &err);
 	assert_non_null(s);
 	assert_string_equal(store_path(s), empty);
+	assert_true(store_exists(empty));
 	assert_false(store_read_only(s));
 	store_close(s);
 	s = store_open(empty, true, &err);
@@ -54,6 +57,7 @@ static void open_and_create(void **state)
 	store_close(s);
 	assert_int_equal(fs_mkdirs(full, 0755, &err), 0);
 	assert_int_equal(fs_write_atomic(file, "x", 1, 0644, &err), 0);
+	assert_true(store_exists(full));
 	assert_null(store_open(full, true, &err));
 	assert_int_equal(err.code, ERR_INVALID);
 	/* a path through a file */
@@ -64,11 +68,13 @@ static void open_and_create(void **state)
 	assert_int_equal(fs_write_atomic(format, "sbx store 2\n", 12, 0644, &err), 0);
 	assert_null(store_open(empty, false, &err));
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_true(store_exists(empty));
 	assert_int_equal(fs_write_atomic(format, "hello world\n", 12, 0644, &err), 0);
 	assert_null(store_open(empty, false, &err));
 	assert_int_equal(err.code, ERR_INVALID);
 	/* a store that was not finished is finished */
 	assert_int_equal(unlink(format), 0);
+	assert_false(store_exists(empty));
 	s = store_open(empty, true, &err);
 	assert_non_null(s);
 	store_close(s);
