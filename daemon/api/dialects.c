@@ -1,6 +1,7 @@
 #include "daemon/api/dialects.h"
 
 #include "daemon/api/sbx/handlers.h"
+#include "daemon/api/wrenn/wrenn.h"
 
 /* clang-format off */
 #define X(id, op) sbx_##id,
@@ -24,12 +25,12 @@ static http_handler *const molecule_handlers[] = { MOLECULE_OPERATIONS(X) };
 /* clang-format on */
 
 const struct http_dialect api_dialects[DIALECT_COUNT] = {
-	[DIALECT_SBX] = { &contract_sbx, sbx_handlers },
-	[DIALECT_WRENN] = { &contract_wrenn, wrenn_handlers },
-	[DIALECT_VOIDRUN] = { &contract_voidrun, voidrun_handlers },
-	[DIALECT_FREESTYLE] = { &contract_freestyle, freestyle_handlers },
-	[DIALECT_MCP_V8] = { &contract_mcp_v8, mcp_v8_handlers },
-	[DIALECT_MOLECULE] = { &contract_molecule, molecule_handlers },
+	[DIALECT_SBX] = { .contract = &contract_sbx, .handlers = sbx_handlers },
+	[DIALECT_WRENN] = { .contract = &contract_wrenn, .handlers = wrenn_handlers, .admit = wrenn_admit },
+	[DIALECT_VOIDRUN] = { .contract = &contract_voidrun, .handlers = voidrun_handlers },
+	[DIALECT_FREESTYLE] = { .contract = &contract_freestyle, .handlers = freestyle_handlers },
+	[DIALECT_MCP_V8] = { .contract = &contract_mcp_v8, .handlers = mcp_v8_handlers },
+	[DIALECT_MOLECULE] = { .contract = &contract_molecule, .handlers = molecule_handlers },
 };
 
 void api_list_operations(struct buf *out)

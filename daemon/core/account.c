@@ -309,6 +309,12 @@ int account_by_login(struct core *core, const struct account_profile *profile, s
 	return rc;
 }
 
+int account_user(struct core *core, int64_t user, struct db_user *out, struct err *err)
+{
+	int found = db_user_by_id(core->db, user, out, err);
+	return found == 1 ? 0 : found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "there is no such user");
+}
+
 int account_search(struct core *core, const char *prefix, struct db_user **out, size_t *n, struct err *err)
 {
 	auto_free char *text = str_trimmed(prefix);

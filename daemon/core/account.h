@@ -39,6 +39,9 @@ char *account_clean_email(const char *s);
 /* The team that somebody works in when he does not say: his default one, else the one he joined first. FORBIDDEN "no_team". */
 int account_default_team(struct core *core, int64_t user, struct db_member *out, struct err *err);
 
+/* Somebody by his number: db_user_release; NOT_FOUND. */
+int account_user(struct core *core, int64_t user, struct db_user *out, struct err *err);
+
 /* People whose address begins with `prefix` (which must be longer than two bytes and hold an @): at most 10. db_users_release. */
 int account_search(struct core *core, const char *prefix, struct db_user **out, size_t *n, struct err *err);
 

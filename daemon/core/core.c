@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "daemon/core/account.h"
+#include "daemon/core/host.h"
 #include "daemon/core/importer.h"
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
+#include "daemon/core/usage.h"
 #include "daemon/core/vault.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -64,6 +66,11 @@ static void on_tick(uv_timer_t *timer)
 	for (size_t i = 0; i < core->count; i++)
 		sandbox_tick(core->boxes[i], now);
 	pool_tick(core->pool, now);
+	usage_tick(core, clock_wall_ms());
+	if (now - core->host_checked_ms >= HOST_CHECK_MS) {
+		core->host_checked_ms = now;
+		host_check(core);
+	}
 	if (now - core->swept_ms < SWEEP_MS)
 		return;
 	core->swept_ms = now;

@@ -26,7 +26,7 @@ struct core {
 	struct secret secret;
 	struct accounts *accounts;
 	uv_timer_t tick; /* once a second: idleness, sweeping */
-	int64_t swept_ms;
+	int64_t swept_ms, host_checked_ms, used_s;
 	struct metrics *metrics;
 	struct import *imports; /* importer.h */
 	struct sandbox **boxes; /* oldest first */

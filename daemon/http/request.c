@@ -263,7 +263,7 @@ static bool takes(const struct contract *c, const struct ct_content *content, co
 	case CT_BODY_NONE:
 		return true;
 	case CT_BODY_JSON:
-		return check_json(given);
+		return c->any_media || check_json(given);
 	case CT_BODY_STREAM:
 		/* Bytes are bytes (curl --data-binary calls them a form), but an envelope around them would be stored with them. */
 		return !check_media(given, "multipart/form-data");
@@ -444,8 +444,10 @@ static void on_headers(struct http_req *r)
 			http_reply_err(r, &denied);
 		else if (bad_query != 0 || params_check(r, &e) != 0)
 			reply_fault(r, "parameter", &e);
-		else if (check_body(r, &e) != 0)
-			http_reply_err(r, &e);
+		else if (!r->d->admit || !r->d->handlers[r->op_index] || r->d->admit(r)) {
+			if (check_body(r, &e) != 0)
+				http_reply_err(r, &e);
+		}
 	}
 	if (!r->a.set && r->mode == MODE_SINK)
 		run_handler(r);

@@ -176,6 +176,7 @@ struct contract {
 	uint32_t schema_count, op_count, fault_count, tag_count, scheme_count;
 	uint32_t env_url, env_url_count; /* x-sbx-env: base-url: range of ct_str in enum_pool */
 	bool unknown_fields_ok;		 /* x-sbx-unknown-fields: ignore (default: refuse) */
+	bool any_media;			 /* x-sbx-content-types: ignore: what stands where JSON is due is read as JSON */
 };
 
 static inline const char *ct_s(const struct contract *c, ct_str s)

@@ -339,6 +339,7 @@ void emit_source(const struct model *m, const char *header, struct buf *out)
 	buf_fmt(out, "\t.schema_count = %u,\n\t.op_count = %u,\n", m->schemas.n, m->ops.n);
 	buf_fmt(out, "\t.fault_count = %u,\n\t.tag_count = %u,\n\t.scheme_count = %u,\n", m->faults.n, m->tags.n, m->schemes.n);
 	buf_fmt(out, "\t.env_url = %u,\n\t.env_url_count = %u,\n", m->env_url, m->env_url_count);
-	buf_fmt(out, "\t.unknown_fields_ok = %s,\n};\n", m->unknown_fields_ok ? "true" : "false");
+	buf_fmt(out, "\t.unknown_fields_ok = %s,\n", m->unknown_fields_ok ? "true" : "false");
+	buf_fmt(out, "\t.any_media = %s,\n};\n", m->any_media ? "true" : "false");
 	names_free(&n);
 }

@@ -179,10 +179,21 @@ static int read_tags(struct model *m, struct yt_node *root)
 	return 0;
 }
 
+/* A member that is "ignore" or "refuse", which is the default. */
+static int read_ignore(struct model *m, struct yt_node *root, const char *key, bool *ignore)
+{
+	struct yt_node *at = yt_get(root, key);
+	const char *how = yt_str(at);
+	*ignore = how && strcmp(how, "ignore") == 0;
+	if (at && !*ignore && (!how || strcmp(how, "refuse") != 0))
+		return yt_error(m->doc, at, m->err, "must be 'ignore' or 'refuse'");
+	return 0;
+}
+
 static int read_root(struct model *m, struct yt_node *root)
 {
 	static const char *const keys[] = { "openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
-		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-teams", "x-sbx-env", "x-sbx-faults", NULL };
+		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-content-types", "x-sbx-teams", "x-sbx-env", "x-sbx-faults", NULL };
 
 	if (model_check_keys(m, root, keys, "the document") != 0)
 		return -1;
@@ -193,11 +204,9 @@ static int read_root(struct model *m, struct yt_node *root)
 	m->title = model_text(m, info, "title");
 	m->version = model_text(m, info, "version");
 	m->description = model_text(m, info, "description");
-	struct yt_node *unknown = yt_get(root, "x-sbx-unknown-fields");
-	const char *how = yt_str(unknown);
-	if (unknown && (!how || (strcmp(how, "ignore") != 0 && strcmp(how, "refuse") != 0)))
-		return yt_error(m->doc, unknown, m->err, "must be 'ignore' or 'refuse'");
-	m->unknown_fields_ok = how && strcmp(how, "ignore") == 0;
+	if (read_ignore(m, root, "x-sbx-unknown-fields", &m->unknown_fields_ok) != 0 ||
+		read_ignore(m, root, "x-sbx-content-types", &m->any_media) != 0)
+		return -1;
 	struct yt_node *teams = yt_get(root, "x-sbx-teams");
 	if (teams && teams->kind != YT_BOOL)
 		return yt_error(m->doc, teams, m->err, "must be true or false");
@@ -325,5 +334,6 @@ struct contract model_contract(const struct model *m)
 		.env_url = m->env_url,
 		.env_url_count = m->env_url_count,
 		.unknown_fields_ok = m->unknown_fields_ok,
+		.any_media = m->any_media,
 	};
 }

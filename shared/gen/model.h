@@ -18,7 +18,7 @@ struct model {
 	char *name; /* "mcp-v8" */
 	ct_str title, version, base_path, description, server, fault_shape;
 	uint32_t env_url, env_url_count;
-	bool unknown_fields_ok;
+	bool unknown_fields_ok, any_media;
 	bool teams; /* operations are marked x-sbx-teams, unless they say no */
 	struct cons pool;	       /* strings with their NUL */
 	struct cons known_schemas;     /* description of an inline schema -> its index */

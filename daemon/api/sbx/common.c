@@ -1,4 +1,3 @@
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +5,6 @@
 #include "daemon/api/sbx/sbx.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
-
-enum { COLLECT_MAX = 16 << 20 };
 
 void api_write_error(struct jw *w, const struct err *e)
 {
@@ -44,86 +41,16 @@ struct sandbox *api_sandbox(struct http_req *r)
 	return sb;
 }
 
-/* ---- a sandbox that may have to be woken ---- */
-
-struct wake_call {
-	struct http_req *req; /* NULL when the client has gone */
-};
-
-static void on_waker_gone(struct http_req *r, bool delivered)
-{
-	struct wake_call *call = http_user(r);
-	(void)delivered;
-	call->req = NULL;
-}
-
-static void on_awake(void *arg, struct sandbox *sb, const struct err *err)
-{
-	struct wake_call *call = arg;
-	struct http_req *r = call->req;
-
-	(void)sb;
-	free(call);
-	if (!r)
-		return;
-	http_on_done(r, NULL);
-	if (err)
-		http_reply_err(r, err);
-	else
-		http_again(r);
-}
-
-static struct wake_call *wake_call_new(struct http_req *r)
-{
-	struct wake_call *call = mem_zalloc(sizeof(*call));
-	call->req = r;
-	http_set_user(r, call);
-	http_on_done(r, on_waker_gone);
-	return call;
-}
-
-static void wake_call_free(struct wake_call *call)
-{
-	http_on_done(call->req, NULL);
-	free(call);
-}
-
-static void on_settled(void *arg, struct sandbox *sb, const struct err *err)
-{
-	(void)err; /* whatever it is now, the handler will see */
-	on_awake(arg, sb, NULL);
-}
-
 struct sandbox *api_settled(struct http_req *r)
 {
 	struct sandbox *sb = api_sandbox(r);
-
-	if (!sb)
-		return NULL;
-	struct wake_call *call = wake_call_new(r);
-	if (sandbox_settling(sb, on_settled, call))
-		return NULL;
-	wake_call_free(call);
-	return sb;
+	return sb ? api_settle(r, sb) : NULL;
 }
 
 struct sandbox *api_guest(struct http_req *r)
 {
-	struct err err = ERR_INIT;
 	struct sandbox *sb = api_sandbox(r);
-
-	if (!sb || !sandbox_usable(sb, &err))
-		return sb;
-	err_clear(&err);
-	struct wake_call *call = wake_call_new(r);
-	int rc = sandbox_wake(sb, on_awake, call, &err);
-	if (rc == 1)
-		return NULL;
-	wake_call_free(call);
-	if (rc == 0)
-		return sb;
-	http_reply_err(r, &err);
-	return NULL;
+	return sb ? api_wake(r, sb) : NULL;
 }
 
 uint32_t api_schema(const char *name)
@@ -132,136 +59,4 @@ uint32_t api_schema(const char *name)
 		if (!strcmp(ct_s(&contract_sbx, contract_sbx.schemas[i].name), name))
 			return i;
 	return CT_NONE;
-}
-
-/* ---- lists ---- */
-
-void api_write_pairs(struct jw *w, const char *key, char *const *list)
-{
-	jw_key(w, key);
-	jw_obj(w);
-	for (size_t i = 0; list && list[i]; i++) {
-		const char *eq = strchr(list[i], '=');
-		auto_free char *name = mem_strndup(list[i], eq ? (size_t)(eq - list[i]) : strlen(list[i]));
-		jw_kstr(w, name, eq ? eq + 1 : "");
-	}
-	jw_obj_end(w);
-}
-
-char **api_pairs(const js *obj)
-{
-	if (js_type(obj) != JS_OBJECT)
-		return NULL;
-	char **list = mem_array(js_count(obj) + 1, sizeof(*list));
-	size_t n = 0;
-	js_each (it, obj)
-		list[n++] = mem_printf("%s=%s", js_key(it), js_str(it, ""));
-	return list;
-}
-
-char **api_strings(const js *arr)
-{
-	if (js_type(arr) != JS_ARRAY)
-		return NULL;
-	char **list = mem_array(js_count(arr) + 1, sizeof(*list));
-	size_t n = 0;
-	js_each (it, arr)
-		list[n++] = mem_strdup(js_str(it, ""));
-	return list;
-}
-
-void api_free_list(char **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free(list[i]);
-	free(list);
-}
-
-int api_signal(const char *word)
-{
-	static const struct {
-		const char *word;
-		int signo;
-	} signals[] = {
-		{ "HUP", SIGHUP },
-		{ "INT", SIGINT },
-		{ "QUIT", SIGQUIT },
-		{ "KILL", SIGKILL },
-		{ "TERM", SIGTERM },
-		{ "USR1", SIGUSR1 },
-		{ "USR2", SIGUSR2 },
-		{ "STOP", SIGSTOP },
-		{ "CONT", SIGCONT },
-		{ "TSTP", SIGTSTP },
-		{ "WINCH", SIGWINCH },
-		{ "ALRM", SIGALRM },
-	};
-	for (size_t i = 0; word && i < ARRAY_LEN(signals); i++)
-		if (!strcmp(signals[i].word, word))
-			return signals[i].signo;
-	return SIGTERM;
-}
-
-/* ---- collecting a small answer ---- */
-
-static void collect_end(struct collect *c)
-{
-	execution_close(c->x);
-	buf_free(&c->out);
-	free(c);
-}
-
-static void on_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
-{
-	struct collect *c = arg;
-	if (ch == EXEC_STDOUT && c->out.len + n <= COLLECT_MAX)
-		buf_add(&c->out, data, n);
-	else if (ch == EXEC_STDOUT)
-		c->too_large = true;
-	execution_consumed(c->x, ch, n);
-}
-
-static void on_end(void *arg, const struct exec_end *end)
-{
-	struct collect *c = arg;
-	struct err err = end->err;
-	bool failed = end->failed;
-	if (!failed && (c->too_large || buf_failed(&c->out))) {
-		failed = true;
-		err_set(&err, ERR_TOO_LARGE, "the answer of the guest is over %d MiB", COLLECT_MAX >> 20);
-	}
-	http_on_done(c->req, NULL);
-	c->done(c, failed ? &err : NULL);
-	collect_end(c);
-}
-
-const struct exec_ops collect_ops = { .on_data = on_data, .on_end = on_end };
-
-/* The client went away first. */
-static void on_done(struct http_req *r, bool delivered)
-{
-	(void)delivered;
-	collect_end(http_user(r));
-}
-
-struct collect *collect_new(struct http_req *r, void (*done)(struct collect *c, const struct err *err))
-{
-	struct collect *c = mem_zalloc(sizeof(*c));
-	c->req = r;
-	c->done = done;
-	buf_init(&c->out);
-	return c;
-}
-
-void collect_run(struct collect *c, struct execution *x, const struct err *err)
-{
-	if (!x) {
-		http_reply_err(c->req, err);
-		collect_end(c);
-		return;
-	}
-	c->x = x;
-	execution_eof(x);
-	http_set_user(c->req, c);
-	http_on_done(c->req, on_done);
 }
