@@ -41,7 +41,7 @@ int host_manage(const struct identity *who, const struct db_host *host, bool by_
 	return by_role ? team_require(who, ROLE_ADMIN, err) : 0;
 }
 
-static int find(struct core *core, const char *uid, struct db_host *out, struct err *err)
+int host_find(struct core *core, const char *uid, struct db_host *out, struct err *err)
 {
 	int found = db_host_get(core->db, uid, out, err);
 	return found == 1 ? 0 : found < 0 ? -1 : no_such(err);
@@ -49,7 +49,7 @@ static int find(struct core *core, const char *uid, struct db_host *out, struct 
 
 int host_get(struct core *core, const struct identity *who, const char *uid, struct db_host *out, struct err *err)
 {
-	if (find(core, uid, out, err))
+	if (host_find(core, uid, out, err))
 		return -1;
 	if (may_see(who, out))
 		return 0;
@@ -247,7 +247,7 @@ int host_refresh(
 int host_identify(struct core *core, const char *uid, struct identity *who, struct err *err)
 {
 	struct db_host host;
-	if (find(core, uid, &host, err))
+	if (host_find(core, uid, &host, err))
 		return -1;
 	*who = (struct identity){ .kind = IDENTITY_HOST, .team = host.team, .host = host.id };
 	str_copy(who->id, sizeof(who->id), host.uid);
@@ -267,7 +267,7 @@ int host_beat(struct core *core, const struct identity *who, const char *uid, st
 	struct db_host host;
 	if (strcmp(who->id, uid) != 0)
 		return err_set(err, ERR_FORBIDDEN, "the token is another host's");
-	if (find(core, uid, &host, err))
+	if (host_find(core, uid, &host, err))
 		return -1;
 	int rc = db_host_beat(core->db, host.id, clock_wall_ms(), err);
 	if (rc == 0 && !strcmp(host.status, STATUS_LOST)) {
@@ -302,6 +302,22 @@ void host_check(struct core *core)
 }
 
 /* ---- its end, and its tags ---- */
+
+char **host_carries(const struct core *core, const struct db_host *host)
+{
+	char **ids = mem_array(1, sizeof(*ids));
+	size_t n = 0;
+	for (size_t i = 0; i < core->count; i++) {
+		const struct sandbox *sb = core->boxes[i];
+		bool active = sb->state != SANDBOX_PAUSED && sb->state != SANDBOX_STOPPED && sb->state != SANDBOX_DELETING;
+		if (sb->row.host != host->id || !active)
+			continue;
+		ids = mem_grow(ids, n + 2, sizeof(*ids));
+		ids[n++] = mem_strdup(sb->row.id);
+		ids[n] = NULL;
+	}
+	return ids;
+}
 
 int host_delete(struct core *core, const struct identity *who, const char *uid, struct err *err)
 {

@@ -47,6 +47,10 @@ int host_identify(struct core *core, const char *uid, struct identity *who, stru
 /* Those that somebody may see: all of them, or his team's own. */
 int host_list(struct core *core, const struct identity *who, struct db_host **out, size_t *n, struct err *err);
 int host_get(struct core *core, const struct identity *who, const char *uid, struct db_host *out, struct err *err);
+/* Whoever's it is. */
+int host_find(struct core *core, const char *uid, struct db_host *out, struct err *err);
+/* Ids of the sandboxes that would end with it (those that are paused are kept on it, but do not): allocated, NULL-terminated. */
+char **host_carries(const struct core *core, const struct db_host *host);
 /* He may manage it: FORBIDDEN else. */
 int host_manage(const struct identity *who, const struct db_host *host, bool by_role, struct err *err);
 int host_delete(struct core *core, const struct identity *who, const char *uid, struct err *err);

@@ -11,6 +11,7 @@ static const struct db_column sandbox_columns[] = {
 	C(DB_INT, start_time), C(DB_INT, create_us), C(DB_TEXT, mac), C(DB_TEXT, parent), C(DB_LIST, layers), C(DB_INT, run_vcpus),
 	C(DB_INT, run_memory_mb), C(DB_INT, booted), C(DB_INT, idle_s), C(DB_INT, disk_mb), C(DB_INT, idled), C(DB_TEXT, net_rules),
 	C(DB_TEXT, template), C(DB_INT, started_ms), C(DB_INT, active_ms), C(DB_INT, changed_ms),
+	C(DB_INT, host),
 #undef C
 };
 /* clang-format on */

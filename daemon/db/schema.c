@@ -32,10 +32,10 @@ const char *const schema_steps[] = {
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL, mac TEXT, parent TEXT, net_rules TEXT,"
 	" image_digest TEXT, layers BLOB NOT NULL, run_vcpus INT NOT NULL, run_memory_mb INT NOT NULL, booted INT NOT NULL,"
 	" idle_s INT NOT NULL, idled INT NOT NULL, disk_mb INT NOT NULL, template TEXT, started_ms INT NOT NULL DEFAULT 0,"
-	" active_ms INT NOT NULL DEFAULT 0, changed_ms INT NOT NULL DEFAULT 0, UNIQUE (account, name)) STRICT, WITHOUT ROWID;"
+	" active_ms INT NOT NULL DEFAULT 0, changed_ms INT NOT NULL DEFAULT 0, host INT NOT NULL DEFAULT 0, UNIQUE (account, name)) STRICT, WITHOUT ROWID;"
 	"INSERT INTO sandbox_new SELECT id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb,"
 	" timeout_s, net, account, created_ms, expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers,"
-	" run_vcpus, run_memory_mb, booted, idle_s, idled, disk_mb, NULL, created_ms, created_ms, created_ms FROM sandbox;"
+	" run_vcpus, run_memory_mb, booted, idle_s, idled, disk_mb, NULL, created_ms, created_ms, created_ms, 0 FROM sandbox;"
 	"DROP TABLE sandbox; ALTER TABLE sandbox_new RENAME TO sandbox;"
 	/* what is left of those that are over */
 	"CREATE TABLE sandbox_past (id TEXT PRIMARY KEY, account INT NOT NULL, name TEXT, image TEXT NOT NULL, template TEXT,"
