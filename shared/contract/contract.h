@@ -141,6 +141,7 @@ enum ct_op_flags {
 
 struct ct_op {
 	ct_str id, method, path; /* path with the base, "/sbx/v1/sandboxes/{id}" */
+	ct_str also;		 /* x-sbx-also: another path that leads to it, with the same parameters; 0 = none */
 	ct_str tag, summary, description;
 	ct_str noun, verb; /* x-sbx-command: "capsule create", or derived */
 	uint16_t flags;

@@ -133,13 +133,14 @@ static int end_at(struct router *r, uint32_t at, uint32_t index, struct err *err
 	return 0;
 }
 
-static int add_route(struct router *r, const struct contract *c, uint32_t contract, uint32_t op, struct err *err)
+static int add_path(
+	struct router *r, const struct contract *c, uint32_t contract, uint32_t op, const char *path, struct err *err)
 {
 	const struct ct_op *o = &c->ops[op];
 	struct route route = { .c = c, .contract = contract, .op = op, .method = ct_s(c, o->method) };
 	uint32_t at = 0;
 	unsigned segment = 0;
-	for (const char *s = ct_s(c, o->path); *s && s[1]; segment++) {
+	for (const char *s = path; *s && s[1]; segment++) {
 		const char *end = strchrnul(++s, '/');
 		size_t len = (size_t)(end - s);
 		const struct ct_param *p = *s == '{' ? path_param(c, o, s + 1, len - 2) : NULL;
@@ -153,6 +154,14 @@ static int add_route(struct router *r, const struct contract *c, uint32_t contra
 	r->routes = mem_grow(r->routes, r->route_count + 1, sizeof(*r->routes));
 	r->routes[r->route_count] = route;
 	return end_at(r, at, (uint32_t)r->route_count++, err);
+}
+
+static int add_route(struct router *r, const struct contract *c, uint32_t contract, uint32_t op, struct err *err)
+{
+	const struct ct_op *o = &c->ops[op];
+	if (add_path(r, c, contract, op, ct_s(c, o->path), err) != 0)
+		return -1;
+	return o->also ? add_path(r, c, contract, op, ct_s(c, o->also), err) : 0;
 }
 
 /* ---- the automaton ---- */

@@ -277,6 +277,7 @@ static void emit_ops(const struct model *m, struct buf *out)
 		member(out, "method", o->method);
 		member(out, "path", o->path);
 		member(out, "tag", o->tag);
+		member(out, "also", o->also);
 		member(out, "summary", o->summary);
 		member(out, "description", o->description);
 		member(out, "noun", o->noun);

@@ -349,6 +349,26 @@ static int read_flags(struct model *m, struct yt_node *node, struct ct_op *op)
 	return 0;
 }
 
+/* Another path of the operation names the same parameters, in whatever order. */
+static int check_also(struct model *m, struct yt_node *node, const struct ct_op *op)
+{
+	const char *also = model_s(m, op->also);
+	struct yt_node *at = yt_get(node, "x-sbx-also");
+	unsigned n = 0, of_path = 0;
+
+	if (op->also == 0)
+		return 0;
+	if (*also != '/')
+		return yt_error(m->doc, at, m->err, "must begin with '/'");
+	for (uint32_t i = 0; i < op->param_count; i++) {
+		const struct ct_param *p = &m->params.p[op->params + i];
+		auto_free char *mark = mem_printf("{%s}", model_s(m, p->name));
+		of_path += p->in == CT_IN_PATH;
+		n += p->in == CT_IN_PATH && strstr(also, mark);
+	}
+	return n == of_path ? 0 : yt_error(m->doc, at, m->err, "must have the parameters of the path");
+}
+
 static int read_limit(struct model *m, struct yt_node *node, struct ct_op *op)
 {
 	const struct yt_node *at = yt_get(node, "x-sbx-body-limit");
@@ -394,7 +414,7 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
 	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
 		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
-		"x-sbx-stream", "x-sbx-local", "x-sbx-teams", "x-sbx-shared", "x-sbx-rows", "x-sbx-body-limit", NULL };
+		"x-sbx-stream", "x-sbx-local", "x-sbx-teams", "x-sbx-shared", "x-sbx-rows", "x-sbx-also", "x-sbx-body-limit", NULL };
 	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
 	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */
@@ -409,12 +429,13 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 	op.summary = model_text(m, node, "summary");
 	op.description = model_text(m, node, "description");
 	op.rows = model_text(m, node, "x-sbx-rows");
+	op.also = model_text(m, node, "x-sbx-also");
 	const struct yt_node *tags = yt_get(node, "tags");
 	if (tags && tags->kind == YT_SEQ && tags->first)
 		op.tag = model_str(m, yt_scalar(tags->first));
 	if (check_id(m, node, &op) != 0 || read_params(m, item, &op) != 0 || read_params(m, node, &op) != 0)
 		return -1;
-	if (check_path(m, item, &op) != 0 || read_body(m, node, &op) != 0 || read_responses(m, node, &op) != 0)
+	if (check_path(m, item, &op) != 0 || check_also(m, node, &op) != 0 || read_body(m, node, &op) != 0 || read_responses(m, node, &op) != 0)
 		return -1;
 	if (read_flags(m, node, &op) != 0 || read_limit(m, node, &op) != 0 || read_security(m, node, &op) != 0)
 		return -1;
