@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "daemon/notify/deliver.h"
 #include "shared/base/err.h"
 
 enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_OPERATIONS, DAEMON_USAGE, DAEMON_FAILED };
@@ -25,6 +26,7 @@ struct daemon_args {
 	unsigned vcpus, memory_mb, pool_size;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
+	struct notify_config notify; /* where channels may deliver to */
 };
 
 extern const char daemon_usage[];
