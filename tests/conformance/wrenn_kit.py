@@ -498,7 +498,7 @@ class Server(Daemon):
     """A private daemon with a port, or one that is there already."""
 
     def __init__(self, name, at=None, home=None):
-        self.address, self.there = None, at is not None
+        self.address, self.there, self.built = None, at is not None, False
         if self.there:
             host, _, port = at.rpartition(":")
             self.address, self.home = (host, int(port)), home
@@ -515,7 +515,8 @@ class Server(Daemon):
 
     def image(self):
         """What capsules start from is built once for all, so that no check's deadline pays for it."""
-        if not self.there:
+        if not self.there and not self.built:
+            self.built = True
             subprocess.run([os.path.join(BIN, "sbx"), "image", "build", "base"], env=self.env, timeout=300, check=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
