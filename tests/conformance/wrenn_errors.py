@@ -11,8 +11,8 @@ import sys
 from fs_client import same
 from wrenn_hosts import World as HostWorld
 from wrenn_hosts import busy_host
-from wrenn_kit import (CONTRACT, JSON, PREFIXES, Answer, Client, Refused, Socket, Suite, bad_request, bearer, fault, forged, malformed_ids, not_found, ok,
-                       unique, unknown_id)
+from wrenn_kit import (CONTRACT, JSON, PREFIXES, Answer, Client, Refused, Socket, Suite, bad_request, bearer, fault, forged, malformed_ids,
+                       not_found, ok, unique, unknown_id)
 
 # The inventory: code -> status in state S.
 CODES = {"invalid_request": 400, "unauthorized": 401, "forbidden": 403, "no_team": 403, "account_not_activated": 403, "account_disabled": 403,
@@ -27,7 +27,8 @@ CANNOT = {
     "already_activated": LATER, "wrong_password": LATER, "last_login_method": LATER, "owns_team_with_members": LATER,
     "template_name_taken": "a later name of already_exists",
     "host_unavailable": "needs a capsule whose host is gone from the database or has no address",
-    "db_error": "needs a database that fails", "internal_error": "needs the server itself to fail, but for the case of no_hosts_available here and of a failed delivery in wrenn_channels",
+    "db_error": "needs a database that fails",
+    "internal_error": "needs the server itself to fail; but see no_hosts_available here, and the failed delivery in wrenn_channels",
     "internal": "needs the search for people to fail in the database", "read_error": "needs an upload whose reading fails on the server",
     "build_error": "needs the building of templates, which the contract does not have"}
 
@@ -159,8 +160,8 @@ def _(w):
 
 @code("invalid_state", "a capsule that is over, and one that runs")
 def _(w):
-    for method, tail, body in (("POST", "/pause", None), ("POST", "/resume", None), ("POST", "/ping", None), ("POST", "/exec", {"cmd": "true"}),
-                               ("POST", "/files/list", {"path": "/"}), ("POST", "/files/read", {"path": "/x"}), ("POST", "/files/remove", {"path": "/x"})):
+    for method, tail, body in (("POST", "/pause", None), ("POST", "/resume", None), ("POST", "/ping", None),
+                               ("POST", "/exec", {"cmd": "true"}), ("POST", "/files/list", {"path": "/"}), ("POST", "/files/read", {"path": "/x"}), ("POST", "/files/remove", {"path": "/x"})):
         fault(w.eva.ask(method, w.over + tail, body), 409, "invalid_state")
     fault(w.eva.post("/v1/snapshots", {"sandbox_id": w.over.rpartition("/")[2], "name": unique("x")}), 409, "invalid_state")
     fault(w.eva.post(w.capsule + "/resume"), 409, "invalid_state")

@@ -274,7 +274,8 @@ def _(w):
 
 
 for what, body in {"no token": {"address": ADDRESS}, "no address": {"token": "0" * 64}, "an empty token": {"token": "", "address": ADDRESS},
-                   "an empty address": {"token": "0" * 64, "address": ""}, "text for cores": {"token": "0" * 64, "address": ADDRESS, "cpu_cores": "8"},
+                   "an empty address": {"token": "0" * 64, "address": ""},
+                   "text for cores": {"token": "0" * 64, "address": ADDRESS, "cpu_cores": "8"},
                    "no body": None}.items():
     SUITE.add(f"register: 400 for {what}", lambda w, value: bad_request(w.anyone.post("/v1/hosts/register", value)), body)
 

@@ -554,7 +554,8 @@ class Server(Daemon):
 
     def make_admin(self, person):
         """The person as administrator of the server, logged in anew so that the token says so, too."""
-        assert self.by_hand(("is_admin", "email"), "is_admin", "email", person.email), "no table has is_admin beside an email: adapt Server.make_admin"
+        done = self.by_hand(("is_admin", "email"), "is_admin", "email", person.email)
+        assert done, "no table has is_admin beside an email: adapt Server.make_admin"
         return Person(self, ok(self.login(person.email, person.password)), person.password)
 
     def allow_byoc(self, admin, person):

@@ -16,14 +16,16 @@ from fs_client import same
 from wrenn_kit import CONTRACT, HIDDEN, Refused, Socket, Suite, fault, not_found, ok, unique
 
 # ---- what is what ----
-NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}  # parameters (the contract's components) that name a team's thing
+# Parameters, called as the contract's components are, that name a thing of a team.
+NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}
 PLAIN = {"provider", "tag"}  # parameters that do not: a service, and a word below a host
 NAMING_MEMBERS = {"team_id": "team", "sandbox_id": "capsule", "template": "snapshot"}  # members of bodies, and which kind they name
 PLAIN_MEMBERS = set("email password name role vcpus memory_mb timeout_sec cmd args background tag envs cwd path file depth type provider "
                     "availability_zone token arch cpu_cores disk_gb address refresh_token config events".split())
 PLAIN_QUERY = set("code state error email range overwrite type force".split())
 # Operations that name nothing of a team, and why nobody can reach another's through them.
-OWN = {"signup": "makes an account", "login": "opens an account by its password", "oauthRedirect": "before any team", "oauthCallback": "before any team",
+OWN = {"signup": "makes an account", "login": "opens an account by its password", "oauthRedirect": "before any team",
+       "oauthCallback": "before any team",
        "searchUsers": "finds all people of the server, and is meant to", "createAPIKey": "for the token's own team", "createTeam": "a new team",
        "registerHost": "the token in the body is the credential", "refreshHostToken": "the token in the body is the credential",
        "createChannel": "for the token's own team", "testChannel": "keeps nothing"}
@@ -56,9 +58,10 @@ class Side:
         self.ids = {"apiKey": self.spare["id"], "team": self.owner.team_id, "member": member.user_id, "channel": self.channel["id"]}
         team = ok(self.owner.get(self.owner.team))["team"]
         self.words = [*self.ids.values(), owner.user_id, owner.email, member.email, team["name"], team["slug"], self.owner.made_key["id"],
-                      self.owner.made_key["key"], self.channel["name"], self.channel["secret"], *(self.spare[k] for k in ("name", "key", "key_prefix"))]
-        self.paths = ["/v1/api-keys", "/v1/teams", self.owner.team, self.owner.team + "/members", "/v1/channels", "/v1/channels/" + self.channel["id"],
-                      "/v1/capsules", "/v1/snapshots", "/v1/hosts"]
+                      self.owner.made_key["key"], self.channel["name"], self.channel["secret"],
+                      *(self.spare[k] for k in ("name", "key", "key_prefix"))]
+        self.paths = ["/v1/api-keys", "/v1/teams", self.owner.team, self.owner.team + "/members", "/v1/channels",
+                      "/v1/channels/" + self.channel["id"], "/v1/capsules", "/v1/snapshots", "/v1/hosts"]
 
     def seen(self):
         """All that the owner sees. No files: reading them might count as a use of the capsule."""
@@ -181,7 +184,8 @@ def ask(client, op, target, body, query=""):
 
 
 def values(op, side, email):
-    paths = {"makeDir": "/root/" + unique("made"), "listDir": "/root", "uploadFile": "/root/" + unique("up"), "streamUploadFile": "/root/" + unique("up")}
+    new = "/root/" + unique("new")
+    paths = {"makeDir": new, "listDir": "/root", "uploadFile": new, "streamUploadFile": new}
     return {"email": email, "name": unique("name"), "role": "admin", "cmd": "true", "path": paths.get(op.id, getattr(side, "private", "/root")),
             "type": "byoc", "tag": "other", "config": HOOK, "events": ["host.down"], "provider": "webhook"}
 
