@@ -392,7 +392,7 @@ def _(w):
 @check("users: no letter stands for others, and case matters")
 def _(w):
     local = w.ann.email.split("@")[0]
-    for text in ("%@", "%%%@", local[:-1] + "_@", "%" + w.ann.email, w.ann.email[:3] + "%@", w.ann.email.upper(), "\\%@", "'@%", "*@*"):
+    for text in ("%%@", "%%%@", local[:-1] + "_@", "%" + w.ann.email, w.ann.email[:3] + "%@", w.ann.email.upper(), "\\%@", "'@%", "*@*"):
         same(ok(search(w.ann, text)), [])
 
 

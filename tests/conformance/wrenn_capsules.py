@@ -625,7 +625,9 @@ def _(w):
     one, two = w.create(team), w.create(team).paused()
     s = one.terminal(cmd="/bin/sleep", args=["300"])
     ok(team.delete(team.team), 204)
-    until(20, lambda: s.frame(20) is None, "the end of the terminal")
+    while (message := s.next(20)) is not None and message["type"] not in ("exit", "error"):
+        pass
+    s.close()
     for capsule in (one, two):
         fault(team.get(capsule.path), (401, 403))
         not_found(w.kim.get(capsule.path))

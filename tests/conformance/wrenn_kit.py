@@ -36,7 +36,7 @@ from ws import frame  # noqa: E402  pylint: disable=wrong-import-position
 
 JSON = "application/json"
 SIX_HOURS, WEEK = 6 * 3600, 7 * 86400
-PREFIXES = {"capsule": "cl", "user": "usr", "team": "team", "apiKey": "key", "host": "host", "channel": "ch", "log": "log"}
+PREFIXES = {"capsule": "cl", "member": "usr", "team": "team", "apiKey": "key", "host": "host", "channel": "ch", "log": "log"}
 HEX64 = re.compile(r"[0-9a-f]{64}")
 DENIED, HIDDEN = (401, 403), (403, 404)
 
@@ -305,8 +305,13 @@ class Client:
     def raw(self, method, target, body=None, headers=()):
         """No look at the contract."""
         wire = self.wire()
-        wire.send(method, target, body, [*self.headers, *headers])
-        got = wire.read(method == "HEAD")
+        try:
+            wire.send(method, target, body, [*self.headers, *headers])
+            got = wire.read(method == "HEAD")
+        except Exception:
+            wire.close()
+            self.local.wire = None
+            raise
         if got.headers.get("connection", "").lower() == "close":
             wire.close()
             self.local.wire = None

@@ -204,6 +204,36 @@ def mixes(op, mine, theirs):
             yield {name: (theirs if (name, kind) in chosen else mine).ids[kind] for name, kind in named}
 
 
+# ---- lists, before the other team has asked for anything: its own log says what it asked for ----
+def listed(w, op):
+    theirs, mine = w.sides(op)
+    kind = {"listAPIKeys": "apiKey", "listTeams": "team", "listCapsules": "capsule", "listSnapshots": "snapshot", "listHosts": "host",
+            "listChannels": "channel"}.get(op.id)
+    clients = [mine.owner, mine.member] + ([mine.key] if "apiKeyAuth" in op.schemes else [])
+    for client in clients:
+        answer = client.get(op.path)
+        rows = ok(answer)
+        same(leaks(answer, theirs.words, ""), [])
+        if kind:
+            assert mine.ids[kind] in answer.body.decode(), f"not even one's own: {answer}"
+            same([row["id"] for row in rows if "team_id" in row and row["team_id"] != mine.owner.team_id], [])
+        else:
+            running = [c for c in ok(mine.owner.get("/v1/capsules")) if c["status"] == "running"]
+            same(rows["current"]["running_count"], len(running))
+
+
+for name in LISTS:
+    SUITE.add(f"list: {name}", listed, CONTRACT.by_id[name])
+
+
+@check("list: the log")
+def _(w):
+    for theirs, mine in (w.capsules, w.capsules[::-1]):
+        answer = mine.owner.get("/v1/audit-logs?limit=200")
+        assert ok(answer)["items"] and mine.ids["channel"] in answer.body.decode(), answer
+        same(leaks(answer, theirs.words, ""), [])
+
+
 # ---- the other team asks ----
 def attack(w, op):
     theirs, mine = w.sides(op)
@@ -275,36 +305,6 @@ def _(w):
     not_found(mine.owner.post("/v1/capsules", {"template": theirs.ids["snapshot"]}))
     for who, capsule in ((mine, own), (theirs, started)):
         ok(who.owner.delete("/v1/capsules/" + capsule), 204)
-
-
-# ---- lists ----
-def listed(w, op):
-    theirs, mine = w.sides(op)
-    kind = {"listAPIKeys": "apiKey", "listTeams": "team", "listCapsules": "capsule", "listSnapshots": "snapshot", "listHosts": "host",
-            "listChannels": "channel"}.get(op.id)
-    clients = [mine.owner, mine.member] + ([mine.key] if "apiKeyAuth" in op.schemes else [])
-    for client in clients:
-        answer = client.get(op.path)
-        rows = ok(answer)
-        same(leaks(answer, theirs.words, ""), [])
-        if kind:
-            assert mine.ids[kind] in answer.body.decode(), f"not even one's own: {answer}"
-            same([row["id"] for row in rows if "team_id" in row and row["team_id"] != mine.owner.team_id], [])
-        else:
-            running = [c for c in ok(mine.owner.get("/v1/capsules")) if c["status"] == "running"]
-            same(rows["current"]["running_count"], len(running))
-
-
-for name in LISTS:
-    SUITE.add(f"list: {name}", listed, CONTRACT.by_id[name])
-
-
-@check("list: the log")
-def _(w):
-    for theirs, mine in (w.capsules, w.capsules[::-1]):
-        answer = mine.owner.get("/v1/audit-logs?limit=200")
-        assert ok(answer)["items"] and mine.ids["channel"] in answer.body.decode(), answer
-        same(leaks(answer, theirs.words, ""), [])
 
 
 # ---- the owner asks the same ----
