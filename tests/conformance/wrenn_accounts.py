@@ -722,17 +722,19 @@ def _(w):
         assert len(seen) <= len(whole), "the pages overlap"
         query = f"limit=3&before={quote(page['next_before'])}&before_id={page['next_before_id']}" if "next_before" in page else None
     same(seen, whole)
+    same(ok(crew.owner.get("/v1/audit-logs?before=2020-01-01T00:00:00Z"))["items"], [])
+    same([r["id"] for r in ok(crew.owner.get("/v1/audit-logs?before=2199-01-01T00:00:00Z"))["items"]], whole)
 
 
-@check("log: fifty at most without a limit")
+@check("log: fifty entries at most without a limit, two hundred with any")
 def _(w):
     team = w.ann.found()
-    for n in range(52):
+    for n in range(202):
         ok(team.post("/v1/api-keys", {"name": f"k{n}"}), 201)
-    page = ok(team.get("/v1/audit-logs"))
-    same(len(page["items"]), 50)
-    same((page["next_before"], page["next_before_id"]), (page["items"][-1]["created_at"], page["items"][-1]["id"]))
-    same(len(ok(team.get("/v1/audit-logs?limit=200"))["items"]), 52)
+    for query, count in (("", 50), ("?limit=1", 1), ("?limit=200", 200), ("?limit=1000", 200)):
+        page = ok(team.get("/v1/audit-logs" + query))
+        same((query, len(page["items"])), (query, count))
+        same((moment(page["next_before"]), page["next_before_id"]), (moment(page["items"][-1]["created_at"]), page["items"][-1]["id"]))
 
 
 @check("log: other teams do not see it")

@@ -161,7 +161,8 @@ def _(w):
 @code("invalid_state", "a capsule that is over, and one that runs")
 def _(w):
     for method, tail, body in (("POST", "/pause", None), ("POST", "/resume", None), ("POST", "/ping", None),
-                               ("POST", "/exec", {"cmd": "true"}), ("POST", "/files/list", {"path": "/"}), ("POST", "/files/read", {"path": "/x"}), ("POST", "/files/remove", {"path": "/x"})):
+                               ("POST", "/exec", {"cmd": "true"}), ("POST", "/files/list", {"path": "/"}),
+                               ("POST", "/files/read", {"path": "/x"}), ("POST", "/files/remove", {"path": "/x"})):
         fault(w.eva.ask(method, w.over + tail, body), 409, "invalid_state")
     fault(w.eva.post("/v1/snapshots", {"sandbox_id": w.over.rpartition("/")[2], "name": unique("x")}), 409, "invalid_state")
     fault(w.eva.post(w.capsule + "/resume"), 409, "invalid_state")

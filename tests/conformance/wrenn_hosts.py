@@ -449,6 +449,7 @@ def _(w):
 def busy_host(w):
     """A host with a capsule on it: (who may remove it, host, capsule). First the daemon itself, should it show itself to administrators;
     else a team's own host whose agent takes calls and never answers, so that the create there stays pending."""
+    w.server.image()
     capsule = ok(w.root.post("/v1/capsules", {}), 201)["id"]
     for host in ok(w.root.get("/v1/hosts")):
         if capsule in ok(w.root.get(f"/v1/hosts/{host['id']}/delete-preview"))["sandbox_ids"]:
