@@ -22,7 +22,8 @@ const char daemon_usage[] =
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
 	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
 	"  --proxy HOST:PORT   serve HTTP to sandboxes by host name: 3000-demo.localhost is port 3000 of demo\n"
-	"  --password-cost N   how much work a password is: bcrypt's cost, 12 by default, each step twice the one before\n"
+	"  --password-cost N   how much work a password is: bcrypt's cost, each step twice the one before\n"
+	"                      (env: SBX_PASSWORD_COST; default: 12)\n"
 	"  --notify-private    channels may deliver to this machine and its networks; otherwise to public addresses only\n"
 	"  --notify-origin SERVICE=URL\n"
 	"                      reach discord, slack, teams, googlechat or telegram there\n"
@@ -158,6 +159,15 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 	}
 }
 
+/* What a variable says, as if it were the option; the command line comes after it. */
+static int take_env(struct daemon_args *args, const char *name, int id, struct err *err)
+{
+	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
+	if (!value || !*value || take(args, id, value, err) == 0)
+		return 0;
+	return err_prefix(err, "%s", name);
+}
+
 /* Absolute, since the daemon's working folder is not its user's. */
 static char *absolute(char *path, struct err *err)
 {
@@ -187,12 +197,9 @@ static int fill_in(struct daemon_args *args, struct err *err)
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
-	if (pool && *pool && take_pool(args, pool, err)) {
-		err_prefix(err, "SBX_POOL");
+	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err))
 		return DAEMON_USAGE;
-	}
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */
