@@ -64,27 +64,23 @@ int db_begin(struct db *db, struct err *err)
 	return 0;
 }
 
-static int end(struct db *db, const char *word, struct err *err)
-{
-	int rc = control(db, word, "cannot write as one", err);
-	db->within = rc != 0 && db->within;
-	if (rc == 0)
-		rc = db_sync_off(db, err);
-	return rc;
-}
-
 void db_rollback(struct db *db)
 {
-	(void)end(db, "ROLLBACK", NULL);
+	/* SQLite may have taken it back already: when the disk was full, or could not be written */
+	(void)control(db, "ROLLBACK", "cannot write as one", NULL);
 	db->within = false;
+	(void)db_sync_off(db, NULL);
 }
 
 int db_commit(struct db *db, struct err *err)
 {
-	if (!end(db, "COMMIT", err))
-		return 0;
-	db_rollback(db);
-	return -1;
+	if (control(db, "COMMIT", "cannot write as one", err)) {
+		db_rollback(db);
+		return -1;
+	}
+	db->within = false;
+	(void)db_sync_off(db, NULL);
+	return 0;
 }
 
 /* ---- opening ---- */
