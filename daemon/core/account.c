@@ -265,10 +265,12 @@ void account_login(struct core *core, const char *email, const char *password, a
 		rc = may_try(a, e->email, &e->err);
 	if (rc == 0)
 		found = db_user_by_email(core->db, e->email, &user, &e->err);
-	/* who has no password, or is nobody, is checked against one that nobody knows: the time tells nothing */
-	bool can = found == 1 && user.password;
+	/* who has no password, or is nobody, is checked against one that nobody knows: the time tells nothing. One that is too long
+	 * is nobody's, though bcrypt, which looks at its beginning alone, would take it */
+	auto_free char *word = mem_strndup(password, PASSWORD_MAX);
+	bool can = found == 1 && user.password && strlen(password) <= PASSWORD_MAX;
 	e->user = can ? user.id : -1;
-	if (rc || found < 0 || password_run(a->passwords, password, can ? user.password : a->decoy, on_checked, e, &e->err))
+	if (rc || found < 0 || password_run(a->passwords, word, can ? user.password : a->decoy, on_checked, e, &e->err))
 		fail_later(e);
 	db_user_release(&user);
 }
