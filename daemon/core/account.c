@@ -271,7 +271,8 @@ static void on_checked(void *arg, const char *hash, bool match, const struct err
 	struct db_member who = { 0 };
 	(void)hash;
 	if (err) {
-		drop_try(e->core->accounts, e->email);
+		if (err->code != ERR_UNAVAILABLE) /* core is there */
+			drop_try(e->core->accounts, e->email);
 		tell(e, NULL, err);
 		return;
 	}
