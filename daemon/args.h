@@ -23,7 +23,7 @@ struct daemon_args {
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
-	unsigned vcpus, memory_mb, pool_size;
+	unsigned vcpus, memory_mb, pool_size, password_cost;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
 	struct notify_config notify; /* where channels may deliver to */

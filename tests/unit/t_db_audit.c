@@ -50,22 +50,22 @@ static void t_audit(void **state)
 	struct err err = ERR_INIT;
 	struct db_audit *all;
 	size_t n;
-	note(k->db, 1, "sandbox", "create", "team", 100);
-	note(k->db, 1, "member", "add", "admin", 200);
-	note(k->db, 1, "sandbox", "pause", "team", 200);
-	note(k->db, 2, "sandbox", "create", "team", 300);
-	note(k->db, 0, "host", "delete", "admin", 300);
+	note(k->db, 1, "sandbox", "create", "team", 100500);
+	note(k->db, 1, "member", "add", "admin", 200300);
+	note(k->db, 1, "sandbox", "pause", "team", 200700);
+	note(k->db, 2, "sandbox", "create", "team", 300000);
+	note(k->db, 0, "host", "delete", "admin", 300000);
 	db_kit_reopen(k);
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .limit = 9 }, "3 2 1 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .limit = 9 }, "3 1 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .limit = 2 }, "3 2 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 0, .admin = 1, .limit = 9 }, "5 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 3, .admin = 1, .limit = 9 }, "");
-	/* the next pages */
-	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200, .before_id = 3, .limit = 9 }, "2 1 ");
-	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200, .before_id = 2, .limit = 9 }, "1 ");
-	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200, .limit = 9 }, "1 ");
-	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 201, .limit = 9 }, "3 2 1 ");
+	/* the next pages, by the second */
+	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200000, .before_id = 3, .limit = 9 }, "2 1 ");
+	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200000, .before_id = 2, .limit = 9 }, "1 ");
+	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200000, .limit = 9 }, "1 ");
+	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 201000, .limit = 9 }, "3 2 1 ");
 	/* what is wanted */
 	static char *sandbox[] = { LENT("sandbox"), NULL }, *two[] = { LENT("create"), LENT("add"), NULL }, *sand[] = { LENT("sand"), NULL };
 	static char *none[] = { NULL }, *both[] = { LENT("add,pause"), NULL };
@@ -86,7 +86,7 @@ static void t_audit(void **state)
 	assert_string_equal(all[0].metadata[0], "a=b");
 	assert_string_equal(all[0].metadata[1], "c=");
 	assert_null(all[0].metadata[2]);
-	assert_true(all[0].team == 2 && all[0].created_ms == 300);
+	assert_true(all[0].team == 2 && all[0].created_ms == 300000);
 	db_audits_release(all, n);
 }
 
