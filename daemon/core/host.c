@@ -47,6 +47,12 @@ int host_find(struct core *core, const char *uid, struct db_host *out, struct er
 	return found == 1 ? 0 : found < 0 ? -1 : no_such(err);
 }
 
+static int find_by_id(struct core *core, int64_t id, struct db_host *out, struct err *err)
+{
+	int found = db_host_by_id(core->db, id, out, err);
+	return found == 1 ? 0 : found < 0 ? -1 : no_such(err);
+}
+
 int host_get(struct core *core, const struct identity *who, const char *uid, struct db_host *out, struct err *err)
 {
 	if (host_find(core, uid, out, err))
@@ -172,8 +178,8 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 	int found = db_host_token_take(core->db, hash, now, &id, err);
 	if (found <= 0)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
-	if (db_host_by_id(core->db, id, out, err) != 1)
-		return no_such(err);
+	if (find_by_id(core, id, out, err))
+		return -1;
 	if (strcmp(out->status, STATUS_PENDING) != 0) {
 		db_host_release(out);
 		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
@@ -241,9 +247,9 @@ int host_refresh(
 	int found = db_host_refresh_get(core->db, hash, &old, err);
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the refresh token is invalid or has expired");
-	int rc = rotate(core, &old, refresh, err);
-	if (rc == 0)
-		rc = db_host_by_id(core->db, old.host, out, err) == 1 ? 0 : no_such(err);
+	int rc = find_by_id(core, old.host, out, err);
+	if (rc == 0 && (rc = rotate(core, &old, refresh, err)))
+		db_host_release(out);
 	db_host_refresh_release(&old);
 	return rc;
 }
