@@ -109,6 +109,18 @@ static int check_spec(struct core *core, const struct identity *who, const struc
 	return on ? 0 : err_set(err, ERR_FORBIDDEN, "hosts of its own are not switched on for this team");
 }
 
+/* Both or none: whoever is told that it failed would try again. */
+static int announce(struct core *core, struct db_host *host, char token[HOST_TOKEN_LEN + 1], struct err *err)
+{
+	if (db_begin(core->db, err))
+		return -1;
+	if (db_host_insert(core->db, host, err) || issue(core, host, token, err)) {
+		db_rollback(core->db);
+		return -1;
+	}
+	return db_commit(core->db, err);
+}
+
 int host_create(struct core *core, const struct identity *who, const struct host_spec *spec, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err)
 {
@@ -126,7 +138,7 @@ int host_create(struct core *core, const struct identity *who, const struct host
 		.created_by = who->user,
 		.created_ms = now,
 		.changed_ms = now };
-	if (db_host_insert(core->db, out, err) || issue(core, out, token, err)) {
+	if (announce(core, out, token, err)) {
 		db_host_release(out);
 		return -1;
 	}
