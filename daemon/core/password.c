@@ -69,19 +69,24 @@ static void work(uv_work_t *w)
 
 static void start_more(struct passwords *p);
 
+static void going_down(struct err *err)
+{
+	err_set(err, ERR_UNAVAILABLE, "the daemon is going down");
+}
+
 static void after(uv_work_t *w, int status)
 {
 	struct job *job = w->data;
 	struct passwords *p = job->owner;
 	struct err err = ERR_INIT;
-	bool closing = p->closing;
 	p->running--;
-	if (status != 0 || !job->ok)
+	if (p->closing)
+		going_down(&err);
+	else if (status != 0 || !job->ok)
 		err_set(&err, ERR_INTERNAL, "the password cannot be hashed");
-	if (!closing)
-		job->cb(job->arg, job->against ? NULL : job->hash, job->match, err.code ? &err : NULL);
+	job->cb(job->arg, job->against ? NULL : job->hash, job->match, err.code ? &err : NULL);
 	job_free(job);
-	if (!closing)
+	if (!p->closing)
 		start_more(p);
 	else if (!p->running)
 		free(p);
@@ -125,10 +130,13 @@ void passwords_close(struct passwords *p)
 {
 	if (!p)
 		return;
+	struct err err = ERR_INIT;
+	going_down(&err);
 	p->closing = true;
 	while (p->first) {
 		struct job *job = p->first;
 		p->first = job->next;
+		job->cb(job->arg, NULL, false, &err);
 		job_free(job);
 	}
 	if (!p->running)

@@ -19,7 +19,7 @@ enum { PASSWORD_RUNNING = 1, PASSWORD_WAITING = 64 };
 struct passwords;
 enum { PASSWORD_COST = 12, PASSWORD_COST_MIN = 4, PASSWORD_COST_MAX = 16 };
 struct passwords *passwords_new(uv_loop_t *loop, unsigned cost);
-/* Those that wait get no answer any more; the ones at work finish first. */
+/* Those that wait are told UNAVAILABLE, and so are the ones at work when they are through: later than this call. */
 void passwords_close(struct passwords *p);
 
 /* hash: of a new password (valid in the call), or NULL when it was a check. match: the password is that of the hash. */

@@ -153,6 +153,10 @@ int team_add_member(struct core *core, const struct identity *who, const char *e
 	if (!*at)
 		return err_set(err, ERR_INVALID, "'email' is required");
 	int found = who->team == TEAM_LOCAL ? 0 : db_user_by_email(core->db, at, &user, err);
+	if (found == 1 && user.id == USER_LOCAL) { /* nobody's */
+		db_user_release(&user);
+		found = 0;
+	}
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "nobody has an account with the address '%s'", at);
 	int rc = db_member_insert(core->db, who->team, user.id, role_name(ROLE_MEMBER), false, clock_wall_ms(), err);
