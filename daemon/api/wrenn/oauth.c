@@ -1,7 +1,7 @@
 /*
  * Logins through another service, for browsers: off to its login page, and back with a code. Whatever comes of it, the browser is
- * led on to the web front end. The outcome of a login is there twice, since clients differ in where they look: in the query, and in
- * cookies for scripts of the front end to read, which then stand on the same host as this daemon.
+ * led on to the web front end. The outcome is there twice, since front ends differ in where they look: in the query, and in cookies
+ * of this host for their scripts to read.
  */
 #include "daemon/api/wrenn/wrenn.h"
 
@@ -140,17 +140,23 @@ static void enter(struct http_req *r, const struct oauth_profile *profile)
 	db_member_release(&who);
 }
 
+/* It does not; r may be NULL. */
+static void turn_away(struct http_req *r, const struct err *err)
+{
+	log_warn("oauth", "a login through github failed: %s", err->msg);
+	if (r)
+		fail(r, "exchange_failed");
+}
+
 static void on_profile(void *arg, const struct oauth_profile *profile, const struct err *err)
 {
 	struct call *c = arg;
 	struct http_req *r = call_end(c);
-	if (err)
-		log_warn("oauth", "a login through github failed: %s", err->msg);
-	if (r && err)
-		fail(r, "exchange_failed");
+	free(c);
+	if (!profile)
+		turn_away(r, err);
 	else if (r)
 		enter(r, profile);
-	free(c);
 }
 
 /* Is this the browser that the state was given to? */
@@ -185,6 +191,8 @@ void wrenn_oauthCallback(struct http_req *r)
 	}
 	struct call *c = mem_zalloc(sizeof(*c));
 	call_begin(c, r);
-	if (oauth_login(api_of(r)->oauth, code, on_profile, c, &err))
-		on_profile(c, NULL, &err);
+	if (oauth_login(api_of(r)->oauth, code, on_profile, c, &err)) {
+		turn_away(call_end(c), &err);
+		free(c);
+	}
 }
