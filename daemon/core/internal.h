@@ -202,6 +202,8 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 void sandbox_to_end(struct sandbox *sb);
 /* Take it off the list and free it; handles close by the loop. Its VM, if any, lives on. */
 void sandbox_unload(struct sandbox *sb);
+/* It is about to go: put down what its API tells of it for ever, if it does. */
+int sandbox_remember(const struct sandbox *sb, struct err *err);
 /* Record a new state durably. */
 int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err);
 /* Connect to the agent; on_up is handled by the sandbox itself. */
