@@ -30,6 +30,9 @@ const char daemon_usage[] =
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
 	"\n"
+	"Environment, for people to log in through GitHub (see sbxd(8)):\n"
+	"  SBX_GITHUB_CLIENT_ID, SBX_GITHUB_CLIENT_SECRET, SBX_PUBLIC_URL, SBX_OAUTH_REDIRECT_URL\n"
+	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
 enum option_id {
@@ -185,6 +188,18 @@ static int fill_in(struct daemon_args *args, struct err *err)
 	return 0;
 }
 
+static char *get_variable(const char *name)
+{
+	return getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
+}
+
+static int read_logins(struct daemon_args *args, struct err *err)
+{
+	int rc = oauth_config_read(get_variable, &args->oauth, err);
+	unsetenv(OAUTH_SECRET_VARIABLE); /* NOLINT(concurrency-mt-unsafe): not for our children */
+	return rc;
+}
+
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
 	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
@@ -213,7 +228,9 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	}
 	if (fill_in(args, err))
 		return DAEMON_FAILED;
-	return args->image || args->scratch ? DAEMON_BUILD : DAEMON_SERVE;
+	if (args->image || args->scratch)
+		return DAEMON_BUILD;
+	return read_logins(args, err) ? DAEMON_USAGE : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)
@@ -222,4 +239,5 @@ void daemon_args_free(struct daemon_args *args)
 	free(args->cache);
 	free(args->program);
 	free(args->listen);
+	oauth_config_release(&args->oauth);
 }
