@@ -247,9 +247,11 @@ int main(int argc, char **argv)
 		return print_operations();
 	case DAEMON_USAGE:
 		fprintf(stderr, "sbxd: %s\n%s%s", err.msg, err.hint, err.hint[0] ? "\n" : "");
+		daemon_args_free(&args);
 		return 2;
 	case DAEMON_FAILED:
 		fprintf(stderr, "sbxd: %s\n", err.msg);
+		daemon_args_free(&args);
 		return 1;
 	case DAEMON_BUILD:
 	case DAEMON_SERVE:
