@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/core/password.h"
 #include "daemon/core/pool.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -21,6 +22,10 @@ const char daemon_usage[] =
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
 	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
 	"  --proxy HOST:PORT   serve HTTP to sandboxes by host name: 3000-demo.localhost is port 3000 of demo\n"
+	"  --password-cost N   how much work a password is: bcrypt's cost, 12 by default, each step twice the one before\n"
+	"  --notify-private    channels may deliver to this machine and its networks; otherwise to public addresses only\n"
+	"  --notify-origin SERVICE=URL\n"
+	"                      reach discord, slack, teams, googlechat or telegram there\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
@@ -39,6 +44,9 @@ enum option_id {
 	OPT_MEMORY,
 	OPT_IMPORT,
 	OPT_PULL,
+	OPT_PASSWORD_COST,
+	OPT_NOTIFY_PRIVATE,
+	OPT_NOTIFY_ORIGIN,
 	OPT_VERSION,
 	OPT_OPERATIONS
 };
@@ -55,6 +63,9 @@ static const struct option options[] = {
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "import", required_argument, NULL, OPT_IMPORT },
 	{ "pull", required_argument, NULL, OPT_PULL },
+	{ "password-cost", required_argument, NULL, OPT_PASSWORD_COST },
+	{ "notify-private", no_argument, NULL, OPT_NOTIFY_PRIVATE },
+	{ "notify-origin", required_argument, NULL, OPT_NOTIFY_ORIGIN },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "operations", no_argument, NULL, OPT_OPERATIONS },
 	{ "help", no_argument, NULL, 'h' },
@@ -68,6 +79,25 @@ static int take_pool(struct daemon_args *args, const char *value, struct err *er
 		return -1;
 	args->pool_size = (unsigned)n;
 	return 0;
+}
+
+/* SERVICE=URL */
+static int take_origin(struct notify_origins *o, const char *value, struct err *err)
+{
+	const struct {
+		const char *name, **url;
+	} all[] = { { "discord", &o->discord }, { "slack", &o->slack }, { "teams", &o->teams }, { "googlechat", &o->googlechat },
+		{ "telegram", &o->telegram } };
+	const char *equals = strchr(value, '=');
+	size_t n = equals ? (size_t)(equals - value) : 0;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (strlen(all[i].name) != n || strncmp(all[i].name, value, n) != 0)
+			continue;
+		*all[i].url = equals + 1;
+		return 0;
+	}
+	err_set(err, ERR_USAGE, "'--notify-origin %s' names no service", value);
+	return err_hint(err, "it is discord, slack, teams, googlechat or telegram, and '=' and a URL");
 }
 
 static int take(struct daemon_args *args, int id, const char *value, struct err *err)
@@ -94,6 +124,16 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 		return 0;
 	case OPT_POOL:
 		return take_pool(args, value, err);
+	case OPT_PASSWORD_COST:
+		if (parse_int(value, "--password-cost", PASSWORD_COST_MIN, PASSWORD_COST_MAX, &n, err))
+			return -1;
+		args->password_cost = (unsigned)n;
+		return 0;
+	case OPT_NOTIFY_PRIVATE:
+		args->notify.allow_private = true;
+		return 0;
+	case OPT_NOTIFY_ORIGIN:
+		return take_origin(&args->notify.origins, value, err);
 	case OPT_BUILD:
 		args->image = value;
 		return 0;

@@ -26,10 +26,11 @@ struct accounts {
 struct accounts *accounts_new(struct core *core)
 {
 	/* of random bytes that nobody knows; same cost */
-	static const char decoy[] = "$2b$12$5ZJ0sVw0n2Yj0u3lqz5Tf.2r6xHqzq7m1mYJ0Qw8B3b2m4hVtX6yK";
+	static const char decoy[] = "5ZJ0sVw0n2Yj0u3lqz5Tf.2r6xHqzq7m1mYJ0Qw8B3b2m4hVtX6yK";
 	struct accounts *a = mem_zalloc(sizeof(*a));
-	a->passwords = passwords_new(core->config.loop);
-	a->decoy = mem_strdup(decoy);
+	unsigned cost = core->config.password_cost ? core->config.password_cost : PASSWORD_COST;
+	a->passwords = passwords_new(core->config.loop, cost);
+	a->decoy = mem_printf("$2b$%02u$%s", cost, decoy);
 	return a;
 }
 

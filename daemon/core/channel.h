@@ -1,8 +1,9 @@
 /*
  * channel: where a team wants to hear its news, and their delivery.
  *
- * News are recorded with what they tell of, one delivery a channel, and leave the record when they have arrived or after the last of
- * DELIVERY_TRIES; so they survive a restart. Configurations are sealed in the database. Source: reference/wrenn.md 2.8, 8.
+ * News are recorded with what they tell of, one delivery a channel, and leave the record when they have arrived, or after the last
+ * try; so they survive a restart. What fails is tried again after 10 s, 30 s, two minutes and ten; a wrong configuration or an
+ * address that may not be reached is not. Deliveries do not wait for each other. Configurations are sealed in the database. Source: reference/wrenn.md 2.8, 8.
  * Thread: the loop's; callbacks come from the loop.
  */
 #ifndef SBX_CORE_CHANNEL_H
@@ -41,6 +42,13 @@ typedef void channel_tested_cb(void *arg, const struct err *err);
 int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err);
 
 /* ---- for core ---- */
+struct notify_config;
+struct courier;
+struct courier *courier_new(struct core *core, const struct notify_config *config, struct err *err);
+/* See what is due: when the state is open, and with every piece of news. */
+void courier_wake(struct courier *c);
+/* NULL is fine. What is under way is tried again by the next daemon. */
+void courier_close(struct courier *c);
 /* News for the channels of note->team that ask for this event. */
 void channel_announce(struct core *core, const char *event, const struct db_audit *note);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/core/account.h"
+#include "daemon/core/channel.h"
 #include "daemon/core/host.h"
 #include "daemon/core/importer.h"
 #include "daemon/core/internal.h"
@@ -108,7 +109,8 @@ struct core *core_new(const struct core_config *config, struct err *err)
 		.home = core->home,
 		.cache = core->cache,
 		.program = core->program,
-		.pool_size = config->pool_size };
+		.pool_size = config->pool_size,
+		.password_cost = config->password_cost };
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);
@@ -120,11 +122,13 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->tick.data = core;
 	core->accounts = accounts_new(core);
 	core->metrics = metrics_new(core);
+	core->courier = courier_new(core, config->notify, err);
 	metrics_wake(core->metrics);
-	if (open_state(core, err) || core_recover(core, err)) {
+	if (!core->courier || open_state(core, err) || core_recover(core, err)) {
 		core_close(core);
 		return NULL;
 	}
+	courier_wake(core->courier);
 	uv_timer_start(&core->tick, on_tick, TICK_MS, TICK_MS);
 	return core;
 }
@@ -137,6 +141,7 @@ void core_close(struct core *core)
 	bases_close(core->bases);
 	pool_close(core->pool);
 	accounts_close(core->accounts);
+	courier_close(core->courier);
 	metrics_close(core->metrics);
 	uv_close((uv_handle_t *)&core->tick, on_tick_closed); /* core goes with it */
 }

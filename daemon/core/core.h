@@ -17,12 +17,15 @@
 struct core;
 struct builder;
 struct vault;
+struct notify_config;
 
 struct core_config {
 	uv_loop_t *loop;
 	const char *home, *cache; /* absolute */
 	const char *program;	  /* this executable, started as `program --build ...` */
 	unsigned pool_size;	  /* VMs that wait, a shape (pool.h) */
+	unsigned password_cost;	  /* of bcrypt (password.h); 0: as usual */
+	const struct notify_config *notify; /* how channels deliver (notify/deliver.h); NULL: as usual. Copied */
 };
 
 /* Open the state in home (made if missing) and recover what is recorded there. CONFLICT when another daemon has it. */

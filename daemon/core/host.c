@@ -174,6 +174,10 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
 	if (db_host_by_id(core->db, id, out, err) != 1)
 		return no_such(err);
+	if (strcmp(out->status, STATUS_PENDING) != 0) {
+		db_host_release(out);
+		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
+	}
 	set_text(&out->address, machine->address);
 	set_text(&out->arch, machine->arch);
 	set_text(&out->status, STATUS_ONLINE);

@@ -25,6 +25,7 @@ struct core {
 	struct pool *pool;
 	struct secret secret;
 	struct accounts *accounts;
+	struct courier *courier; /* channel.c */
 	uv_timer_t tick; /* once a second: idleness, sweeping */
 	int64_t swept_ms, host_checked_ms, used_s;
 	struct metrics *metrics;

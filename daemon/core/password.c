@@ -8,7 +8,6 @@
 #include "shared/base/util.h"
 
 #define SETTING "$2b$"
-enum { COST = 12 };
 
 struct job {
 	struct job *next;
@@ -23,15 +22,17 @@ struct job {
 
 struct passwords {
 	uv_loop_t *loop;
+	unsigned cost;
 	struct job *first, **last; /* that wait */
 	unsigned running, waiting;
 	bool closing;
 };
 
-struct passwords *passwords_new(uv_loop_t *loop)
+struct passwords *passwords_new(uv_loop_t *loop, unsigned cost)
 {
 	struct passwords *p = mem_zalloc(sizeof(*p));
 	p->loop = loop;
+	p->cost = cost;
 	p->last = &p->first;
 	return p;
 }
@@ -54,7 +55,7 @@ static void work(uv_work_t *w)
 	rand_bytes(entropy, sizeof(entropy));
 	const char *salt = job->against;
 	if (!salt)
-		salt = crypt_gensalt_rn(SETTING, COST, entropy, sizeof(entropy), setting, sizeof(setting));
+		salt = crypt_gensalt_rn(SETTING, job->owner->cost, entropy, sizeof(entropy), setting, sizeof(setting));
 	const char *hash = salt ? crypt_rn(job->password, salt, data, sizeof(*data)) : NULL;
 	job->ok = hash && hash[0] != '*';
 	if (job->ok) {

@@ -474,7 +474,7 @@ void sandbox_tick(struct sandbox *sb, int64_t now_ms)
 		sb->used_ms = now_ms;
 		return;
 	}
-	if (sb->row.idle_s && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, NULL, NULL, &err))
+	if (sb->row.idle_s > 0 && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, NULL, NULL, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
 

@@ -13,7 +13,7 @@
 #include "daemon/core/sandbox.h"
 #include "shared/store/hash.h"
 
-#define SNAPSHOT_NAME_MAX 63
+#define SNAPSHOT_NAME_MAX 64
 #define SNAPSHOT_IMAGE "snapshot:" /* before its name, as the image of what is created from it */
 
 struct snapshot {

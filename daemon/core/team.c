@@ -68,6 +68,16 @@ int team_find(struct core *core, const char *uid, struct db_team *out, struct er
 	return only_live(db_team_by_uid(core->db, uid, out, err), out, err);
 }
 
+int team_set_byoc(struct core *core, const char *uid, struct err *err)
+{
+	struct db_team team;
+	if (team_find(core, uid, &team, err))
+		return -1;
+	int rc = db_team_set_byoc(core->db, team.id, err);
+	db_team_release(&team);
+	return rc;
+}
+
 int team_of_user(struct core *core, int64_t user, struct db_member **out, size_t *n, struct err *err)
 {
 	return db_member_of_user(core->db, user, out, n, err);

@@ -81,6 +81,12 @@ int db_delivery_update(struct db *db, const struct db_delivery *row, struct err 
 	return db_update(db, &deliveries, row, err);
 }
 
+int db_delivery_defer(struct db *db, int64_t id, int64_t due_ms, struct err *err)
+{
+	static const char sql[] = "UPDATE delivery SET due_ms = ?2 WHERE id = ?1";
+	return db_run(db, sql, "delivery", false, err, "ii", id, due_ms) < 0 ? -1 : 0;
+}
+
 int db_delivery_delete(struct db *db, int64_t id, struct err *err)
 {
 	static const char sql[] = "DELETE FROM delivery WHERE id = ?1";

@@ -41,6 +41,7 @@ void db_channels_release(struct db_channel *rows, size_t n);
 
 int db_delivery_insert(struct db *db, struct db_delivery *row, struct err *err);
 int db_delivery_update(struct db *db, const struct db_delivery *row, struct err *err);
+int db_delivery_defer(struct db *db, int64_t id, int64_t due_ms, struct err *err);
 int db_delivery_delete(struct db *db, int64_t id, struct err *err);
 /* Those that are due at now_ms, the longest waiting first, at most limit. db_deliveries_release. */
 int db_delivery_due(struct db *db, int64_t now_ms, int64_t limit, struct db_delivery **out, size_t *n, struct err *err);

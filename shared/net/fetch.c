@@ -1,9 +1,6 @@
-#define CURL_DISABLE_TYPECHECK
 #include "shared/net/fetch.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,34 +8,15 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "shared/base/version.h"
+#include "shared/net/libcurl.h"
 
-#define LIBRARY "libcurl.so.4"
 #define HEADER_MAX ((size_t)8 << 10)
 #define FAULT_MAX ((size_t)4 << 10)
 enum { CONNECT_S = 30, SILENT_S = 60, HOPS_MAX = 10 };
 
-/* What we use of libcurl. */
-#define FUNCTIONS(X)                                                                                                               \
-	X(curl_easy_init)                                                                                                          \
-	X(curl_easy_setopt)                                                                                                        \
-	X(curl_easy_perform)                                                                                                       \
-	X(curl_easy_reset)                                                                                                         \
-	X(curl_easy_cleanup)                                                                                                       \
-	X(curl_easy_strerror)                                                                                                      \
-	X(curl_slist_append)                                                                                                       \
-	X(curl_slist_free_all)                                                                                                     \
-	X(curl_url)                                                                                                                \
-	X(curl_url_set)                                                                                                            \
-	X(curl_url_get)                                                                                                            \
-	X(curl_url_cleanup)                                                                                                        \
-	X(curl_free)
-
 struct fetch {
-	void *lib;
+	struct libcurl curl;
 	CURL *easy;
-#define X(name) __typeof__(&name) name##_;
-	FUNCTIONS(X)
-#undef X
 };
 
 /* One request on its way. */
@@ -50,29 +28,12 @@ struct hop {
 	struct err stopped; /* what the sink says */
 };
 
-static int load(struct fetch *f, struct err *err)
-{
-	f->lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (!f->lib) {
-		err_set(err, ERR_UNAVAILABLE, "cannot load '%s', which registries need", LIBRARY);
-		return err_hint(err, "apt-get install libcurl4");
-	}
-	bool all = true;
-	/* POSIX lets an object pointer of dlsym hold a function */
-#define X(name)                                                                                                                    \
-	*(void **)(void *)&f->name##_ = dlsym(f->lib, #name);                                                                      \
-	all &= f->name##_ != NULL;
-	FUNCTIONS(X)
-#undef X
-	return all ? 0 : err_set(err, ERR_UNAVAILABLE, "'%s' lacks functions that registries need", LIBRARY);
-}
-
 struct fetch *fetch_new(struct err *err)
 {
 	struct fetch *f = mem_zalloc(sizeof(*f));
 
-	if (!load(f, err)) {
-		f->easy = f->curl_easy_init_();
+	if (!libcurl_load(&f->curl, "registries", err)) {
+		f->easy = f->curl.easy_init();
 		if (f->easy)
 			return f;
 		err_set(err, ERR_LIMIT, "out of memory");
@@ -86,8 +47,7 @@ void fetch_free(struct fetch *f)
 	if (!f)
 		return;
 	if (f->easy)
-		f->curl_easy_cleanup_(f->easy);
-	/* the library stays: it does not like to go while its own libraries are in use */
+		f->curl.easy_cleanup(f->easy);
 	free(f);
 }
 
@@ -174,21 +134,21 @@ struct address {
 
 static void address_free(struct fetch *f, struct address *a)
 {
-	f->curl_free_(a->scheme);
-	f->curl_free_(a->host);
-	f->curl_free_(a->port);
+	f->curl.free(a->scheme);
+	f->curl.free(a->host);
+	f->curl.free(a->port);
 }
 
 static int address_read(struct fetch *f, const char *url, struct address *out, struct err *err)
 {
-	CURLU *u = f->curl_url_();
-	bool ok = u && f->curl_url_set_(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+	CURLU *u = f->curl.url();
+	bool ok = u && f->curl.url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
 
 	*out = (struct address){ 0 };
-	ok = ok && f->curl_url_get_(u, CURLUPART_SCHEME, &out->scheme, 0) == CURLUE_OK &&
-		f->curl_url_get_(u, CURLUPART_HOST, &out->host, 0) == CURLUE_OK &&
-		f->curl_url_get_(u, CURLUPART_PORT, &out->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
-	f->curl_url_cleanup_(u);
+	ok = ok && f->curl.url_get(u, CURLUPART_SCHEME, &out->scheme, 0) == CURLUE_OK &&
+		f->curl.url_get(u, CURLUPART_HOST, &out->host, 0) == CURLUE_OK &&
+		f->curl.url_get(u, CURLUPART_PORT, &out->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+	f->curl.url_cleanup(u);
 	if (ok && out->scheme && out->host && out->port && (!strcmp(out->scheme, "https") || !strcmp(out->scheme, "http")))
 		return 0;
 	address_free(f, out);
@@ -209,15 +169,15 @@ static char *next_url(struct fetch *f, const char *url, const char *location, bo
 {
 	struct address from, to;
 	char *text = NULL, *copy = NULL;
-	CURLU *u = f->curl_url_();
-	bool ok = u && f->curl_url_set_(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-		f->curl_url_set_(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
-		f->curl_url_get_(u, CURLUPART_URL, &text, 0) == CURLUE_OK;
+	CURLU *u = f->curl.url();
+	bool ok = u && f->curl.url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+		f->curl.url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
+		f->curl.url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK;
 
 	if (ok)
 		copy = mem_strdup(text);
-	f->curl_free_(text);
-	f->curl_url_cleanup_(u);
+	f->curl.free(text);
+	f->curl.url_cleanup(u);
 	if (!ok || address_read(f, url, &from, NULL)) {
 		free(copy);
 		err_set(err, ERR_PROTOCOL, "the server redirects to '%.200s', which is no address", location);
@@ -249,7 +209,7 @@ static struct curl_slist *add_header(struct fetch *f, struct curl_slist *list, c
 	if (!value)
 		return list;
 	auto_free char *line = mem_printf("%s: %s", name, value);
-	struct curl_slist *longer = f->curl_slist_append_(list, line);
+	struct curl_slist *longer = f->curl.slist_append(list, line);
 	return longer ? longer : list;
 }
 
@@ -260,22 +220,22 @@ static void set_options(struct hop *h, const struct address *a, const char *url)
 	const char *ca = getenv("SSL_CERT_FILE"); /* NOLINT(concurrency-mt-unsafe): nobody changes the environment */
 	auto_free char *agent = mem_printf("sbx/%s", sbx_version);
 
-	f->curl_easy_reset_(c);
-	f->curl_easy_setopt_(c, CURLOPT_URL, url);
-	f->curl_easy_setopt_(c, CURLOPT_USERAGENT, agent);
-	f->curl_easy_setopt_(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	f->curl_easy_setopt_(c, CURLOPT_NOSIGNAL, 1L);
-	f->curl_easy_setopt_(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-	f->curl_easy_setopt_(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	f->curl_easy_setopt_(c, CURLOPT_LOW_SPEED_TIME, (long)SILENT_S);
-	f->curl_easy_setopt_(c, CURLOPT_HEADERFUNCTION, on_header);
-	f->curl_easy_setopt_(c, CURLOPT_HEADERDATA, h);
-	f->curl_easy_setopt_(c, CURLOPT_WRITEFUNCTION, on_body);
-	f->curl_easy_setopt_(c, CURLOPT_WRITEDATA, h);
+	f->curl.easy_reset(c);
+	f->curl.easy_setopt(c, CURLOPT_URL, url);
+	f->curl.easy_setopt(c, CURLOPT_USERAGENT, agent);
+	f->curl.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	f->curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	f->curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+	f->curl.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	f->curl.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENT_S);
+	f->curl.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	f->curl.easy_setopt(c, CURLOPT_HEADERDATA, h);
+	f->curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	f->curl.easy_setopt(c, CURLOPT_WRITEDATA, h);
 	if (fetch_is_local(a->host))
-		f->curl_easy_setopt_(c, CURLOPT_PROXY, "");
+		f->curl.easy_setopt(c, CURLOPT_PROXY, "");
 	if (ca && *ca)
-		f->curl_easy_setopt_(c, CURLOPT_CAINFO, ca);
+		f->curl.easy_setopt(c, CURLOPT_CAINFO, ca);
 }
 
 static int failed(struct hop *h, CURLcode code, const struct address *a, struct err *err)
@@ -286,7 +246,7 @@ static int failed(struct hop *h, CURLcode code, const struct address *a, struct 
 		return -1;
 	}
 	err_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, "'%s:%s': %s", a->host, a->port,
-		h->f->curl_easy_strerror_(code));
+		h->f->curl.easy_strerror(code));
 	if (code == CURLE_PEER_FAILED_VERIFICATION)
 		return err_hint(err, "when you know who issued its certificate, name that one: SSL_CERT_FILE=ca.pem");
 	return err_hint(err, "check the address, the network, and https_proxy if there is one");
@@ -309,9 +269,9 @@ static int one_hop(struct hop *h, const char *url, const char *authorization, st
 		headers = add_header(f, headers, "Accept", h->rq->accept);
 		headers = add_header(f, headers, "Authorization", authorization);
 		headers = add_header(f, headers, "Range", range);
-		f->curl_easy_setopt_(f->easy, CURLOPT_HTTPHEADER, headers);
-		CURLcode code = f->curl_easy_perform_(f->easy);
-		f->curl_slist_free_all_(headers);
+		f->curl.easy_setopt(f->easy, CURLOPT_HTTPHEADER, headers);
+		CURLcode code = f->curl.easy_perform(f->easy);
+		f->curl.slist_free_all(headers);
 		rc = code == CURLE_OK ? 0 : failed(h, code, &a, err);
 	}
 	address_free(f, &a);

@@ -1,6 +1,5 @@
 /*
- * fetch: GET over http and https, by libcurl, which is loaded when first used (as tls.h does with OpenSSL), so that a program which
- * seldom needs it starts fast. Blocking; for processes that may wait.
+ * fetch: GET over http and https, by libcurl. Blocking; for processes that may wait.
  *
  * Redirects are followed here and not by libcurl: what authorises goes to the first host only, never from https to http, and
  * nobody elsewhere sends us to this machine. Certificates are verified (SSL_CERT_FILE is respected); http_proxy, https_proxy and

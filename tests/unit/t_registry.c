@@ -1,4 +1,4 @@
-/* link: daemon/image/registry_ref.c daemon/image/oci.c daemon/image/hash.c shared/net/fetch.c | -lcrypto */
+/* link: daemon/image/registry_ref.c daemon/image/oci.c daemon/image/hash.c shared/net/fetch.c shared/net/libcurl.c | -lcrypto */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
