@@ -65,7 +65,7 @@ int auth_check(struct core *core, const char *where, const char *value, struct i
 {
 	if (!value) {
 		err_set(err, ERR_UNAUTHORIZED, "an API key or a token is required");
-		return err_hint(err, "send it as X-API-Key or Authorization: Bearer; make a key with: sbx key create");
+		return err_hint(err, "log in with: sbx login; or send a key (sbx key create) as X-API-Key or bearer token");
 	}
 	if (!strcmp(where, "X-Host-Token"))
 		return check_token(core, value, true, who, err);
