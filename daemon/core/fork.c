@@ -198,7 +198,7 @@ static void on_parent_done(void *arg, struct sandbox *parent, const struct err *
 
 static void fork_after(struct sandbox *sb, struct op *op)
 {
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 	struct err err = op->err;
 
 	if (!f->copy)
@@ -232,7 +232,7 @@ static int copy_disks(struct fork *f, const char *first, size_t from, struct err
 
 static void fork_work(struct op *op)
 {
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 
 	if (f->running)
 		op->failed = freeze_run(&op->freeze, &op->err) || copy_disks(f, f->disks[0], 1, &op->err);
@@ -244,7 +244,7 @@ static void fork_on(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
 	struct op *op = sb->op;
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 	struct err err = ERR_INIT;
 
 	sb->base_wait = NULL;
@@ -318,7 +318,7 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 		return -1;
 	struct fork *f = mem_zalloc(sizeof(*f));
 	*f = (struct fork){ .core = sb->core, .parent = mem_strdup(sb->row.id), .cb = cb, .arg = arg };
-	op->arg = op->fork = f;
+	op->arg = op->more = f;
 	bool named = spec->names != NULL;
 	for (size_t i = 0; i < spec->count; i++) {
 		const char *name = named ? spec->names[i] : NULL;
