@@ -29,6 +29,7 @@ ends_well() {
 
 noise() { in_vm "$1" "dd if=/dev/urandom of=$2 bs=1M count=$3 2>/dev/null; sync"; } # noise NAME FILE MIB: it takes time to store
 writes_store() { [ "$(du -s "$SBX_HOME/store" | cut -f1)" -gt $((STORED + 4096)) ]; }
+only() { [ "$(names)" = "$1" ]; } # only NAME: no other sandbox is there
 writes_image() { [ -n "$(find "$SBX_HOME/images" -name rootfs.ext4 -size +1M 2>/dev/null)" ]; }
 
 # starts ARGS...: sbx in the background: $CLIENT, what it says in $WORK/said
@@ -72,4 +73,36 @@ client_fails() {
 	sbx image commit a made >/dev/null
 	sbx rm a
 	expect y "$(sbx run --image made -- sh -c 'test -s /root/noise && echo y')"
+}
+
+@test "children that are removed while the fork's worker is at work: an error, and the parent goes on" {
+	make_one a --memory 1024
+	noise a /tmp/noise 300
+	guarded
+	local round
+	for round in 1 2 3; do
+		starts fork a --name "c$round" --name "d$round"
+		wait_until 10 sbx inspect "c$round" >/dev/null 2>&1
+		sbx rm -f "c$round" "d$round" 2>/dev/null || true # or it was too late for that
+		wait "$CLIENT" || grep -q removed "$WORK/said"
+		expect "$DAEMON" "$(daemon_pid)" 'pid of the daemon'
+		sbx rm -f "c$round" "d$round" 2>/dev/null || true
+		wait_until 20 only a
+		expect ok "$(in_vm a 'echo ok')"
+	done
+	ends_well
+	expect_consistent
+}
+
+@test "SIGTERM while a fork's worker is at work: the daemon ends in order, the parent goes on, no child stays" {
+	make_one a --memory 1024
+	noise a /tmp/noise 300
+	guarded
+	starts fork a --name c --name d
+	wait_until 10 sbx inspect d >/dev/null 2>&1
+	ends_well
+	client_fails
+	wait_until 20 only a
+	expect ok "$(in_vm a 'echo ok')"
+	expect_consistent
 }
