@@ -488,7 +488,9 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 	if (!op)
 		return -1;
 	struct shot *t = mem_zalloc(sizeof(*t));
-	*t = (struct shot){ .vault = sb->core->vault, .name = pin_name(sb->row.account, name), .replace = replace, .cb = cb, .arg = arg };
+	*t = (struct shot){
+		.vault = sb->core->vault, .name = pin_name(sb->row.account, name), .replace = replace, .cb = cb, .arg = arg
+	};
 	vault_keep(t->vault);
 	op->arg = op->more = t;
 	op->more_free = shot_free;
