@@ -82,6 +82,7 @@ static int adopt(struct sandbox *sb, struct err *err)
 {
 	remove_file(sb, "memory.tmp");
 	remove_file(sb, "memory");
+	remove_file(sb, "snapshot.qcow2"); /* of a snapshot that was being taken */
 	disk_forget_saved(sb);
 	if (disk_recover(sb, err))
 		return -1;
