@@ -389,7 +389,7 @@ static int on_outer(void *arg, struct db_sandbox *row)
 {
 	struct nest *n = arg;
 	struct err err = ERR_INIT;
-	char want[8];
+	char want[16];
 	int some = 0;
 	snprintf(want, sizeof(want), "id%d", n->seen++);
 	assert_string_equal(row->id, want);
@@ -411,7 +411,7 @@ static void test_nested_loops(void **state)
 	struct err err = ERR_INIT;
 	struct nest n = { .db = f->db, .depth = 3 };
 	for (int i = 0; i < 5; i++) {
-		char id[8];
+		char id[16];
 		snprintf(id, sizeof(id), "id%d", i);
 		struct db_sandbox row = sample(id, NULL);
 		assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
