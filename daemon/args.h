@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "daemon/notify/deliver.h"
+#include "daemon/oauth/config.h"
 #include "shared/base/err.h"
 
 enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_OPERATIONS, DAEMON_USAGE, DAEMON_FAILED };
@@ -23,10 +24,11 @@ struct daemon_args {
 	size_t listen_count;
 	int ready_fd;	   /* -1 = nobody waits */
 	const char *image; /* --build */
-	unsigned vcpus, memory_mb, pool_size;
+	unsigned vcpus, memory_mb, pool_size, password_cost;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
 	struct notify_config notify; /* where channels may deliver to */
+	struct oauth_config oauth;
 };
 
 extern const char daemon_usage[];

@@ -9,27 +9,33 @@
 #include "daemon/core/team.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/crypto.h"
 
-enum { SLOTS = 1024, WAIT_MAX_MS = 60000, FORGET_MS = 15 * 60000 };
+enum { SLOTS = 1024, WAIT_MIN_MS = 1000, WAIT_MAX_MS = 60000, FORGET_MS = 15 * 60000 };
 
 /* Failed logins, by address: a table of fixed size, so that a flood of addresses costs nothing; two that share a place share their
  * count. */
+struct tries {
+	unsigned failed, pending; /* pending: their passwords are being looked at */
+	int64_t last_ms, free_ms; /* of the last failure; from when on a try is allowed */
+	uint8_t who[CRYPTO_MAC];  /* the address that they failed with */
+	bool mixed;		  /* there were several: whose good login could wipe out the others' */
+};
+
 struct accounts {
 	struct passwords *passwords;
-	struct {
-		unsigned failed;
-		int64_t last_ms, free_ms; /* of the last failure; from when on a try is allowed */
-	} tries[SLOTS];
+	struct tries tries[SLOTS];
 	char *decoy; /* a hash that unknown addresses are checked against: they take as long as known ones */
 };
 
 struct accounts *accounts_new(struct core *core)
 {
 	/* of random bytes that nobody knows; same cost */
-	static const char decoy[] = "$2b$12$5ZJ0sVw0n2Yj0u3lqz5Tf.2r6xHqzq7m1mYJ0Qw8B3b2m4hVtX6yK";
+	static const char decoy[] = "5ZJ0sVw0n2Yj0u3lqz5Tf.2r6xHqzq7m1mYJ0Qw8B3b2m4hVtX6yK";
 	struct accounts *a = mem_zalloc(sizeof(*a));
-	a->passwords = passwords_new(core->config.loop);
-	a->decoy = mem_strdup(decoy);
+	unsigned cost = core->config.password_cost ? core->config.password_cost : PASSWORD_COST;
+	a->passwords = passwords_new(core->config.loop, cost);
+	a->decoy = mem_printf("$2b$%02u$%s", cost, decoy);
 	return a;
 }
 
@@ -44,17 +50,21 @@ void accounts_close(struct accounts *a)
 
 /* ---- how often ---- */
 
-static size_t slot_of(const char *email)
+static struct tries *tries_of(struct accounts *a, const char *email, uint8_t who[CRYPTO_MAC])
 {
-	uint32_t h = 2166136261u;
-	for (const unsigned char *p = (const unsigned char *)email; *p; p++)
-		h = (h ^ *p) * 16777619u;
-	return h % SLOTS;
+	static const char key[] = "login"; /* no secret: all that is needed is that nobody finds two addresses alike */
+	crypto_hmac(key, sizeof(key), email, strlen(email), who);
+	return &a->tries[(who[0] | who[1] << 8) % SLOTS];
 }
 
 static int may_try(struct accounts *a, const char *email, struct err *err)
 {
-	int64_t now = clock_mono_ms(), left = a->tries[slot_of(email)].free_ms - now;
+	uint8_t who[CRYPTO_MAC];
+	const struct tries *t = tries_of(a, email, who);
+	int64_t left = t->free_ms - clock_mono_ms();
+	/* one at a time then: many that begin together would all pass before the first has failed */
+	if (left <= 0 && t->failed >= LOGIN_FREE && t->pending)
+		left = WAIT_MIN_MS;
 	if (left <= 0)
 		return 0;
 	err_set(err, ERR_LIMIT, "too many failed logins");
@@ -62,18 +72,38 @@ static int may_try(struct accounts *a, const char *email, struct err *err)
 	return err_hint(err, "try again in %lld s", (long long)(left + 999) / 1000);
 }
 
-static void note_try(struct accounts *a, const char *email, bool good)
+static void begin_try(struct accounts *a, const char *email)
 {
-	size_t i = slot_of(email);
+	uint8_t who[CRYPTO_MAC];
+	tries_of(a, email, who)->pending++;
+}
+
+/* Nobody knows how it would have ended. */
+static void drop_try(struct accounts *a, const char *email)
+{
+	uint8_t who[CRYPTO_MAC];
+	tries_of(a, email, who)->pending--;
+}
+
+static void end_try(struct accounts *a, const char *email, bool good)
+{
+	uint8_t who[CRYPTO_MAC];
+	struct tries *t = tries_of(a, email, who);
 	int64_t now = clock_mono_ms();
-	if (good || now - a->tries[i].last_ms > FORGET_MS)
-		a->tries[i].failed = 0;
-	a->tries[i].last_ms = now;
-	if (good || ++a->tries[i].failed < LOGIN_FREE)
+	bool same = memcmp(t->who, who, CRYPTO_MAC) == 0;
+	t->pending--;
+	if (now - t->last_ms > FORGET_MS || (good && same && !t->mixed))
+		t->failed = 0;
+	if (good)
 		return;
-	unsigned over = a->tries[i].failed - LOGIN_FREE;
-	int64_t wait = over > 5 ? WAIT_MAX_MS : 1000LL << over;
-	a->tries[i].free_ms = now + (wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS);
+	t->mixed = t->failed && (t->mixed || !same);
+	memcpy(t->who, who, CRYPTO_MAC);
+	t->last_ms = now;
+	if (++t->failed < LOGIN_FREE)
+		return;
+	unsigned over = t->failed - LOGIN_FREE;
+	int64_t wait = over > 5 ? WAIT_MAX_MS : (int64_t)WAIT_MIN_MS << over;
+	t->free_ms = now + (wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS);
 }
 
 /* ---- what is told ---- */
@@ -241,14 +271,15 @@ static void on_checked(void *arg, const char *hash, bool match, const struct err
 	struct err failure = ERR_INIT;
 	struct db_member who = { 0 };
 	(void)hash;
-	int rc = 0;
 	if (err) {
-		failure = *err;
-		rc = -1;
-	} else {
-		note_try(e->core->accounts, e->email, match && e->user >= 0);
-		rc = match && e->user >= 0 ? account_default_team(e->core, e->user, &who, &failure) : refused(&failure);
+		if (err->code != ERR_UNAVAILABLE) /* core is there */
+			drop_try(e->core->accounts, e->email);
+		tell(e, NULL, err);
+		return;
 	}
+	bool good = match && e->user >= 0;
+	end_try(e->core->accounts, e->email, good);
+	int rc = good ? account_default_team(e->core, e->user, &who, &failure) : refused(&failure);
 	tell(e, &who, rc ? &failure : NULL);
 	db_member_release(&who);
 }
@@ -265,11 +296,15 @@ void account_login(struct core *core, const char *email, const char *password, a
 		rc = may_try(a, e->email, &e->err);
 	if (rc == 0)
 		found = db_user_by_email(core->db, e->email, &user, &e->err);
-	/* who has no password, or is nobody, is checked against one that nobody knows: the time tells nothing */
-	bool can = found == 1 && user.password;
+	/* who has no password, or is nobody, is checked against one that nobody knows: the time tells nothing. One that is too long
+	 * is nobody's, though bcrypt, which looks at its beginning alone, would take it */
+	auto_free char *word = mem_strndup(password, PASSWORD_MAX);
+	bool can = found == 1 && user.password && strlen(password) <= PASSWORD_MAX;
 	e->user = can ? user.id : -1;
-	if (rc || found < 0 || password_run(a->passwords, password, can ? user.password : a->decoy, on_checked, e, &e->err))
+	if (rc || found < 0 || password_run(a->passwords, word, can ? user.password : a->decoy, on_checked, e, &e->err))
 		fail_later(e);
+	else
+		begin_try(a, e->email);
 	db_user_release(&user);
 }
 

@@ -18,7 +18,8 @@
 
 enum { LOGIN_FREE = 10, EMAIL_MIN = 3, EMAIL_MAX = 254, USER_NAME_MAX = 100 };
 
-/* Somebody has come in: who, and the team that he works in (a db_member with both). Valid in the call. */
+/* Somebody has come in: who, and the team that he works in (a db_member with both). Valid in the call. UNAVAILABLE: core is being
+ * closed, or was. */
 typedef void account_cb(void *arg, const struct db_member *who, const struct err *err);
 
 /* Errors: INVALID; CONFLICT "email_taken". */

@@ -109,7 +109,8 @@ struct core *core_new(const struct core_config *config, struct err *err)
 		.home = core->home,
 		.cache = core->cache,
 		.program = core->program,
-		.pool_size = config->pool_size };
+		.pool_size = config->pool_size,
+		.password_cost = config->password_cost };
 	core->lock_fd = -1;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);

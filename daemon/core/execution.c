@@ -257,11 +257,21 @@ struct execution *execution_file(
 		{ WT_PARENTS, spec->parents, 1 },
 		{ WT_RECURSIVE, spec->recursive, 1 },
 		{ WT_OWNERS, spec->owners, 1 },
+		{ WT_LATE, spec->late, 1 },
+		{ WT_RESOLVE, spec->resolve, 1 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		if (numbers[i].there)
 			wire_rec_u64(&r, numbers[i].tag, numbers[i].value);
 	return start(sb, &r, false, ops, arg, err);
+}
+
+void execution_late_path(struct buf *out, const char *path)
+{
+	size_t n = strlen(path);
+	buf_add(out, path, n);
+	for (unsigned i = 0; i < 4; i++)
+		buf_ch(out, (char)(n >> (8 * i)));
 }
 
 struct execution *execution_sessions(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err)

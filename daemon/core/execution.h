@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/core/sandbox.h"
+#include "shared/base/buf.h"
 #include "shared/base/err.h"
 
 struct execution;
@@ -75,6 +76,8 @@ struct file_spec {
 	int mode;		/* -1 = default */
 	unsigned depth;
 	bool parents, recursive, owners;
+	bool late;    /* FILE_WRITE: path is only where the data waits; the file's comes behind it, see execution_late_path */
+	bool resolve; /* FILE_LIST, FILE_STAT: links also tell where they lead in the end */
 };
 
 /* NULL with err: STATE when the sandbox does not run, TOO_LARGE, LIMIT. */
@@ -82,6 +85,8 @@ struct execution *execution_command(
 	struct sandbox *sb, const struct exec_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
 struct execution *execution_file(
 	struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops, void *arg, struct err *err);
+/* What has to be written behind the data of a late FILE_WRITE, before execution_eof. */
+void execution_late_path(struct buf *out, const char *path);
 /* JSON text by the agent on stdout: one array of sessions; what the guest says of itself. Untrusted. */
 struct execution *execution_sessions(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err);
 struct execution *execution_info(struct sandbox *sb, const struct exec_ops *ops, void *arg, struct err *err);

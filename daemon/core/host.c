@@ -47,6 +47,12 @@ int host_find(struct core *core, const char *uid, struct db_host *out, struct er
 	return found == 1 ? 0 : found < 0 ? -1 : no_such(err);
 }
 
+static int find_by_id(struct core *core, int64_t id, struct db_host *out, struct err *err)
+{
+	int found = db_host_by_id(core->db, id, out, err);
+	return found == 1 ? 0 : found < 0 ? -1 : no_such(err);
+}
+
 int host_get(struct core *core, const struct identity *who, const char *uid, struct db_host *out, struct err *err)
 {
 	if (host_find(core, uid, out, err))
@@ -103,6 +109,18 @@ static int check_spec(struct core *core, const struct identity *who, const struc
 	return on ? 0 : err_set(err, ERR_FORBIDDEN, "hosts of its own are not switched on for this team");
 }
 
+/* Both or none: whoever is told that it failed would try again. */
+static int announce(struct core *core, struct db_host *host, char token[HOST_TOKEN_LEN + 1], struct err *err)
+{
+	if (db_begin(core->db, err))
+		return -1;
+	if (db_host_insert(core->db, host, err) || issue(core, host, token, err)) {
+		db_rollback(core->db);
+		return -1;
+	}
+	return db_commit(core->db, err);
+}
+
 int host_create(struct core *core, const struct identity *who, const struct host_spec *spec, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err)
 {
@@ -120,7 +138,7 @@ int host_create(struct core *core, const struct identity *who, const struct host
 		.created_by = who->user,
 		.created_ms = now,
 		.changed_ms = now };
-	if (db_host_insert(core->db, out, err) || issue(core, out, token, err)) {
+	if (announce(core, out, token, err)) {
 		db_host_release(out);
 		return -1;
 	}
@@ -172,8 +190,12 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 	int found = db_host_token_take(core->db, hash, now, &id, err);
 	if (found <= 0)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
-	if (db_host_by_id(core->db, id, out, err) != 1)
-		return no_such(err);
+	if (find_by_id(core, id, out, err))
+		return -1;
+	if (strcmp(out->status, STATUS_PENDING) != 0) {
+		db_host_release(out);
+		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
+	}
 	set_text(&out->address, machine->address);
 	set_text(&out->arch, machine->arch);
 	set_text(&out->status, STATUS_ONLINE);
@@ -237,9 +259,9 @@ int host_refresh(
 	int found = db_host_refresh_get(core->db, hash, &old, err);
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the refresh token is invalid or has expired");
-	int rc = rotate(core, &old, refresh, err);
-	if (rc == 0)
-		rc = db_host_by_id(core->db, old.host, out, err) == 1 ? 0 : no_such(err);
+	int rc = find_by_id(core, old.host, out, err);
+	if (rc == 0 && (rc = rotate(core, &old, refresh, err)))
+		db_host_release(out);
 	db_host_refresh_release(&old);
 	return rc;
 }

@@ -8,7 +8,6 @@
 #include "shared/base/util.h"
 
 #define SETTING "$2b$"
-enum { COST = 12 };
 
 struct job {
 	struct job *next;
@@ -23,15 +22,17 @@ struct job {
 
 struct passwords {
 	uv_loop_t *loop;
+	unsigned cost;
 	struct job *first, **last; /* that wait */
 	unsigned running, waiting;
 	bool closing;
 };
 
-struct passwords *passwords_new(uv_loop_t *loop)
+struct passwords *passwords_new(uv_loop_t *loop, unsigned cost)
 {
 	struct passwords *p = mem_zalloc(sizeof(*p));
 	p->loop = loop;
+	p->cost = cost;
 	p->last = &p->first;
 	return p;
 }
@@ -54,7 +55,7 @@ static void work(uv_work_t *w)
 	rand_bytes(entropy, sizeof(entropy));
 	const char *salt = job->against;
 	if (!salt)
-		salt = crypt_gensalt_rn(SETTING, COST, entropy, sizeof(entropy), setting, sizeof(setting));
+		salt = crypt_gensalt_rn(SETTING, job->owner->cost, entropy, sizeof(entropy), setting, sizeof(setting));
 	const char *hash = salt ? crypt_rn(job->password, salt, data, sizeof(*data)) : NULL;
 	job->ok = hash && hash[0] != '*';
 	if (job->ok) {
@@ -68,19 +69,24 @@ static void work(uv_work_t *w)
 
 static void start_more(struct passwords *p);
 
+static void going_down(struct err *err)
+{
+	err_set(err, ERR_UNAVAILABLE, "the daemon is going down");
+}
+
 static void after(uv_work_t *w, int status)
 {
 	struct job *job = w->data;
 	struct passwords *p = job->owner;
 	struct err err = ERR_INIT;
-	bool closing = p->closing;
 	p->running--;
-	if (status != 0 || !job->ok)
+	if (p->closing)
+		going_down(&err);
+	else if (status != 0 || !job->ok)
 		err_set(&err, ERR_INTERNAL, "the password cannot be hashed");
-	if (!closing)
-		job->cb(job->arg, job->against ? NULL : job->hash, job->match, err.code ? &err : NULL);
+	job->cb(job->arg, job->against ? NULL : job->hash, job->match, err.code ? &err : NULL);
 	job_free(job);
-	if (!closing)
+	if (!p->closing)
 		start_more(p);
 	else if (!p->running)
 		free(p);
@@ -124,10 +130,13 @@ void passwords_close(struct passwords *p)
 {
 	if (!p)
 		return;
+	struct err err = ERR_INIT;
+	going_down(&err);
 	p->closing = true;
 	while (p->first) {
 		struct job *job = p->first;
 		p->first = job->next;
+		job->cb(job->arg, NULL, false, &err);
 		job_free(job);
 	}
 	if (!p->running)

@@ -1,5 +1,5 @@
 /*
- * password: bcrypt (cost 12, "$2b$") in worker threads, since one takes a quarter of a second of a processor.
+ * password: bcrypt ("$2b$") in worker threads, since one takes a quarter of a second of a processor at the usual cost.
  *
  * At most PASSWORD_RUNNING run at once and PASSWORD_WAITING wait; more are refused with LIMIT, so that a flood of logins does not
  * take the machine from the VMs. Thread: the loop's; cb comes from the loop.
@@ -17,8 +17,9 @@
 enum { PASSWORD_RUNNING = 1, PASSWORD_WAITING = 64 };
 
 struct passwords;
-struct passwords *passwords_new(uv_loop_t *loop);
-/* Those that wait get no answer any more; the ones at work finish first. */
+enum { PASSWORD_COST = 12, PASSWORD_COST_MIN = 4, PASSWORD_COST_MAX = 16 };
+struct passwords *passwords_new(uv_loop_t *loop, unsigned cost);
+/* Those that wait are told UNAVAILABLE, and so are the ones at work when they are through: later than this call. */
 void passwords_close(struct passwords *p);
 
 /* hash: of a new password (valid in the call), or NULL when it was a check. match: the password is that of the hash. */

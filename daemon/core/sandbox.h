@@ -83,7 +83,7 @@ struct sandbox_spec {
 	char *const *env, *const *labels; /* "K=V", NULL-terminated, or NULL */
 	unsigned vcpus, memory_mb;	  /* memory_mb 0: what the image wants */
 	int64_t timeout_s;		  /* 0 = never */
-	int64_t idle_s;			  /* pause it after so long without use; 0 = never */
+	int64_t idle_s;			  /* pause it after so long without use; 0 or less = never */
 	enum net_mode net;
 	const char *net_rules;	       /* of NET_ALLOW */
 	const struct port_spec *ports; /* port.h: open when it is there */

@@ -19,13 +19,15 @@ int secret_open(struct secret *s, const char *home, struct err *err)
 	auto_free char *path = fs_join(home, "secret.key");
 	auto_buf bytes = BUF_INIT;
 	struct err why = ERR_INIT;
-	if (fs_read(path, SECRET_SIZE + 1, &bytes, &why)) {
-		if (why.code == ERR_NOT_FOUND)
-			return make(s, path, err);
-		*err = why;
+	int rc = fs_read(path, SECRET_SIZE, &bytes, &why);
+	if (rc && why.code == ERR_NOT_FOUND)
+		return make(s, path, err);
+	if (rc && why.code != ERR_TOO_LARGE) {
+		if (err)
+			*err = why;
 		return -1;
 	}
-	if (bytes.len != SECRET_SIZE) {
+	if (rc || bytes.len != SECRET_SIZE) {
 		err_set(err, ERR_STATE, "'%s' is damaged: it must hold %d bytes", path, SECRET_SIZE);
 		return err_hint(err, "restore it; or remove it, and all who are logged in have to do so again");
 	}

@@ -68,6 +68,16 @@ int team_find(struct core *core, const char *uid, struct db_team *out, struct er
 	return only_live(db_team_by_uid(core->db, uid, out, err), out, err);
 }
 
+int team_set_byoc(struct core *core, const char *uid, struct err *err)
+{
+	struct db_team team;
+	if (team_find(core, uid, &team, err))
+		return -1;
+	int rc = db_team_set_byoc(core->db, team.id, err);
+	db_team_release(&team);
+	return rc;
+}
+
 int team_of_user(struct core *core, int64_t user, struct db_member **out, size_t *n, struct err *err)
 {
 	return db_member_of_user(core->db, user, out, n, err);
@@ -143,6 +153,10 @@ int team_add_member(struct core *core, const struct identity *who, const char *e
 	if (!*at)
 		return err_set(err, ERR_INVALID, "'email' is required");
 	int found = who->team == TEAM_LOCAL ? 0 : db_user_by_email(core->db, at, &user, err);
+	if (found == 1 && user.id == USER_LOCAL) { /* nobody's */
+		db_user_release(&user);
+		found = 0;
+	}
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "nobody has an account with the address '%s'", at);
 	int rc = db_member_insert(core->db, who->team, user.id, role_name(ROLE_MEMBER), false, clock_wall_ms(), err);

@@ -27,6 +27,8 @@ int team_insert(struct core *core, const char *name, int64_t owner, bool is_defa
 /* A live one; NOT_FOUND. */
 int team_get(struct core *core, int64_t team, struct db_team *out, struct err *err);
 int team_find(struct core *core, const char *uid, struct db_team *out, struct err *err);
+/* It brings hosts of its own from now on. NOT_FOUND. */
+int team_set_byoc(struct core *core, const char *uid, struct err *err);
 /* Teams of a user, members of a team, in the order of joining. db_members_release. */
 int team_of_user(struct core *core, int64_t user, struct db_member **out, size_t *n, struct err *err);
 int team_members(struct core *core, int64_t team, struct db_member **out, size_t *n, struct err *err);

@@ -102,13 +102,9 @@ static void keep(struct core *core, const struct db_use *use)
 		log_warn("usage", "%s", err.msg);
 }
 
-void usage_tick(struct core *core, int64_t wall_ms)
+/* A row for each team that has any. */
+static void sample(struct core *core, int64_t now)
 {
-	int64_t now = wall_ms / 1000;
-	struct err err = ERR_INIT;
-	if (now - core->used_s < USAGE_STEP_S || !core->count)
-		return;
-	core->used_s = now;
 	auto_free struct sandbox **all = mem_array(core->count, sizeof(struct sandbox *));
 	memcpy(all, core->boxes, core->count * sizeof(struct sandbox *));
 	qsort(all, core->count, sizeof(struct sandbox *), by_team);
@@ -120,6 +116,17 @@ void usage_tick(struct core *core, int64_t wall_ms)
 		if (any)
 			keep(core, &use);
 	}
+}
+
+void usage_tick(struct core *core, int64_t wall_ms)
+{
+	int64_t now = wall_ms / 1000, since = now - core->used_s;
+	struct err err = ERR_INIT;
+	if (since >= 0 && since < USAGE_STEP_S) /* less than 0: the clock was set back */
+		return;
+	core->used_s = now;
+	if (core->count)
+		sample(core, now);
 	if (db_use_prune(core->db, now - (int64_t)USAGE_DAYS * DAY_S, &err))
 		log_warn("usage", "%s", err.msg);
 }

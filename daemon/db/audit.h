@@ -27,7 +27,7 @@ struct db_audit {
 struct db_audit_query {
 	int64_t team;
 	int admin;			/* also what only admins may read */
-	int64_t before_ms, before_id;	/* 0: from the newest on; id 0: of that time none */
+	int64_t before_ms, before_id;	/* a whole second, as the wire has it; 0: from the newest on. id 0: of that second none */
 	char *const *types, *const *actions; /* NULL-terminated, or NULL: all */
 	int64_t limit;
 };

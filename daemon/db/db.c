@@ -28,11 +28,13 @@ struct db_cache *db_statements(struct db *db)
 int db_fail(struct db *db, struct err *err, const char *doing)
 {
 	int code = sqlite3_extended_errcode(db->h);
-	if ((code & 0xff) == SQLITE_CONSTRAINT)
+	if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_CONFLICT, "%s: already exists", doing);
 	if ((code & 0xff) == SQLITE_FULL)
 		return err_set(err, ERR_NO_SPACE, "%s: no space left for the database", doing);
-	return err_set(err, ERR_IO, "%s: database: %s", doing, sqlite3_errmsg(db->h));
+	/* another rule is one that we should have kept */
+	enum err_code kind = (code & 0xff) == SQLITE_CONSTRAINT ? ERR_INTERNAL : ERR_IO;
+	return err_set(err, kind, "%s: database: %s", doing, sqlite3_errmsg(db->h));
 }
 
 static int control(struct db *db, const char *script, const char *doing, struct err *err)
@@ -64,27 +66,23 @@ int db_begin(struct db *db, struct err *err)
 	return 0;
 }
 
-static int end(struct db *db, const char *word, struct err *err)
-{
-	int rc = control(db, word, "cannot write as one", err);
-	db->within = rc != 0 && db->within;
-	if (rc == 0)
-		rc = db_sync_off(db, err);
-	return rc;
-}
-
 void db_rollback(struct db *db)
 {
-	(void)end(db, "ROLLBACK", NULL);
+	/* SQLite may have taken it back already: when the disk was full, or could not be written */
+	(void)control(db, "ROLLBACK", "cannot write as one", NULL);
 	db->within = false;
+	(void)db_sync_off(db, NULL);
 }
 
 int db_commit(struct db *db, struct err *err)
 {
-	if (!end(db, "COMMIT", err))
-		return 0;
-	db_rollback(db);
-	return -1;
+	if (control(db, "COMMIT", "cannot write as one", err)) {
+		db_rollback(db);
+		return -1;
+	}
+	db->within = false;
+	(void)db_sync_off(db, NULL);
+	return 0;
 }
 
 /* ---- opening ---- */

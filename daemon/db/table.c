@@ -229,7 +229,8 @@ static int64_t run(struct db *db, sqlite3_stmt *st, bool durable, const char *do
 	return n;
 }
 
-static int put(struct db *db, const struct db_table *t, const char *verb, const void *row, struct err *err)
+/* numbered: a first column of 0 is for SQLite to give. */
+static int put(struct db *db, const struct db_table *t, const char *verb, const void *row, bool numbered, struct err *err)
 {
 	bool kept;
 	sqlite3_stmt *st = prepare(db, t, verb, &kept, err);
@@ -237,7 +238,7 @@ static int put(struct db *db, const struct db_table *t, const char *verb, const 
 		return -1;
 	bind_row(st, t, row);
 	const struct db_column *key = &t->columns[0];
-	if (verb != verb_update && key->kind == DB_INT && *(const int64_t *)((const char *)row + key->off) == 0)
+	if (numbered && key->kind == DB_INT && *(const int64_t *)((const char *)row + key->off) == 0)
 		sqlite3_bind_null(st, 1);
 	int64_t n = run(db, st, t->durable, t->name, err);
 	put_back(st, kept);
@@ -246,7 +247,7 @@ static int put(struct db *db, const struct db_table *t, const char *verb, const 
 
 int db_insert(struct db *db, const struct db_table *t, const void *row, bool replace, int64_t *id, struct err *err)
 {
-	int rc = put(db, t, replace ? verb_replace : verb_insert, row, err);
+	int rc = put(db, t, replace ? verb_replace : verb_insert, row, id != NULL, err);
 	if (rc == 0 && id)
 		*id = sqlite3_last_insert_rowid(db_handle(db));
 	return rc;
@@ -254,7 +255,7 @@ int db_insert(struct db *db, const struct db_table *t, const void *row, bool rep
 
 int db_update(struct db *db, const struct db_table *t, const void *row, struct err *err)
 {
-	return put(db, t, verb_update, row, err);
+	return put(db, t, verb_update, row, false, err);
 }
 
 int64_t db_run(struct db *db, const char *sql, const char *doing, bool durable, struct err *err, const char *types, ...)

@@ -43,8 +43,8 @@ struct db_table {
 		.durable = is_durable                                                                                              \
 	}
 
-/* A new row. The first column, when it is an integer and 0, is given by SQLite and *id gets it (id may be NULL). CONFLICT when it
- * breaks a rule of uniqueness. replace: in the place of one of the same key. */
+/* A new row. id: the first column is its number, which is given by SQLite when it is 0; *id gets it. NULL: all columns are as they
+ * are. CONFLICT when it breaks a rule of uniqueness. replace: in the place of one of the same key. */
 int db_insert(struct db *db, const struct db_table *t, const void *row, bool replace, int64_t *id, struct err *err);
 /* All columns of the row whose first column is that of `row`. */
 int db_update(struct db *db, const struct db_table *t, const void *row, struct err *err);

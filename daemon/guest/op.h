@@ -15,7 +15,7 @@ struct op {
 	struct user user;
 	char *path;    /* never NULL, not empty */
 	int status_fd; /* -1 until in the child */
-	bool failed;
+	bool started, failed;
 	int sys;
 	char msg[512];
 };

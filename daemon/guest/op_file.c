@@ -102,11 +102,11 @@ static int temp_open(struct temp *t, const char *target)
 
 	t->dir = mem_strdup(dirname(copied));
 	t->name = NULL;
-	t->fd = open(t->dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	t->fd = open(t->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (t->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
 		return t->fd < 0 ? -1 : 0;
 	t->name = temp_name(t->dir);
-	t->fd = open(t->name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0600);
+	t->fd = open(t->name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, 0600);
 	return t->fd < 0 ? -1 : 0;
 }
 
@@ -152,16 +152,39 @@ static int temp_attributes(const struct op *o, const struct temp *t, const struc
 	return fchmod(t->fd, (mode_t)(number(o, WT_MODE, mode) & 07777));
 }
 
-static int replace(struct op *o, const char *target, const struct stat *old)
+/* What a file is to hold. */
+struct source {
+	int fd;
+	bool spooled; /* in a file that has no name yet */
+};
+
+/* Give the spooled file its name. 1: it cannot have one there, being of another file system. */
+static int place(struct op *o, int fd, const char *target, const struct stat *old)
+{
+	auto_free char *copied = mem_strdup(target);
+	struct temp t = { .fd = fd, .dir = mem_strdup(dirname(copied)) };
+	int r = 0;
+
+	if (temp_attributes(o, &t, old) || temp_commit(&t, target))
+		r = errno == EXDEV || errno == ENOENT ? 1 : op_fail(o, errno, target);
+	t.fd = -1;
+	temp_free(&t);
+	return r;
+}
+
+static int replace(struct op *o, const struct source *in, const char *target, const struct stat *old)
 {
 	struct temp t;
-	int r = -1;
+	int r = in->spooled ? place(o, in->fd, target, old) : 1;
 
+	if (r <= 0)
+		return r;
+	r = -1;
 	if (temp_open(&t, target)) {
 		op_fail(o, errno, target);
 	} else {
 		op_started(o);
-		if (copy_fast(STDIN_FILENO, t.fd, UINT64_MAX, false) || temp_attributes(o, &t, old) || temp_commit(&t, target))
+		if (copy_fast(in->fd, t.fd, UINT64_MAX, false) || temp_attributes(o, &t, old) || temp_commit(&t, target))
 			op_fail(o, errno, target);
 		else
 			r = 0;
@@ -170,34 +193,82 @@ static int replace(struct op *o, const char *target, const struct stat *old)
 	return r;
 }
 
-static int write_into(struct op *o)
+static int write_into(struct op *o, const struct source *in, const char *path)
 {
-	auto_fd int fd = open(o->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0)
-		return op_fail(o, errno, o->path);
+		return op_fail(o, errno, path);
 	op_started(o);
-	return copy(STDIN_FILENO, fd, UINT64_MAX) ? op_fail(o, errno, o->path) : 0;
+	return copy(in->fd, fd, UINT64_MAX) ? op_fail(o, errno, path) : 0;
 }
 
-int op_write(struct op *o)
+static int write_path(struct op *o, const struct source *in, const char *path)
 {
 	auto_free char *real = NULL;
 	struct stat st;
 
-	if (o->path[strlen(o->path) - 1] == '/')
-		return op_fail(o, EISDIR, o->path);
-	if (op_parents(o, o->path, false))
+	if (path[strlen(path) - 1] == '/')
+		return op_fail(o, EISDIR, path);
+	if (op_parents(o, path, false))
 		return -1;
-	if (stat(o->path, &st))
-		return errno == ENOENT ? replace(o, o->path, NULL) : op_fail(o, errno, o->path);
+	if (stat(path, &st))
+		return errno == ENOENT ? replace(o, in, path, NULL) : op_fail(o, errno, path);
 	if (S_ISDIR(st.st_mode))
-		return op_fail(o, EISDIR, o->path);
+		return op_fail(o, EISDIR, path);
 	if (!S_ISREG(st.st_mode))
-		return write_into(o);
+		return write_into(o, in, path);
 	/* through a symlink: the file it names is replaced, not the link */
-	real = realpath(o->path, NULL);
-	return replace(o, real ? real : o->path, &st);
+	real = realpath(path, NULL);
+	return replace(o, in, real ? real : path, &st);
+}
+
+/* Cut the path off the end of what was spooled. Caller frees; NULL with the error noted. */
+static char *cut_path(struct op *o, int fd)
+{
+	char path[PATH_MAX];
+	uint8_t tail[4];
+	off_t end = lseek(fd, 0, SEEK_END) - (off_t)sizeof(tail);
+	size_t n = end > 0 && pread(fd, tail, sizeof(tail), end) == (ssize_t)sizeof(tail) ? wire_get_u32(tail) : 0;
+
+	if (n == 0 || (off_t)n > end)
+		op_error(o, EINVAL, "no path given");
+	else if (n >= sizeof(path))
+		op_error(o, ENAMETOOLONG, "path is longer than %zu bytes", sizeof(path) - 1);
+	else if (pread(fd, path, n, end - (off_t)n) != (ssize_t)n || ftruncate(fd, end - (off_t)n) || lseek(fd, 0, SEEK_SET))
+		op_fail(o, errno, o->path);
+	else if (memchr(path, '\0', n))
+		op_error(o, EINVAL, "path holds a NUL");
+	return o->failed ? NULL : mem_strndup(path, n);
+}
+
+/* The data comes before its path: until then it waits in a file without a name, of which a kill leaves nothing. */
+static int write_late(struct op *o)
+{
+	auto_free char *path = NULL;
+	struct temp t;
+	int r = -1;
+
+	if (temp_open(&t, o->path)) {
+		op_fail(o, errno, o->path);
+	} else {
+		if (t.name)
+			unlink(t.name);
+		op_started(o);
+		if (copy_fast(STDIN_FILENO, t.fd, UINT64_MAX, false))
+			op_fail(o, errno, o->path);
+		else
+			path = cut_path(o, t.fd);
+	}
+	if (path)
+		r = write_path(o, &(struct source){ t.fd, true }, path);
+	temp_free(&t);
+	return r;
+}
+
+int op_write(struct op *o)
+{
+	return number(o, WT_LATE, 0) ? write_late(o) : write_path(o, &(struct source){ STDIN_FILENO, false }, o->path);
 }
 
 /* ---- mkdir, remove ---- */

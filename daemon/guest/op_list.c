@@ -95,8 +95,14 @@ static int64_t ms(const struct timespec *t)
 /* What is being written: lines go out when there is enough of them. */
 struct lister {
 	struct buf out;
+	bool resolve;
 	struct user_cache users;
 };
+
+static struct lister lister_of(const struct op *o)
+{
+	return (struct lister){ .out = BUF_INIT, .resolve = wire_rec_get_u64(o->r.p, o->r.n, WT_RESOLVE, 0) != 0 };
+}
 
 static void put_owner(struct lister *l, struct jw *w, const struct stat *st)
 {
@@ -121,6 +127,19 @@ static void put_target(struct jw *w, const char *access_path)
 		jw_null(w);
 	else
 		jw_strn(w, target, (size_t)n);
+}
+
+/* Where a link leads in the end, and what is there; nothing when it leads nowhere. */
+static void put_resolved(struct jw *w, const char *access_path)
+{
+	auto_free char *real = realpath(access_path, NULL);
+	struct stat st;
+
+	if (!real || stat(real, &st))
+		return;
+	jw_kstr(w, "resolved", real);
+	jw_kstr(w, "resolvedType", type_name(st.st_mode));
+	jw_kint(w, "resolvedMode", st.st_mode & 07777);
 }
 
 /* One line. access_path: how the file can be reached now; path: what it is called. */
@@ -152,6 +171,8 @@ static void describe(struct lister *l, const char *name, const char *path, const
 	jw_kint(&w, "links", (int64_t)st->st_nlink);
 	if (S_ISLNK(st->st_mode))
 		put_target(&w, access_path);
+	if (S_ISLNK(st->st_mode) && l->resolve)
+		put_resolved(&w, access_path);
 	jw_kint(&w, "device", (int64_t)(S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev));
 	jw_obj_end(&w);
 	buf_ch(&l->out, '\n');
@@ -191,7 +212,7 @@ static const char *base_name(const char *path)
 int op_stat(struct op *o)
 {
 	auto_free char *path = op_absolute(o->path);
-	struct lister l = { .out = BUF_INIT };
+	struct lister l = lister_of(o);
 	struct stat st;
 	int r;
 
@@ -236,7 +257,7 @@ int op_list(struct op *o)
 {
 	auto_free char *path = op_absolute(o->path);
 	char *roots[] = { path, NULL };
-	struct lister l = { .out = BUF_INIT };
+	struct lister l = lister_of(o);
 	uint64_t depth = wire_rec_get_u64(o->r.p, o->r.n, WT_DEPTH, 1);
 	struct stat st;
 	FTSENT *e;

@@ -70,9 +70,11 @@ int op_write_all(int fd, const char *p, size_t n)
 void op_started(struct op *o)
 {
 	char c = SPAWN_OP_STARTED;
+	bool again = o->started;
 
+	o->started = true;
 	/* if the agent does not hear it, it hears the result */
-	if (op_write_all(o->status_fd, &c, 1))
+	if (again || op_write_all(o->status_fd, &c, 1))
 		return;
 }
 

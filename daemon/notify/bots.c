@@ -2,10 +2,10 @@
 #include <string.h>
 
 #include "daemon/notify/internal.h"
-#include "daemon/notify/sign.h"
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/crypto.h"
 
 enum { TELEGRAM_TEXT = 4096, TOKEN_MAX = 4096, MATRIX_ID_MAX = 255 };
 
@@ -69,14 +69,14 @@ bool notify_accepts_telegram(const struct notify_answer *a)
 /* ---- matrix ---- */
 
 /* The same for each attempt at one event: a homeserver drops what it has already, when only its answer was lost. */
-static void matrix_transaction(const struct notify_event *event, struct buf *out)
+static void matrix_transaction(const struct notify_event *event, const char *room, struct buf *out)
 {
-	char hex[SIGN_HEX_LEN + 1];
+	uint8_t mac[CRYPTO_MAC];
 	auto_buf json = BUF_INIT;
 	if (notify_event_json(event, &json, NULL))
 		out->failed = true;
-	sign_digest(json.p, json.len, hex);
-	buf_add(out, hex, SIGN_HEX_LEN / 2);
+	crypto_hmac(room, strlen(room), json.p, json.len, mac);
+	buf_hex(out, mac, sizeof(mac) / 2);
 }
 
 /* Append the address of the room, with its transaction. */
@@ -95,7 +95,7 @@ static int matrix_url(struct notify_making *m, struct buf *out)
 	buf_fmt(out, "%.*s%.*s/_matrix/client/r0/rooms/", URL_FMT(url.origin), URL_FMT(url.path));
 	buf_url(out, room);
 	buf_str(out, "/send/m.room.message/");
-	matrix_transaction(m->event, out);
+	matrix_transaction(m->event, room, out);
 	return buf_failed(out) ? err_set(m->err, ERR_LIMIT, "no memory for a message to matrix") : 0;
 }
 

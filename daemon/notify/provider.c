@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "daemon/notify/internal.h"
-#include "daemon/notify/sign.h"
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/crypto.h"
 
 #define QUOTE_MAX ((size_t)200)
 
@@ -117,16 +117,16 @@ void notify_requests_release(struct notify_requests *r)
 /* The receiver can tell by it that the bytes are ours and, by the time in it, that they are fresh. */
 static int sign(struct notify_request *rq, const char *secret, const char *when, struct err *err)
 {
-	char hex[SIGN_HEX_LEN + 1];
-	auto_buf text = BUF_INIT;
+	uint8_t mac[CRYPTO_MAC];
+	auto_buf text = BUF_INIT, value = BUF_INIT;
 	buf_fmt(&text, "%s.", when);
 	buf_add(&text, rq->body.p, rq->body.len);
 	if (buf_failed(&text))
 		return err_set(err, ERR_LIMIT, "no memory to sign the event");
-	if (sign_hmac(secret, text.p, text.len, hex, err))
-		return -1;
-	auto_free char *value = mem_printf("sha256=%s", hex);
-	notify_add_header(rq, "X-WRENN-SIGNATURE", value);
+	crypto_hmac(secret, strlen(secret), text.p, text.len, mac);
+	buf_str(&value, "sha256=");
+	buf_hex(&value, mac, sizeof(mac));
+	notify_add_header(rq, "X-WRENN-SIGNATURE", value.p);
 	return 0;
 }
 

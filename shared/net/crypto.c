@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shared/base/util.h"
 
@@ -55,8 +56,11 @@ int crypto_open(const uint8_t key[CRYPTO_KEY], const void *sealed, size_t n, str
 		EVP_DecryptUpdate(ctx, plain, &len, p + NONCE, (int)plain_n) == 1 &&
 		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG, tag) == 1 && EVP_DecryptFinal_ex(ctx, plain + len, &rest) == 1;
 	EVP_CIPHER_CTX_free(ctx);
-	if (!good)
+	if (!good) {
+		/* nobody vouches for what was deciphered before the tag was looked at; and a buffer ends with NUL */
+		explicit_bzero(plain, plain_n + 1);
 		return err_set(err, ERR_STATE, "what was sealed cannot be opened");
+	}
 	buf_commit(out, plain_n);
 	return 0;
 }

@@ -64,8 +64,9 @@ js *jwt_verify(const void *key, size_t key_n, const char *token, int64_t now_s, 
 	if (second && strlen(token) <= JWT_MAX && signed_by(key, key_n, token, second)) {
 		auto_js *header = part(token, (size_t)(first - token));
 		js *claims = part(first + 1, (size_t)(second - first - 1));
-		if (claims && str_same(js_str(js_get(header, "alg"), NULL), "HS256") && js_int(js_get(claims, "exp"), &until) == 0 &&
-			until > now_s)
+		/* `crit` names what whoever verifies it has to know, and we know of nothing (RFC 7515, 4.1.11) */
+		bool known = str_same(js_str(js_get(header, "alg"), NULL), "HS256") && !js_get(header, "crit");
+		if (claims && known && js_int(js_get(claims, "exp"), &until) == 0 && until > now_s)
 			return claims;
 		js_free(claims);
 	}

@@ -68,10 +68,10 @@ enum wire_op {
 	WIRE_OP_KILL,	   /* SESSION, SIGNAL: signal a session's group; a finished one is forgotten */
 	WIRE_OP_CONFIGURE, /* after restore: ID, HOSTNAME, SEED, WALL_MS, MAC, IP, GATEWAY, DNS, ENV...; EXIT 0 */
 	WIRE_OP_READ,	   /* PATH [OFFSET] [LENGTH]: contents on stdout */
-	WIRE_OP_WRITE,	   /* PATH [MODE]: stdin to a temporary beside it, then rename at EOF; parents are made; a CLOSE
+	WIRE_OP_WRITE,	   /* PATH [MODE] [LATE]: stdin to a temporary beside it, then rename at EOF; parents are made; a CLOSE
 			      before EOF leaves the old file */
-	WIRE_OP_LIST,	   /* PATH [DEPTH]: stdout one JSON object a line */
-	WIRE_OP_STAT,	   /* PATH: stdout one JSON object */
+	WIRE_OP_LIST,	   /* PATH [DEPTH] [RESOLVE]: stdout one JSON object a line */
+	WIRE_OP_STAT,	   /* PATH [RESOLVE]: stdout one JSON object */
 	WIRE_OP_MKDIR,	   /* PATH [MODE] [PARENTS]: EEXIST when there and not PARENTS */
 	WIRE_OP_REMOVE,	   /* PATH [RECURSIVE] */
 	WIRE_OP_TAR,	   /* PATH [NAME]: pax tar of the file or tree on stdout, its members named NAME/... (default: base name;
@@ -142,6 +142,8 @@ enum wire_tag {
 	WT_HOST /* DIAL: "127.0.0.1" or "::1"; none: the one, and where nobody listens on it, the other */,
 	WT_PORT,
 	WT_GROW /* CONFIGURE: 1 = let the root file system fill its disk */,
+	WT_LATE /* WRITE: 1 = PATH is only where the data waits; behind it come the file's path and the length of that, a u32 */,
+	WT_RESOLVE /* LIST, STAT: 1 = a link also tells where it leads: resolved, resolvedType, resolvedMode */,
 	WT_TAG_END
 };
 

@@ -513,6 +513,7 @@ class Server(Daemon):
 
     def up(self):
         self.env["SBX_POOL"] = "0"
+        self.env["SBX_PASSWORD_COST"] = "4"  # tests log in all the time
         self.env["WRENN_TEST_MARK"] = "of-the-daemon"  # must not be seen by commands in capsules
         address = self.sbx("up", "--listen", "127.0.0.1:0").split()[-1]
         host, _, port = address.rpartition(":")
@@ -559,8 +560,8 @@ class Server(Daemon):
 
     def make_admin(self, person):
         """The person as administrator of the server, logged in anew so that the token says so, too."""
-        done = self.by_hand(("is_admin", "email"), "is_admin", "email", person.email)
-        assert done, "no table has is_admin beside an email: adapt Server.make_admin"
+        done = self.by_hand(("admin", "email"), "admin", "email", person.email)
+        assert done, "no table has admin beside an email: adapt Server.make_admin"
         return Person(self, ok(self.login(person.email, person.password)), person.password)
 
     def allow_byoc(self, admin, person):
@@ -568,7 +569,7 @@ class Server(Daemon):
         if admin.ask("PUT", f"/v1/admin/teams/{person.team_id}/byoc", {"enabled": True}).status < 300:
             return
         slug = ok(person.get(f"/v1/teams/{person.team_id}"))["team"]["slug"]
-        assert self.by_hand(("is_byoc", "slug"), "is_byoc", "slug", slug), "no table has is_byoc beside a slug: adapt Server.allow_byoc"
+        assert self.by_hand(("byoc", "slug"), "byoc", "slug", slug), "no table has byoc beside a slug: adapt Server.allow_byoc"
 
 
 class Person(Client):

@@ -18,17 +18,19 @@ from wrenn_kit import CONTRACT, HIDDEN, Refused, Socket, Suite, fault, not_found
 # ---- what is what ----
 # Parameters, called as the contract's components are, that name a thing of a team.
 NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}
-PLAIN = {"provider", "tag"}  # parameters that do not: a service, and a word below a host
+PLAIN = {"provider", "tag", "anyTeam"}  # parameters that do not: a service, a word below a host, a team for the administrator
 NAMING_MEMBERS = {"team_id": "team", "sandbox_id": "capsule", "template": "snapshot"}  # members of bodies, and which kind they name
 PLAIN_MEMBERS = set("email password name role vcpus memory_mb timeout_sec cmd args background tag envs cwd path file depth type provider "
                     "availability_zone token arch cpu_cores disk_gb address refresh_token config events".split())
-PLAIN_QUERY = set("code state error email range overwrite type force".split())
+PLAIN_QUERY = set("code state error email range overwrite type force from to before before_id limit resource_type action".split())
 # Operations that name nothing of a team, and why nobody can reach another's through them.
 OWN = {"signup": "makes an account", "login": "opens an account by its password", "oauthRedirect": "before any team",
        "oauthCallback": "before any team",
        "searchUsers": "finds all people of the server, and is meant to", "createAPIKey": "for the token's own team", "createTeam": "a new team",
        "registerHost": "the token in the body is the credential", "refreshHostToken": "the token in the body is the credential",
-       "createChannel": "for the token's own team", "testChannel": "keeps nothing"}
+       "createChannel": "for the token's own team", "testChannel": "keeps nothing",
+       "getMe": "the asker himself", "setTeamByoc": "for administrators of the server alone", "listAuditLogs": "of the token's own team; see 'the log'",
+       "getCapsuleUsage": "sums of the token's own team"}
 LISTS = ["listAPIKeys", "listTeams", "listCapsules", "getCapsuleStats", "listSnapshots", "listHosts", "listChannels"]
 IDEMPOTENT = {"deleteAPIKey", "deleteChannel"}  # 204 whatever the id is
 LAST = ["removeHostTag", "leaveTeam", "removeTeamMember", "deleteAPIKey", "deleteChannel", "deleteSnapshot", "destroyCapsule", "deleteHost",

@@ -1,4 +1,4 @@
-/* link: daemon/notify/[a-z]*.c shared/net/address.c shared/net/libcurl.c | -luv -lcrypto */
+/* link: daemon/notify/[a-z]*.c shared/net/address.c shared/net/crypto.c shared/net/libcurl.c | -luv -lcrypto */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

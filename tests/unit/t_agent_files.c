@@ -2,6 +2,7 @@
 /* sbx-agent over a socket: file operations. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,6 +158,67 @@ static void test_write_replaces(void **state)
 	sh(f, "test \"$(cat x)\" = whole && test \"$(ls -A | tr '\\n' ' ')\" = 'hard link x '");
 }
 
+/* The path behind the data, as the length says. */
+static struct host_stream *put_late(struct fixture *f, const char *where, const char *data, const char *path, uint32_t length)
+{
+	struct buf rec = BUF_INIT, in = BUF_INIT;
+	struct host_stream *s;
+
+	wire_rec_u64(&rec, WT_OP, WIRE_OP_WRITE);
+	wire_rec_str(&rec, WT_PATH, where);
+	wire_rec_u64(&rec, WT_LATE, 1);
+	s = host_open(f->h, &rec);
+	buf_str(&in, data);
+	buf_str(&in, path);
+	for (unsigned i = 0; i < 4; i++)
+		buf_ch(&in, (char)(length >> (8 * i)));
+	host_input(f->h, s, in.p, in.len, true);
+	buf_free(&in);
+	return s;
+}
+
+static int late(struct fixture *f, const char *where, const char *data, const char *path)
+{
+	return host_wait(f->h, put_late(f, where, data, path, (uint32_t)strlen(path)));
+}
+
+static void test_write_late(void **state)
+{
+	struct fixture *f = *state;
+	char long_path[PATH_MAX + 1];
+	struct host_stream *s;
+
+	assert_int_equal(late(f, f->dir, "data", at(f, "a/b/new")), 0);
+	assert_int_equal(mode_of(at(f, "a/b/new")), S_IFREG | 0644);
+	assert_int_equal(mode_of(at(f, "a")), S_IFDIR | 0755);
+	sh(f, "test \"$(cat a/b/new)\" = data; echo old > x; chmod 0741 x; ln -s x link; rm -r a");
+	assert_int_equal(late(f, f->dir, "", at(f, "link")), 0);
+	assert_int_equal(mode_of(at(f, "x")), S_IFREG | 0741);
+	sh(f, "test ! -s x && test -L link");
+	/* what waits on another file system is copied */
+	assert_int_equal(late(f, "/dev/shm/waits", "copied", at(f, "x")), 0);
+	sh(f, "test \"$(cat x)\" = copied && mkfifo p");
+	{
+		auto_free char *script = mem_printf("cat '%s/p'", f->dir);
+
+		s = host_sh(f->h, script);
+		assert_int_equal(late(f, f->dir, "through", at(f, "p")), 0);
+		assert_int_equal(host_wait(f->h, s), 0);
+		assert_string_equal(s->out[WIRE_STDOUT].p, "through");
+	}
+	want_error(f, put_late(f, f->dir, "data", f->dir, (uint32_t)strlen(f->dir)), EISDIR, "is a directory");
+	want_error(f, put_late(f, f->dir, "data", "", 0), EINVAL, "no path");
+	want_error(f, put_late(f, f->dir, "data", "x", 6), EINVAL, "no path");
+	want_error(f, put_late(f, f->dir, "data", "x", UINT32_MAX), EINVAL, "no path");
+	memset(long_path, 'x', PATH_MAX);
+	long_path[PATH_MAX] = '\0';
+	want_error(f, put_late(f, f->dir, "data", long_path, PATH_MAX), ENAMETOOLONG, "longer than 4095");
+	s = put_late(f, f->dir, "data", "/", 1);
+	want_error(f, s, EISDIR, "is a directory");
+	assert_true(s->started);
+	sh(f, "test \"$(cat x)\" = copied && test \"$(ls -A | tr '\\n' ' ')\" = 'link p x '");
+}
+
 static void test_write_into_fifo(void **state)
 {
 	struct fixture *f = *state;
@@ -282,9 +344,34 @@ static void test_stat(void **state)
 	assert_int_equal(host_wait(f->h, s), 0);
 	assert_non_null(strstr(s->out[WIRE_STDOUT].p, "\"type\":\"symlink\""));
 	assert_non_null(strstr(s->out[WIRE_STDOUT].p, "\"target\":\"x\""));
+	assert_null(strstr(s->out[WIRE_STDOUT].p, "resolved"));
 	s = host_op(f->h, WIRE_OP_STAT, "/tmp");
 	assert_int_equal(host_wait(f->h, s), 0);
 	assert_non_null(strstr(s->out[WIRE_STDOUT].p, "\"permissions\":\"drwxrwxrwt\""));
+}
+
+static void test_resolve(void **state)
+{
+	struct fixture *f = *state;
+	static const enum wire_op ops[] = { WIRE_OP_LIST, WIRE_OP_STAT };
+
+	sh(f, "mkdir d; printf 1 > f; chmod 2750 f; ln -s ../f d/1; ln -s 1 d/2; ln -s nowhere d/3");
+	for (size_t i = 0; i < 2; i++) {
+		auto_free char *real = NULL;
+		auto_free char *want = NULL;
+		struct buf rec = BUF_INIT;
+		struct host_stream *s;
+
+		wire_rec_u64(&rec, WT_OP, ops[i]);
+		wire_rec_str(&rec, WT_PATH, at(f, i ? "d/2" : "d"));
+		wire_rec_u64(&rec, WT_RESOLVE, 1);
+		s = host_open(f->h, &rec);
+		assert_int_equal(host_wait(f->h, s), 0);
+		real = realpath(at(f, "f"), NULL);
+		want = mem_printf("\"target\":\"1\",\"resolved\":\"%s\",\"resolvedType\":\"file\",\"resolvedMode\":1512,", real);
+		assert_non_null(strstr(s->out[WIRE_STDOUT].p, want));
+		assert_true(ops[i] != WIRE_OP_LIST || strstr(s->out[WIRE_STDOUT].p, "\"target\":\"nowhere\",\"device\""));
+	}
 }
 
 static void names(struct fixture *f, const char *path, uint64_t depth, struct buf *out)
@@ -523,11 +610,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_write_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_replaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_write_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_into_fifo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hang, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mkdir_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stat, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resolve, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tar, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tar_names, setup, teardown),

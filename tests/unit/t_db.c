@@ -1,4 +1,4 @@
-/* link: daemon/db/db.c daemon/db/table.c daemon/db/schema.c daemon/db/sandbox.c daemon/db/account.c | -lsqlite3 */
+/* link: daemon/db/[a-z]*.c | -lsqlite3 */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,44 +14,12 @@
 
 #include "daemon/db/account.h"
 #include "daemon/db/db.h"
+#include "daemon/db/table.h"
 #include "shared/base/buf.h"
-#include "shared/base/fs.h"
-#include "shared/base/mem.h"
-
-struct fixture {
-	char dir[64];
-	char *path;
-	struct db *db;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = mem_zalloc(sizeof(*f));
-	memcpy(f->dir, "/tmp/sbx-t-db-XXXXXX", sizeof("/tmp/sbx-t-db-XXXXXX"));
-	assert_non_null(mkdtemp(f->dir));
-	f->path = fs_join(f->dir, "db.sqlite");
-	struct err err = ERR_INIT;
-	f->db = db_open(f->path, &err);
-	assert_non_null(f->db);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	db_close(f->db);
-	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);
-	free(f->path);
-	free(f);
-	return 0;
-}
+#include "tests/unit/db_kit.h"
 
 static const char *const env[] = { "A=1", "EMPTY=", "TEXT=two\nlines", NULL };
 static const char *const none[] = { NULL };
-
-/* The row only reads what it is given here: its members are not const because rows that db gives are their owner's. */
-#define LENT(s) ((char *)(uintptr_t)(s))
 
 static struct db_sandbox sample(const char *id, const char *name)
 {
@@ -78,7 +46,7 @@ static int take(void *arg, struct db_sandbox *row)
 
 static void test_round_trip(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	struct db_sandbox row = sample("id1", "demo");
 	assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
@@ -117,7 +85,7 @@ static void test_round_trip(void **state)
 
 static void test_names_are_unique(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", "demo"), c = sample("id3", NULL), d = sample("id4", NULL);
 	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
@@ -137,7 +105,7 @@ static int list_port(void *arg, const struct db_port *port)
 
 static void test_ports(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	auto_buf all = BUF_INIT;
 	struct db_sandbox a = sample("id1", "demo"), b = sample("id2", NULL);
@@ -163,7 +131,7 @@ static void test_ports(void **state)
 
 static void test_keys(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	struct db_key key = { .id = LENT("k1"), .name = LENT("ci"), .created_ms = 5, .prefix = LENT("sbx_abcd"), .hash = LENT("aa") },
 		      got = { 0 };
@@ -192,7 +160,7 @@ static int take_fs(void *arg, struct db_fs *row)
 /* A mounted tree is replaced whole, needs its sandbox, and goes with it. */
 static void test_fs(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	struct db_sandbox box = sample("id1", "demo");
 	struct db_fs row = { LENT("id1"), LENT("/work"), LENT("aa"), LENT("main"), NULL }, got = { 0 };
@@ -217,7 +185,7 @@ static void test_fs(void **state)
 /* What was committed stands after the process is killed without warning. */
 static void test_survives_kill(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	db_close(f->db);
 	pid_t pid = fork();
@@ -250,7 +218,7 @@ static int count(void *arg, struct db_sandbox *row)
 /* What stands between begin and commit is there whole, or not at all when the process is killed or takes it back. */
 static void test_all_or_none(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
 	struct db_sandbox a = sample("id1", NULL), b = sample("id2", NULL);
 	int n = 0, status;
@@ -282,7 +250,7 @@ static void test_all_or_none(void **state)
 
 static void test_newer_schema_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	db_close(f->db);
 	sqlite3 *h;
 	assert_int_equal(sqlite3_open(f->path, &h), SQLITE_OK);
@@ -296,7 +264,7 @@ static void test_newer_schema_is_refused(void **state)
 
 static void test_damaged_file_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct db_kit *f = *state;
 	db_close(f->db);
 	struct err err = ERR_INIT;
 	static const char junk[] =
@@ -307,18 +275,374 @@ static void test_damaged_file_is_refused(void **state)
 	assert_true(err.msg[0] != '\0');
 }
 
+/* ---- every column ---- */
+
+#define TEXTS(X)                                                                                                                   \
+	X(id) X(name) X(image) X(template_key) X(image_digest) X(state) X(reason) X(accel) X(mac) X(parent) X(net_rules) X(template)
+#define INTS(X)                                                                                                                    \
+	X(vcpus) X(memory_mb) X(timeout_s) X(net) X(account) X(created_ms) X(expires_ms) X(pid) X(start_time) X(create_us)         \
+	X(run_vcpus) X(run_memory_mb) X(booted) X(idle_s) X(disk_mb) X(idled) X(started_ms) X(active_ms) X(changed_ms) X(host)
+#define LISTS(X) X(env) X(labels) X(layers)
+
+/* All members, each with a value of its own. */
+static void test_every_column(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox row = { 0 }, got = { 0 };
+	int64_t i = INT64_MAX;
+	size_t members = 0;
+	char *lists[3][3] = { { LENT("a"), LENT(""), NULL }, { NULL }, { LENT(""), LENT("b"), NULL } };
+#define SET(m) row.m = LENT(#m), members++;
+	TEXTS(SET)
+#undef SET
+#define SET(m) row.m = i--, members++;
+	INTS(SET)
+#undef SET
+	row.env = lists[0];
+	row.labels = lists[1];
+	row.layers = lists[2];
+	assert_int_equal(sizeof(row), (members + 3) * 8); /* none was forgotten here */
+	assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
+	db_kit_reopen(f);
+	assert_int_equal(db_sandbox_each(f->db, take, &got, &err), 0);
+#define SAME(m) assert_string_equal(got.m, #m);
+	TEXTS(SAME)
+#undef SAME
+#define SAME(m) assert_true(got.m == row.m);
+	INTS(SAME)
+#undef SAME
+	assert_string_equal(got.env[0], "a");
+	assert_string_equal(got.env[1], "");
+	assert_null(got.env[2]);
+	assert_null(got.labels[0]);
+	assert_string_equal(got.layers[0], "");
+	assert_string_equal(got.layers[1], "b");
+	assert_null(got.layers[2]);
+	db_sandbox_release(&got);
+}
+
+/* What is left of one that is over: the newest word counts, and it is its team's alone. */
+static void test_past(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	struct db_past row = { LENT("p"), NULL, LENT("base"), LENT("minimal"), LENT("error"), LENT("no"), 4, 1, 2, 3, 5, 6, 7, 8 };
+	struct db_past got;
+	assert_int_equal(db_past_put(f->db, &row, &err), 0);
+	row.state = LENT("stopped");
+	row.reason = NULL;
+	assert_int_equal(db_past_put(f->db, &row, &err), 0);
+	assert_int_equal(db_past_get(f->db, 5, "p", &got, &err), 0);
+	assert_null(got.id);
+	assert_int_equal(db_past_get(f->db, 4, "p", &got, &err), 1);
+	assert_string_equal(got.id, "p");
+	assert_null(got.name);
+	assert_string_equal(got.image, "base");
+	assert_string_equal(got.template, "minimal");
+	assert_string_equal(got.state, "stopped");
+	assert_null(got.reason);
+	assert_true(got.account == 4 && got.vcpus == 1 && got.memory_mb == 2 && got.idle_s == 3 && got.created_ms == 5 &&
+		got.started_ms == 6 && got.active_ms == 7 && got.ended_ms == 8);
+	db_past_release(&got);
+}
+
+/* Only what is there twice is a conflict; what is against another rule is our own mistake. */
+static void test_what_a_conflict_is(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	struct db_sandbox a = sample("id1", NULL);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), 0);
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	a.id = LENT("id2");
+	a.image = NULL;
+	assert_int_equal(db_sandbox_insert(f->db, &a, &err), -1);
+	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_int_equal(db_port_insert(f->db, &(struct db_port){ LENT("nobody"), LENT("127.0.0.1"), 1, 1 }, &err), -1);
+	assert_int_equal(err.code, ERR_INTERNAL);
+}
+
+/* ---- loops in loops ---- */
+
+struct nest {
+	struct db *db;
+	int depth, seen, inner;
+};
+
+static int on_inner(void *arg, struct db_sandbox *row)
+{
+	struct nest *n = arg;
+	(void)row;
+	n->inner++;
+	return 0;
+}
+
+static int stop_at_two(void *arg, struct db_sandbox *row)
+{
+	(void)row;
+	return ++*(int *)arg == 2;
+}
+
+static int on_outer(void *arg, struct db_sandbox *row)
+{
+	struct nest *n = arg;
+	struct err err = ERR_INIT;
+	char want[16];
+	int some = 0;
+	snprintf(want, sizeof(want), "id%d", n->seen++);
+	assert_string_equal(row->id, want);
+	assert_int_equal(db_sandbox_each(n->db, stop_at_two, &some, &err), 0);
+	assert_int_equal(some, 2);
+	if (n->depth-- > 0) {
+		struct nest deeper = { .db = n->db, .depth = n->depth };
+		assert_int_equal(db_sandbox_each(n->db, on_outer, &deeper, &err), 0);
+		assert_int_equal(deeper.seen, 5);
+	}
+	assert_int_equal(db_sandbox_each(n->db, on_inner, n, &err), 0);
+	return 0;
+}
+
+/* The same question inside of itself, also stopped early: each loop has all of its rows. */
+static void test_nested_loops(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	struct nest n = { .db = f->db, .depth = 3 };
+	for (int i = 0; i < 5; i++) {
+		char id[16];
+		snprintf(id, sizeof(id), "id%d", i);
+		struct db_sandbox row = sample(id, NULL);
+		assert_int_equal(db_sandbox_insert(f->db, &row, &err), 0);
+	}
+	for (int again = 0; again < 2; again++) {
+		n.seen = n.inner = 0;
+		n.depth = 3;
+		assert_int_equal(db_sandbox_each(f->db, on_outer, &n, &err), 0);
+		assert_int_equal(n.seen, 5);
+		assert_int_equal(n.inner, 25);
+	}
+}
+
+/* More statements than are kept, each again and again. */
+static void test_many_statements(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	static char sql[700][40];
+	for (size_t i = 0; i < ARRAY_LEN(sql); i++)
+		snprintf(sql[i], sizeof(sql[i]), "SELECT ?1 + %zu WHERE ?1 < 7", i);
+	for (int again = 0; again < 2; again++) {
+		for (size_t i = 0; i < ARRAY_LEN(sql); i++) {
+			int64_t got;
+			assert_int_equal(db_number(f->db, sql[i], &got, &err, "i", (int64_t)1), 0);
+			assert_int_equal(got, i + 1);
+			assert_int_equal(db_number(f->db, sql[i], &got, &err, "i", (int64_t)7), 0);
+			assert_int_equal(got, 0); /* no row */
+		}
+	}
+	int64_t got;
+	assert_int_equal(db_number(f->db, "no SQL", &got, &err, ""), -1);
+	assert_int_equal(err.code, ERR_IO);
+}
+
+/* ---- what has reached the disk ---- */
+
+static struct {
+	sqlite3_vfs vfs, *below;
+	sqlite3_io_methods counted;
+	int (*sync)(sqlite3_file *, int);
+	unsigned n;
+} syncs;
+
+static int count_sync(sqlite3_file *file, int flags)
+{
+	syncs.n++;
+	return syncs.sync(file, flags);
+}
+
+/* The log is what commits wait for. */
+static int open_counted(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+	(void)vfs;
+	int rc = syncs.below->xOpen(syncs.below, name, file, flags, out);
+	if (rc != SQLITE_OK || !(flags & SQLITE_OPEN_WAL))
+		return rc;
+	syncs.counted = *file->pMethods;
+	syncs.sync = syncs.counted.xSync;
+	syncs.counted.xSync = count_sync;
+	file->pMethods = &syncs.counted;
+	return rc;
+}
+
+static int count_syncs(void **state)
+{
+	(void)state;
+	syncs.below = sqlite3_vfs_find(NULL);
+	syncs.vfs = *syncs.below;
+	syncs.vfs.zName = "counted";
+	syncs.vfs.xOpen = open_counted;
+	return sqlite3_vfs_register(&syncs.vfs, 1);
+}
+
+/* How often the disk was waited for since the last question. */
+static unsigned waited(void)
+{
+	unsigned n = syncs.n;
+	syncs.n = 0;
+	return n;
+}
+
+static void plain_write(struct db *db, const char *id)
+{
+	struct err err = ERR_INIT;
+	struct db_sandbox row = sample(id, NULL);
+	assert_int_equal(db_sandbox_insert(db, &row, &err), 0);
+}
+
+static int durable_write(struct db *db, const char *id, struct err *err)
+{
+	struct db_key key = { .id = LENT(id), .prefix = LENT("p"), .hash = LENT(id) };
+	return db_key_insert(db, &key, err);
+}
+
+static void test_durable(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	plain_write(f->db, "warm"); /* the log has its header now */
+	waited();
+	plain_write(f->db, "a");
+	assert_int_equal(waited(), 0);
+	assert_int_equal(durable_write(f->db, "k1", &err), 0);
+	assert_true(waited() > 0);
+	plain_write(f->db, "b");
+	assert_int_equal(waited(), 0);
+	assert_int_equal(durable_write(f->db, "k1", &err), -1); /* refused */
+	assert_int_equal(err.code, ERR_CONFLICT);
+	waited();
+	plain_write(f->db, "c");
+	assert_int_equal(waited(), 0);
+}
+
+static void test_durable_in_transactions(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	plain_write(f->db, "warm");
+	waited();
+	assert_int_equal(db_begin(f->db, &err), 0);
+	plain_write(f->db, "a");
+	assert_int_equal(durable_write(f->db, "k1", &err), 0);
+	plain_write(f->db, "b");
+	assert_int_equal(waited(), 0); /* all at the end */
+	assert_int_equal(db_begin(f->db, &err), -1);
+	assert_int_equal(db_commit(f->db, &err), 0);
+	assert_true(waited() > 0);
+	plain_write(f->db, "c");
+	assert_int_equal(waited(), 0);
+	/* plain ones alone, too, since they are to stand as one */
+	assert_int_equal(db_begin(f->db, &err), 0);
+	plain_write(f->db, "d");
+	assert_int_equal(db_commit(f->db, &err), 0);
+	assert_true(waited() > 0);
+	assert_int_equal(db_begin(f->db, &err), 0);
+	plain_write(f->db, "e");
+	db_rollback(f->db);
+	plain_write(f->db, "f");
+	assert_int_equal(waited(), 0);
+	assert_int_equal(durable_write(f->db, "k2", &err), 0);
+	assert_true(waited() > 0);
+}
+
+static int64_t rows(struct db *db)
+{
+	static const char sql[] = "SELECT count(*) FROM sandbox";
+	int64_t n = -1;
+	struct err err = ERR_INIT;
+	assert_int_equal(db_number(db, sql, &n, &err, ""), 0);
+	return n;
+}
+
+/* SQLite takes a transaction back by itself when the disk is full or fails. */
+static void test_taken_back(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	plain_write(f->db, "warm");
+	for (int how = 0; how < 2; how++) {
+		assert_int_equal(db_begin(f->db, &err), 0);
+		plain_write(f->db, "a");
+		assert_int_equal(sqlite3_exec(db_handle(f->db), "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+		if (how == 0)
+			assert_int_equal(db_commit(f->db, &err), -1);
+		else
+			db_rollback(f->db);
+		assert_int_equal(rows(f->db), 1 + how);
+		waited();
+		plain_write(f->db, how ? "c" : "b");
+		assert_int_equal(waited(), 0);
+	}
+	assert_int_equal(db_begin(f->db, &err), 0);
+	plain_write(f->db, "d");
+	assert_int_equal(db_commit(f->db, &err), 0);
+	db_kit_reopen(f);
+	assert_int_equal(rows(f->db), 4);
+}
+
+static int write_inside(void *arg, struct db_sandbox *row)
+{
+	struct db_kit *f = arg;
+	struct err err = ERR_INIT;
+	waited();
+	assert_int_equal(durable_write(f->db, row->id, &err), 0);
+	assert_true(waited() > 0);
+	assert_int_equal(db_sandbox_delete(f->db, row->id, &err), 0);
+	assert_int_equal(waited(), 0);
+	/* it is there for others while the loop goes on */
+	struct db *other = db_open(f->path, &err);
+	struct db_key key;
+	assert_non_null(other);
+	assert_int_equal(db_key_find(other, row->id, &key, &err), 1);
+	db_key_release(&key);
+	db_close(other);
+	waited();
+	return 0;
+}
+
+static void test_writes_in_a_loop(void **state)
+{
+	struct db_kit *f = *state;
+	struct err err = ERR_INIT;
+	plain_write(f->db, "a");
+	plain_write(f->db, "b");
+	plain_write(f->db, "c");
+	assert_int_equal(db_sandbox_each(f->db, write_inside, f, &err), 0);
+	assert_int_equal(rows(f->db), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_survives_kill, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_all_or_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_damaged_file_is_refused, setup, teardown),
+		DB_TEST(test_round_trip),
+		DB_TEST(test_names_are_unique),
+		DB_TEST(test_ports),
+		DB_TEST(test_keys),
+		DB_TEST(test_fs),
+		DB_TEST(test_survives_kill),
+		DB_TEST(test_all_or_none),
+		DB_TEST(test_every_column),
+		DB_TEST(test_past),
+		DB_TEST(test_what_a_conflict_is),
+		DB_TEST(test_nested_loops),
+		DB_TEST(test_many_statements),
+		DB_TEST(test_durable),
+		DB_TEST(test_durable_in_transactions),
+		DB_TEST(test_taken_back),
+		DB_TEST(test_writes_in_a_loop),
+		DB_TEST(test_newer_schema_is_refused),
+		DB_TEST(test_damaged_file_is_refused),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, count_syncs, NULL);
 }

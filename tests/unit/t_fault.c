@@ -85,12 +85,47 @@ static void t_words(void **state)
 	expect(doc, NULL, &e, 409, "application/json", "{\"error\":\"TAKEN\",\"n\":409}");
 }
 
+/* A reason by its word: finer than the code, coarser than the stage. */
+static void t_reasons(void **state)
+{
+	struct err e = ERR_INIT, copy;
+	const char *doc = DOC_HEAD DOC_PATHS
+		"x-sbx-faults:\n  shape: {error: $code, message: $message}\n  kinds:\n    conflict: {code: TAKEN}\n"
+		"    email_taken: {status: 422, code: MAIL}\n    schema: {code: SHAPE}\n    rate_limited: {as: text, message: 'slow: $message'}\n";
+
+	(void)state;
+	err_set(&e, ERR_CONFLICT, "no");
+	assert_int_equal(err_word(&e, "email_taken"), -1);
+	err_prefix(&e, "x");
+	err_hint(&e, "h");
+	copy = e;
+	expect(doc, NULL, &copy, 422, "application/json", "{\"error\":\"MAIL\",\"message\":\"x: no\"}");
+	expect(doc, "schema", &e, 409, "application/json", "{\"error\":\"SHAPE\",\"message\":\"x: no\"}");
+	expect(doc, "syntax", &e, 422, "application/json", "{\"error\":\"MAIL\",\"message\":\"x: no\"}");
+	err_word(&e, "no_team"); /* not told apart here */
+	expect(doc, NULL, &e, 409, "application/json", "{\"error\":\"TAKEN\",\"message\":\"x: no\"}");
+	err_set(&e, ERR_LIMIT, "often");
+	err_word(&e, "rate_limited");
+	expect(doc, NULL, &e, 429, "text/plain; charset=utf-8", "slow: often");
+	/* another error has no word any more */
+	err_set(&e, ERR_CONFLICT, "no");
+	assert_null(e.word);
+	err_word(&e, "email_taken");
+	err_sys(&e, 2, "open");
+	assert_null(e.word);
+	err_word(&e, "email_taken");
+	err_clear(&e);
+	assert_null(e.word);
+	assert_int_equal(err_word(NULL, "email_taken"), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_shape),
 		cmocka_unit_test(t_words),
 		cmocka_unit_test(t_refused),
+		cmocka_unit_test(t_reasons),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include "shared/gen/emit.h"
 #include "shared/gen/names.h"
+#include "shared/base/mem.h"
 #include "tests/unit/contract_of.h"
 
 #define SCHEMAS(text) DOC_HEAD DOC_PATHS "components:\n  schemas:\n" text
@@ -321,6 +322,57 @@ static void t_ops(void **state)
 
 #define PATHS(text) DOC_HEAD "paths:\n" text
 
+static bool is_teams(const struct contract *c, uint32_t op)
+{
+	return (c->ops[op].flags & CT_OP_TEAMS) != 0;
+}
+
+/* Whose operations are everybody's: none, unless the document or the operation says so. */
+static void t_teams(void **state)
+{
+	static const char ops[] = "paths:\n  /a: {get: {operationId: a}}\n  /b: {get: {operationId: b, x-sbx-teams: true}}\n"
+				  "  /c: {get: {operationId: c, x-sbx-teams: false}}\n";
+	static const struct {
+		const char *root;
+		bool a;
+	} rows[] = { { "", false }, { "x-sbx-teams: false\n", false }, { "x-sbx-teams: true\n", true } };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct built b;
+		auto_free char *doc = mem_printf(DOC_HEAD "%s%s", rows[i].root, ops);
+		build(&b, doc);
+		assert_int_equal(is_teams(&b.c, 0), rows[i].a);
+		assert_true(is_teams(&b.c, 1));
+		assert_false(is_teams(&b.c, 2));
+		built_free(&b);
+	}
+	refused(DOC_HEAD "x-sbx-teams: all\n" DOC_PATHS, "t.yaml:3: x-sbx-teams: must be true or false");
+	refused(DOC_HEAD "x-sbx-teams: 'true'\n" DOC_PATHS, "t.yaml:3: x-sbx-teams: must be true or false");
+	refused(PATHS("  /a: {get: {operationId: x, x-sbx-teams: 1}}\n"), "t.yaml:4: x-sbx-teams: must be true or false");
+}
+
+/* What a dialect does with content types and members that it does not know. */
+static void t_ignore(void **state)
+{
+	static const struct {
+		const char *root;
+		bool media, fields;
+	} rows[] = { { "", false, false }, { "x-sbx-content-types: ignore\n", true, false }, { "x-sbx-content-types: refuse\n", false, false },
+		{ "x-sbx-unknown-fields: ignore\n", false, true }, { "x-sbx-unknown-fields: ignore\nx-sbx-content-types: ignore\n", true, true } };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct built b;
+		auto_free char *doc = mem_printf(DOC_HEAD "%s" DOC_PATHS, rows[i].root);
+		build(&b, doc);
+		assert_int_equal(b.c.any_media, rows[i].media);
+		assert_int_equal(b.c.unknown_fields_ok, rows[i].fields);
+		built_free(&b);
+	}
+	refused(DOC_HEAD "x-sbx-content-types: any\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
+	refused(DOC_HEAD "x-sbx-content-types: true\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
+	refused(DOC_HEAD "x-sbx-content-types: [ignore]\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
+}
+
 static void t_op_errors(void **state)
 {
 	(void)state;
@@ -443,6 +495,8 @@ int main(void)
 		cmocka_unit_test(t_schema_errors),
 		cmocka_unit_test(t_ops),
 		cmocka_unit_test(t_op_errors),
+		cmocka_unit_test(t_teams),
+		cmocka_unit_test(t_ignore),
 		cmocka_unit_test(t_names),
 		cmocka_unit_test(t_patterns),
 		cmocka_unit_test(t_emit),

@@ -1,4 +1,4 @@
-/* link: daemon/notify/[a-z]*.c shared/net/address.c shared/net/libcurl.c | -luv -lssl -lcrypto -lpthread */
+/* link: daemon/notify/[a-z]*.c shared/net/address.c shared/net/crypto.c shared/net/libcurl.c | -luv -lssl -lcrypto -lpthread */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -82,6 +82,57 @@ static void random_ids(void **state)
 	assert_string_equal(a, "");
 }
 
+static void random_hex(void **state)
+{
+	(void)state;
+	unsigned seen[256] = { 0 };
+	char text[65];
+	for (int i = 0; i < 150; i++) {
+		memset(text, 'x', sizeof(text));
+		rand_hex(text, 63);
+		assert_int_equal(strlen(text), 63);
+		assert_int_equal(text[64], 'x');
+		for (int j = 0; j < 63; j++)
+			seen[(unsigned char)text[j]]++;
+	}
+	/* 9450 draws of 16: about 590 each */
+	unsigned all = 0;
+	for (const char *c = "0123456789abcdef"; *c; c++) {
+		assert_in_range(seen[(unsigned char)*c], 295, 1180);
+		all += seen[(unsigned char)*c];
+	}
+	assert_int_equal(all, 9450);
+	rand_hex(text, 0);
+	assert_string_equal(text, "");
+}
+
+static void trimming(void **state)
+{
+	static const char *const rows[][2] = { { "", "" }, { " ", "" }, { " \t\r\n\v\f", "" }, { "a", "a" }, { "  a", "a" }, { "a\n\n", "a" },
+		{ " a b\tc ", "a b\tc" }, { "\xc2\xa0x", "\xc2\xa0x" }, { "\x1fx", "\x1fx" } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *s = str_trimmed(rows[i][0]);
+		assert_string_equal(s, rows[i][1]);
+		free(s);
+	}
+}
+
+static void copying(void **state)
+{
+	char out[5] = "xxxx";
+	(void)state;
+	str_copy(out, sizeof(out), "");
+	assert_string_equal(out, "");
+	str_copy(out, sizeof(out), "abcd");
+	assert_string_equal(out, "abcd");
+	str_copy(out, sizeof(out), "abcde");
+	assert_string_equal(out, "abcd");
+	str_copy(out, 1, "abcde");
+	assert_string_equal(out, "");
+	assert_int_equal(out[1], 'b');
+}
+
 static void names(void **state)
 {
 	static const char *const good[] = { "a", "0", "demo", "a-b", "web-01",
@@ -190,6 +241,9 @@ int main(void)
 		cmocka_unit_test(test_time_back),
 		cmocka_unit_test(clocks),
 		cmocka_unit_test(random_ids),
+		cmocka_unit_test(random_hex),
+		cmocka_unit_test(trimming),
+		cmocka_unit_test(copying),
 		cmocka_unit_test(names),
 		cmocka_unit_test(integers),
 		cmocka_unit_test(urls),

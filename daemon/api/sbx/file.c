@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api/download.h"
 #include "shared/base/mem.h"
 
 static int parse_mode(const char *octal)
@@ -141,184 +142,117 @@ void sbx_makeDirectory(struct http_req *r)
 	run_collected(r, &spec, on_mkdir);
 }
 
-/* ---- streams, out of the guest and into it ---- */
-
-struct transfer {
-	struct http_req *req;
-	struct execution *x;
-	const char *media_type;
-	bool begun;	       /* down: the status is sent */
-	bool received, stored; /* up: the whole body came; the guest has done its part */
-	size_t unconsumed;
-};
-
-static void transfer_free(struct transfer *t)
-{
-	execution_close(t->x);
-	free(t);
-}
-
-static void on_transfer_over(struct http_req *r, bool delivered)
-{
-	(void)delivered;
-	transfer_free(http_user(r));
-}
-
-static struct transfer *transfer_new(struct http_req *r, const char *media_type)
-{
-	struct transfer *t = mem_zalloc(sizeof(*t));
-	*t = (struct transfer){ .req = r, .media_type = media_type };
-	return t;
-}
-
-/* Answers on failure; else the request owns the transfer. */
-static bool transfer_start(struct transfer *t, struct sandbox *sb, const struct file_spec *spec, const struct exec_ops *ops)
-{
-	struct err err = ERR_INIT;
-	t->x = execution_file(sb, spec, ops, t, &err);
-	if (!t->x) {
-		http_reply_err(t->req, &err);
-		free(t);
-		return false;
-	}
-	http_set_user(t->req, t);
-	http_on_done(t->req, on_transfer_over);
-	return true;
-}
-
-static void on_down_drain(struct http_req *r)
-{
-	struct transfer *t = http_user(r);
-	execution_consumed(t->x, EXEC_STDOUT, t->unconsumed);
-	t->unconsumed = 0;
-}
-
-/* The status is decided by the first byte or the end, whichever comes first. */
-static void begin_down(struct transfer *t)
-{
-	if (t->begun)
-		return;
-	t->begun = true;
-	http_stream_begin(t->req, 200, t->media_type, -1, on_down_drain);
-}
-
-static void on_down_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
-{
-	struct transfer *t = arg;
-	if (ch != EXEC_STDOUT) {
-		execution_consumed(t->x, ch, n);
-		return;
-	}
-	begin_down(t);
-	if (http_stream_write(t->req, data, n) > HTTP_HIGH)
-		t->unconsumed += n;
-	else
-		execution_consumed(t->x, ch, n);
-}
-
-static void on_down_end(void *arg, const struct exec_end *end)
-{
-	struct transfer *t = arg;
-	if (!end->failed) {
-		begin_down(t);
-		http_stream_end(t->req);
-	} else if (t->begun) {
-		http_stream_abort(t->req);
-	} else {
-		http_reply_err(t->req, &end->err);
-	}
-}
-
-static const struct exec_ops down_ops = { .on_data = on_down_data, .on_end = on_down_end };
-
-static void start_down(struct http_req *r, const struct file_spec *spec, const char *media_type)
-{
-	struct sandbox *sb = api_guest(r);
-	if (!sb)
-		return;
-	struct transfer *t = transfer_new(r, media_type);
-	if (transfer_start(t, sb, spec, &down_ops))
-		execution_eof(t->x);
-}
+/* ---- out of the guest ---- */
 
 void sbx_readFile(struct http_req *r)
 {
+	struct sandbox *sb = api_guest(r);
 	struct file_spec spec = spec_of(r, FILE_READ);
 	spec.offset = http_query_int(r, "offset", 0);
 	spec.length = http_query_int(r, "length", -1);
-	start_down(r, &spec, "application/octet-stream");
+	if (sb)
+		download_start(r, sb, &spec, "application/octet-stream", http_reply_err);
 }
 
 void sbx_downloadArchive(struct http_req *r)
 {
+	struct sandbox *sb = api_guest(r);
 	struct file_spec spec = spec_of(r, FILE_TAR);
 	spec.name = http_query(r, "name");
-	start_down(r, &spec, "application/x-tar");
+	if (sb)
+		download_start(r, sb, &spec, "application/x-tar", http_reply_err);
+}
+
+/* ---- into the guest ---- */
+
+struct upload {
+	struct http_req *req;
+	struct execution *x;
+	bool received, stored; /* the whole body came; the guest has done its part */
+};
+
+static void on_upload_over(struct http_req *r, bool delivered)
+{
+	struct upload *u = http_user(r);
+	(void)delivered;
+	execution_close(u->x);
+	free(u);
 }
 
 static size_t on_body(struct http_req *r, const void *data, size_t n)
 {
-	struct transfer *t = http_user(r);
-	return execution_write(t->x, data, n);
+	struct upload *u = http_user(r);
+	return execution_write(u->x, data, n);
 }
 
 static void on_body_end(struct http_req *r)
 {
-	struct transfer *t = http_user(r);
-	t->received = true;
-	if (t->stored)
+	struct upload *u = http_user(r);
+	u->received = true;
+	if (u->stored)
 		http_reply_empty(r, 204);
 	else
-		execution_eof(t->x);
+		execution_eof(u->x);
 }
 
-static void on_up_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
+static void on_upload_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t n)
 {
 	(void)data;
-	struct transfer *t = arg;
-	execution_consumed(t->x, ch, n);
+	struct upload *u = arg;
+	execution_consumed(u->x, ch, n);
 }
 
-static void on_up_writable(void *arg)
+static void on_upload_writable(void *arg)
 {
-	struct transfer *t = arg;
-	http_body_resume(t->req);
+	struct upload *u = arg;
+	http_body_resume(u->req);
 }
 
-static void on_up_end(void *arg, const struct exec_end *end)
+static void on_upload_end(void *arg, const struct exec_end *end)
 {
-	struct transfer *t = arg;
+	struct upload *u = arg;
 	/* An archive may end before its stream does: what follows is taken and dropped, and the answer comes after it. */
-	t->stored = true;
+	u->stored = true;
 	if (end->failed)
-		http_reply_err(t->req, &end->err);
-	else if (t->received)
-		http_reply_empty(t->req, 204);
+		http_reply_err(u->req, &end->err);
+	else if (u->received)
+		http_reply_empty(u->req, 204);
 	else
-		http_body_resume(t->req);
+		http_body_resume(u->req);
 }
 
-static const struct exec_ops up_ops = { .on_data = on_up_data, .on_writable = on_up_writable, .on_end = on_up_end };
-
-static void start_up(struct http_req *r, const struct file_spec *spec)
+static void start_upload(struct http_req *r, const struct file_spec *spec)
 {
+	static const struct exec_ops ops = {
+		.on_data = on_upload_data, .on_writable = on_upload_writable, .on_end = on_upload_end
+	};
 	struct sandbox *sb = api_guest(r);
+	struct err err = ERR_INIT;
 	if (!sb)
 		return;
-	if (transfer_start(transfer_new(r, NULL), sb, spec, &up_ops))
-		http_body_sink(r, on_body, on_body_end);
+	struct upload *u = mem_zalloc(sizeof(*u));
+	*u = (struct upload){ .req = r };
+	u->x = execution_file(sb, spec, &ops, u, &err);
+	if (!u->x) {
+		http_reply_err(r, &err);
+		free(u);
+		return;
+	}
+	http_set_user(r, u);
+	http_on_done(r, on_upload_over);
+	http_body_sink(r, on_body, on_body_end);
 }
 
 void sbx_writeFile(struct http_req *r)
 {
 	struct file_spec spec = spec_of(r, FILE_WRITE);
 	spec.mode = parse_mode(http_query(r, "mode"));
-	start_up(r, &spec);
+	start_upload(r, &spec);
 }
 
 void sbx_uploadArchive(struct http_req *r)
 {
 	struct file_spec spec = spec_of(r, FILE_UNTAR);
 	spec.owners = http_query_bool(r, "owners", false);
-	start_up(r, &spec);
+	start_upload(r, &spec);
 }

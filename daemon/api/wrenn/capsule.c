@@ -241,10 +241,18 @@ static void on_template(void *arg, const struct snapshot *list, size_t n, const 
 	}
 }
 
-static int64_t number(const js *body, const char *key, int64_t def)
+/* Numbers are of 32 bits on this wire. */
+static int64_t number(const js *body, const char *key, int64_t def, struct err *err)
 {
-	int64_t v;
-	return js_int(js_get(body, key), &v) == 0 && v > 0 ? v : def;
+	int64_t v = def;
+	if (js_int(js_get(body, key), &v) == 0 && (v > INT32_MAX || v < INT32_MIN))
+		err_set(err, ERR_INVALID, "'%s' is too large", key);
+	return v;
+}
+
+static int64_t positive(int64_t v, int64_t def)
+{
+	return v > 0 ? v : def;
 }
 
 void wrenn_createCapsule(struct http_req *r)
@@ -254,6 +262,12 @@ void wrenn_createCapsule(struct http_req *r)
 	struct err err = ERR_INIT;
 	if (*template == '\0')
 		template = WRENN_MINIMAL;
+	int64_t vcpus = number(body, "vcpus", 0, &err), memory_mb = number(body, "memory_mb", 0, &err);
+	int64_t timeout = number(body, "timeout_sec", 0, &err);
+	if (err.code) {
+		http_reply_err(r, &err);
+		return;
+	}
 	if (snapshot_check_name(template, &err)) {
 		err_set(&err, ERR_INVALID, "'%.80s' cannot be the name of a template", template);
 		http_reply_err(r, &err);
@@ -263,9 +277,9 @@ void wrenn_createCapsule(struct http_req *r)
 	*c = (struct create_call){ .core = wrenn_core(r),
 		.who = *http_identity(r),
 		.template = mem_strdup(template),
-		.vcpus = number(body, "vcpus", VCPUS_DEFAULT),
-		.memory_mb = number(body, "memory_mb", MEMORY_DEFAULT),
-		.idle_s = number(body, "timeout_sec", 0),
+		.vcpus = positive(vcpus, VCPUS_DEFAULT),
+		.memory_mb = positive(memory_mb, MEMORY_DEFAULT),
+		.idle_s = timeout,
 		.pending = true };
 	c->call.req = r;
 	http_set_user(r, c);

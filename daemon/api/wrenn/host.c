@@ -294,3 +294,16 @@ void wrenn_removeHostTag(struct http_req *r)
 	const char *uid = wrenn_uid(r, UID_HOST, "id");
 	wrenn_reply_done(r, host_tag_remove(wrenn_core(r), http_identity(r), uid, http_param(r, "tag"), &err), &err);
 }
+
+/* ---- who may bring his own ---- */
+
+void wrenn_setTeamByoc(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	if (!http_identity(r)->admin)
+		err_set(&err, ERR_FORBIDDEN, "only the operator of this server may do this");
+	else if (!js_bool(js_get(http_body(r), "enabled"), false))
+		err_set(&err, ERR_INVALID, "'enabled' must be true: it cannot be taken back");
+	const char *uid = err.code ? NULL : uid_parse(UID_TEAM, http_param(r, "id"), &err);
+	wrenn_reply_done(r, uid ? team_set_byoc(wrenn_core(r), uid, &err) : -1, &err);
+}

@@ -120,8 +120,13 @@ static void begin(struct take_call *c)
 {
 	struct err err = ERR_INIT;
 	struct sandbox *sb = sandbox_find(c->core, c->who.team, c->sandbox, NULL);
+	struct db_past past;
 	if (!sb || strcmp(sandbox_row(sb)->id, c->sandbox) != 0) {
 		err_set(&err, ERR_NOT_FOUND, "sandbox not found");
+		if (sandbox_past(c->core, c->who.team, c->sandbox, &past, NULL) == 1) {
+			db_past_release(&past);
+			err_set(&err, ERR_STATE, "sandbox is over");
+		}
 		take_end(c, NULL, &err);
 	} else if (sandbox_state(sb) == SANDBOX_PAUSED) {
 		take(c);

@@ -225,3 +225,11 @@ void wrenn_reply_done(struct http_req *r, int rc, const struct err *err)
 	else
 		http_reply_empty(r, 204);
 }
+
+void wrenn_reply_guest_err(struct http_req *r, const struct err *err)
+{
+	struct err said = *err;
+	if (said.code != ERR_TIMEOUT && said.code != ERR_UNAVAILABLE)
+		err_word(&said, "upstream");
+	http_reply_err(r, &said);
+}
