@@ -14,7 +14,8 @@ char *team_clean_name(const char *name, struct err *err)
 	size_t n = strlen(clean);
 	if (n >= 1 && n <= TEAM_NAME_MAX && strspn(clean, letters) == n)
 		return mem_steal(&clean);
-	err_set(err, ERR_INVALID, "'name' must be 1 to %d letters, digits, blanks and any of _ - @ and the apostrophe", TEAM_NAME_MAX);
+	err_set(err, ERR_INVALID, "'name' must be 1 to %d letters, digits, blanks and any of _ - @ and the apostrophe",
+		TEAM_NAME_MAX);
 	return NULL;
 }
 
@@ -24,9 +25,10 @@ int team_insert(struct core *core, const char *name, int64_t owner, bool is_defa
 	rand_id(uid, UID_LENGTH);
 	rand_hex(half[0], 6);
 	rand_hex(half[1], 6);
-	*out = (struct db_team){
-		.uid = mem_strdup(uid), .name = mem_strndup(name, TEAM_NAME_MAX), .slug = mem_printf("%s-%s", half[0], half[1]), .created_ms = clock_wall_ms()
-	};
+	*out = (struct db_team){ .uid = mem_strdup(uid),
+		.name = mem_strndup(name, TEAM_NAME_MAX),
+		.slug = mem_printf("%s-%s", half[0], half[1]),
+		.created_ms = clock_wall_ms() };
 	if (db_team_insert(core->db, out, err) == 0 &&
 		db_member_insert(core->db, out->id, owner, role_name(ROLE_OWNER), is_default, out->created_ms, err) == 0)
 		return 0;
@@ -109,7 +111,8 @@ int team_require(const struct identity *who, enum role role, struct err *err)
 {
 	if (who->role >= role)
 		return 0;
-	err_set(err, ERR_FORBIDDEN, "only %s may do this", role == ROLE_OWNER ? "the owner of the team" : "admins and the owner of the team");
+	err_set(err, ERR_FORBIDDEN, "only %s may do this",
+		role == ROLE_OWNER ? "the owner of the team" : "admins and the owner of the team");
 	return err_hint(err, "ask one of them");
 }
 

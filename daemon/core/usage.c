@@ -62,9 +62,8 @@ int usage_range(const char *word, int64_t *range_s, int64_t *bucket_s)
 	static const struct {
 		const char *word;
 		int64_t range, bucket;
-	} ranges[] = {
-		{ "5m", 300, 3 }, { "1h", 3600, 30 }, { "6h", 21600, 180 }, { "24h", DAY_S, 720 }, { "30d", 30 * DAY_S, 21600 }
-	};
+	} ranges[] = { { "5m", 300, 3 }, { "1h", 3600, 30 }, { "6h", 21600, 180 }, { "24h", DAY_S, 720 },
+		{ "30d", 30 * DAY_S, 21600 } };
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
 		if (strcmp(ranges[i].word, word) != 0)
 			continue;

@@ -41,12 +41,13 @@ static char *joined(char *const *list)
 
 int db_audit_list(struct db *db, const struct db_audit_query *q, struct db_audit **out, size_t *n, struct err *err)
 {
-	static const char tail[] = "WHERE team = ?1 AND (?2 OR scope = 'team') AND (?3 = 0 OR created_ms < ?3 OR"
-				   " (created_ms < ?3 + 1000 AND id < ?4)) AND (?5 IS NULL OR instr(?5, ',' || resource_type || ','))"
-				   " AND (?6 IS NULL OR instr(?6, ',' || action || ',')) ORDER BY created_ms DESC, id DESC LIMIT ?7";
+	static const char tail[] =
+		"WHERE team = ?1 AND (?2 OR scope = 'team') AND (?3 = 0 OR created_ms < ?3 OR"
+		" (created_ms < ?3 + 1000 AND id < ?4)) AND (?5 IS NULL OR instr(?5, ',' || resource_type || ','))"
+		" AND (?6 IS NULL OR instr(?6, ',' || action || ',')) ORDER BY created_ms DESC, id DESC LIMIT ?7";
 	auto_free char *types = joined(q->types), *actions = joined(q->actions);
-	return db_list(db, &audits, tail, out, n, err, "iiiitti", q->team, (int64_t)q->admin, q->before_ms, q->before_id, types, actions,
-		q->limit);
+	return db_list(db, &audits, tail, out, n, err, "iiiitti", q->team, (int64_t)q->admin, q->before_ms, q->before_id, types,
+		actions, q->limit);
 }
 
 void db_audit_release(struct db_audit *row)

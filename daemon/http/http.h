@@ -32,15 +32,16 @@ typedef void http_handler(struct http_req *req);
 struct http_dialect {
 	const struct contract *contract;
 	http_handler *const *handlers; /* by operation index; NULL = 501 */
-	/* Called when the headers are in and good, before anything of a body is looked at: false when it has answered. May be NULL. */
+	/* Called when the headers are in and good, before anything of a body is looked at: false when it has answered. May be NULL.
+	 */
 	bool (*admit)(struct http_req *req);
 };
 
 struct http_config {
 	const struct http_dialect *dialects;
 	size_t dialect_count;
-	/* Who is this? `value` is what was presented, `where` the header (or "query") that it came in; both NULL: nothing was. 0 and
-	 * *who, or -1 with UNAUTHORIZED or FORBIDDEN. */
+	/* Who is this? `value` is what was presented, `where` the header (or "query") that it came in; both NULL: nothing was. 0
+	 * and *who, or -1 with UNAUTHORIZED or FORBIDDEN. */
 	int (*authenticate)(void *arg, const char *where, const char *value, struct identity *who, struct err *err);
 	void *arg; /* given to authenticate, and http_app(req) */
 };

@@ -487,8 +487,7 @@ void wrenn_getCapsuleStats(struct http_req *r)
 	struct err err = ERR_INIT;
 	usage_range(range, &range_s, &bucket_s);
 	usage_now(wrenn_core(r), team, &now);
-	if (usage_peaks(wrenn_core(r), team, &peak, &err) ||
-		usage_series(wrenn_core(r), team, range_s, bucket_s, &all, &n, &err)) {
+	if (usage_peaks(wrenn_core(r), team, &peak, &err) || usage_series(wrenn_core(r), team, range_s, bucket_s, &all, &n, &err)) {
 		http_reply_err(r, &err);
 		return;
 	}
