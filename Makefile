@@ -31,7 +31,7 @@ PACKAGES := gcc make pkg-config libc6-dev libcrypt-dev libuv1-dev libmicrohttpd-
 	mmdebstrap debian-archive-keyring tar util-linux
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils \
-	docker-registry skopeo apache2-utils erofs-utils zstd
+	docker-registry skopeo apache2-utils erofs-utils zstd nodejs node-ws
 PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk libllvm15 restic ostree
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \

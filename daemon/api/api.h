@@ -16,6 +16,7 @@ struct api_listener {
 };
 
 struct oauth;
+struct wrenn_pty;
 
 /* What the handlers of one daemon share. */
 struct api {
@@ -28,6 +29,7 @@ struct api {
 	bool (*listener)(void *arg, size_t i, struct api_listener *out);
 	void (*shutdown)(void *arg);
 	void *arg;
+	struct wrenn_pty *wrenn_ptys; /* the clients of Wrenn's terminals */
 };
 
 static inline struct api *api_of(struct http_req *r)

@@ -229,6 +229,7 @@ static void not_found(struct agent *a, struct proc *p, int code, const char *why
 	while ((s = TAILQ_FIRST(&p->streams))) {
 		struct buf rec = BUF_INIT;
 
+		wire_rec_u64(&rec, WT_PID, (uint64_t)p->pid);
 		wire_rec_u64(&rec, WT_CODE, (uint64_t)code);
 		wire_rec_u64(&rec, WT_TERMSIG, 0);
 		wire_rec_str(&rec, WT_MESSAGE, text);

@@ -107,8 +107,8 @@ void stream_started(struct agent *a, struct stream *s, bool created)
 	wire_rec_u64(&rec, WT_PID, s->proc ? (uint64_t)s->proc->pid : 0);
 	if (session) {
 		wire_rec_str(&rec, WT_SESSION, session->name);
-		wire_rec_u64(&rec, WT_REPLAY, session->end - s->at);
-		wire_rec_u64(&rec, WT_OFFSET, s->at);
+		wire_rec_u64(&rec, WT_REPLAY, session->ring[0].end - s->at[0]);
+		wire_rec_u64(&rec, WT_OFFSET, s->at[0]);
 		wire_rec_u64(&rec, WT_CREATED, created);
 	}
 	wire_put(&a->ctl, WIRE_STARTED, 0, s->id, rec.p, rec.len);
@@ -150,7 +150,7 @@ bool stream_try_exit(struct agent *a, struct stream *s, struct buf *out)
 	if (!p) {
 		if (s->mem_at < s->mem.len)
 			return false;
-	} else if (!p->reaped || !p->started || !p->out[0].done || !p->out[1].done || (p->session && s->at < p->session->end)) {
+	} else if (!p->reaped || !p->started || !p->out[0].done || !p->out[1].done || (p->session && session_owes(s))) {
 		return false;
 	}
 	put_exit(a, s, out);

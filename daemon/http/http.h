@@ -7,8 +7,8 @@
  * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no credential: they
  * are the operator's, unless they bring one. TCP needs one, wherever the operation's security schemes look for it, or in
  * X-API-Key or as a bearer, unless the contract marks the operation `security: []`. What is not marked x-sbx-teams is the
- * operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while
- * reading a request. Thread: the loop's.
+ * operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 8192 connections (or half of the
+ * descriptors, if that is less), 30 s without progress while reading a request. Thread: the loop's.
  */
 #ifndef SBX_HTTP_HTTP_H
 #define SBX_HTTP_HTTP_H
@@ -108,6 +108,7 @@ struct ws_ops {
 	/* Something that had to be queued has left since, and less than HTTP_HIGH / 2 is queued now. */
 	void (*on_drain)(void *arg, struct ws *ws);
 	void (*on_close)(void *arg, struct ws *ws); /* last callback; ws is freed after it */
+	void (*on_alarm)(void *arg, struct ws *ws); /* the time of ws_alarm has come; may be NULL */
 };
 /* Answer with 101. 400 and NULL when the client did not ask for an upgrade properly. The server pings every 30 s and gives up
  * on a peer silent for 90 s. */
@@ -120,5 +121,9 @@ size_t ws_queued(const struct ws *ws);
  * n given to ws_send and ws_send_channel (channel bytes do not count). */
 uint64_t ws_sent(const struct ws *ws);
 void ws_close(struct ws *ws, int code, const char *reason); /* close handshake, then on_close */
+/* Call on_alarm once, in so many milliseconds from now; 0: not at all. One at a time: the last call counts. */
+void ws_alarm(struct ws *ws, uint64_t ms);
+/* Read no more from the peer until told to go on; what was read already still comes (at most 256 KiB and a message). */
+void ws_hold(struct ws *ws, bool hold);
 
 #endif

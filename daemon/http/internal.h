@@ -18,7 +18,7 @@
 #include "shared/contract/router.h"
 
 #define HTTP_LOW (HTTP_HIGH / 2)
-#define HTTP_MAX_CONNECTIONS 1024u
+#define HTTP_MAX_CONNECTIONS 8192u /* WebSockets too */
 #define HTTP_MAX_JSON ((size_t)16 << 20)
 #define HTTP_MAX_QUERY 64u
 #define HTTP_READ_TIMEOUT_S 30u
@@ -76,7 +76,7 @@ struct http_server {
 	unsigned handles;  /* uv handles not yet closed */
 	uint64_t deadline; /* of `timer`, loop time; 0 = not running */
 	bool kicked, accept_local, paused, closing, stopping;
-	unsigned connections;
+	unsigned connections, max_connections; /* MHD's, and sockets that it does not know any more */
 	struct listener *listeners;
 	struct http_req *reqs;
 	struct ws *sockets, *dirty; /* all; those with work for the loop's bottom */
@@ -92,6 +92,8 @@ struct http_server {
 void server_kick(struct http_server *s);
 /* Count a handle that was initialised, and close one: its memory may go when the callback of uv_close came. */
 void server_handle_closed(struct http_server *s);
+/* One of s->connections is gone. */
+void server_connection_closed(struct http_server *s);
 
 /* ---- listen.c ---- */
 void listeners_update(struct http_server *s); /* poll or not, by s->paused and the number of connections */

@@ -63,7 +63,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 	struct http_server *s = l->s;
 	if (status < 0 || !(events & UV_READABLE))
 		return;
-	for (int i = 0; i < 16 && s->connections < HTTP_MAX_CONNECTIONS; i++) {
+	for (int i = 0; i < 16 && s->connections < s->max_connections; i++) {
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
 		int fd = accept4(l->fd, (struct sockaddr *)&addr, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -83,7 +83,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 
 void listeners_update(struct http_server *s)
 {
-	bool want = !s->paused && !s->closing && s->connections < HTTP_MAX_CONNECTIONS;
+	bool want = !s->paused && !s->closing && s->connections < s->max_connections;
 	for (struct listener *l = s->listeners; l; l = l->next) {
 		if (want && !uv_is_active((uv_handle_t *)&l->poll))
 			uv_poll_start(&l->poll, UV_READABLE, on_listener);

@@ -238,6 +238,7 @@ static void got_exit(struct link_stream *s, const struct wire_frame *f)
 	const uint8_t *p = f->payload;
 	size_t n = f->length;
 	struct link_exit end = {
+		.pid = (int64_t)wire_rec_get_u64(p, n, WT_PID, 0),
 		.code = (int)(wire_rec_get_u64(p, n, WT_CODE, 0) & 0xff),
 		.signal = (int)(wire_rec_get_u64(p, n, WT_TERMSIG, 0) & 0x7f),
 		.timed_out = wire_rec_get_u64(p, n, WT_TIMED_OUT, 0) != 0,

@@ -32,8 +32,9 @@ struct link_started {
 };
 
 struct link_exit {
-	int code;   /* 0..255 */
-	int signal; /* that ended it, or 0 */
+	int64_t pid; /* of what never came to run, else 0 */
+	int code;    /* 0..255 */
+	int signal;  /* that ended it, or 0 */
 	bool timed_out;
 	int sys;	   /* guest errno when the operation failed (or never started), else 0 */
 	char message[256]; /* the agent's words for it, control characters replaced */

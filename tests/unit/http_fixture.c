@@ -168,7 +168,7 @@ static void make_contract(struct world *w)
 		.schema_count = ARRAY_LEN(w->schemas),
 		.op_count = OPS,
 	};
-	w->dialect = (struct http_dialect){ &w->contract, w->handlers };
+	w->dialect = (struct http_dialect){ .contract = &w->contract, .handlers = w->handlers };
 }
 
 /* ---- handlers ---- */
@@ -417,7 +417,23 @@ static void chat_message(void *arg, struct ws *ws, bool text, const uint8_t *dat
 		c->closed = true;
 		return;
 	}
+	if (text && n == 4 && memcmp(data, "ring", 4) == 0) {
+		ws_alarm(ws, 30);
+		return;
+	}
+	if (text && n == 4 && memcmp(data, "wait", 4) == 0) {
+		ws_hold(ws, true);
+		ws_alarm(ws, 250);
+		return;
+	}
 	ws_send(ws, text, data, n);
+}
+
+static void chat_alarm(void *arg, struct ws *ws)
+{
+	(void)arg;
+	ws_hold(ws, false);
+	ws_send(ws, true, "now", 3);
 }
 
 static void chat_close(void *arg, struct ws *ws)
@@ -430,7 +446,7 @@ static void chat_close(void *arg, struct ws *ws)
 
 static void h_ws(struct http_req *r)
 {
-	static const struct ws_ops ops = { chat_message, NULL, chat_close };
+	static const struct ws_ops ops = { .on_message = chat_message, .on_close = chat_close, .on_alarm = chat_alarm };
 	struct chat *c = mem_zalloc(sizeof(*c));
 	c->f = http_app(r);
 	http_on_done(r, count_done);
@@ -458,7 +474,7 @@ static void flood_on(void *arg, struct ws *ws)
 
 static void h_flood(struct http_req *r)
 {
-	static const struct ws_ops ops = { NULL, flood_on, chat_close };
+	static const struct ws_ops ops = { .on_drain = flood_on, .on_close = chat_close };
 	struct chat *c = mem_zalloc(sizeof(*c));
 	c->f = http_app(r);
 	c->left = (size_t)http_query_int(r, "n", 1000);
