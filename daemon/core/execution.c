@@ -130,6 +130,9 @@ static void on_stream_exit(void *arg, const struct link_exit *e)
 			err_set(&end.err, ERR_INVALID, "%s", e->message);
 		end.err.code = code_of_guest_errno(e->sys);
 		end.err.sys = e->sys;
+	} else if (!e->started && e->code == 0) { /* what never began cannot have gone well */
+		end.failed = true;
+		err_set(&end.err, ERR_PROTOCOL, "sandbox '%s' reports the end of what it has not started", x->id);
 	}
 	finish(x, &end);
 }

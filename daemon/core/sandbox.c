@@ -81,6 +81,11 @@ enum sandbox_state sandbox_state(const struct sandbox *sb)
 	return sb->state;
 }
 
+enum sandbox_state sandbox_shown_state(const struct sandbox *sb)
+{
+	return sb->state == SANDBOX_POOLED && !sb->pool_ready ? SANDBOX_CREATING : sb->state;
+}
+
 struct eventlog *sandbox_log(struct sandbox *sb)
 {
 	return sb->log;

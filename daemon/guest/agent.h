@@ -168,6 +168,8 @@ void stream_close(struct agent *a, struct stream *s);
 void stream_lose_all(struct agent *a);
 /* EXIT with an errno and a message ("no such file or directory: '/x'"), then free the stream. */
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* A frame with this record to `out`. Without memory for it `out` fails as a whole: half of what was meant must not be said. */
+void stream_put(struct buf *out, enum wire_type type, const struct stream *s, const struct buf *rec);
 /* STARTED for s; session may be NULL. */
 void stream_started(struct agent *a, struct stream *s, bool created);
 /* If its process is over and all output sent: EOFs and EXIT to `out`, then free. True when it was. */

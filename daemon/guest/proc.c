@@ -236,7 +236,7 @@ static void not_found(struct agent *a, struct proc *p, int code, const char *why
 		wire_put(&a->ctl, WIRE_DATA, p->tty ? WIRE_STDOUT : WIRE_STDERR, s->id, line, strlen(line));
 		wire_put(&a->ctl, WIRE_EOF, WIRE_STDOUT, s->id, NULL, 0);
 		wire_put(&a->ctl, WIRE_EOF, WIRE_STDERR, s->id, NULL, 0);
-		wire_put(&a->ctl, WIRE_EXIT, 0, s->id, rec.p, rec.len);
+		stream_put(&a->ctl, WIRE_EXIT, s, &rec);
 		buf_free(&rec);
 		stream_free(a, s);
 	}

@@ -131,7 +131,8 @@ enum wire_tag {
 	/* STARTED and EXIT */
 	WT_PID,
 	WT_REPLAY /* bytes of scrollback that come first on stdout (in OPEN: at most so many); WT_OFFSET: their place */,
-	WT_CODE /* 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT with PID come without STARTED */,
+	WT_CODE /* in every EXIT: 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT with PID come without
+		 * STARTED */,
 	WT_TERMSIG /* signal that ended it, 0 if none */,
 	WT_TIMED_OUT,
 	WT_ERRNO,
