@@ -54,17 +54,17 @@ static enum line_state read_secret(int signal_fd, struct buf *out)
 	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
 	enum line_state state = LINE_MORE;
 	while (state == LINE_MORE) {
-		char bytes[256];
+		char byte; /* what is typed ahead is the next question's */
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return LINE_END;
 		if (p[1].revents)
 			return LINE_GIVEN_UP;
 		if (!p[0].revents)
 			continue;
-		ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-		if (n <= 0 && errno != EINTR)
+		ssize_t n = read(STDIN_FILENO, &byte, 1);
+		if (n == 0 || (n < 0 && errno != EINTR))
 			return LINE_END;
-		state = n > 0 ? line_feed(out, bytes, (size_t)n) : LINE_MORE;
+		state = n > 0 ? line_feed(out, &byte, 1) : LINE_MORE;
 	}
 	return state;
 }
