@@ -178,6 +178,20 @@ static void t_address_taken(void **state)
 	assert_int_equal(login(k, "local", GOOD, &a), ERR_UNAUTHORIZED);
 }
 
+/* A team that cannot be made leaves no account without one. */
+static void t_all_or_none(void **state)
+{
+	struct core_kit *k = *state;
+	struct answer a;
+	sqlite3 *h = db_handle(k->core->db);
+	assert_int_equal(sqlite3_exec(h, "CREATE TRIGGER t BEFORE INSERT ON member BEGIN SELECT raise(ABORT, 'no'); END", NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(signup(k, "a@b.c", GOOD, "Ada", &a), ERR_INTERNAL);
+	assert_int_equal(sqlite3_exec(h, "DROP TRIGGER t", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_UNAUTHORIZED);
+	sign_up(k, "a@b.c");
+}
+
 /* ---- coming back ---- */
 
 static void t_login(void **state)
@@ -349,6 +363,13 @@ static void t_own_logins_do_not_help(void **state)
 		assert_int_equal(login(k, email, GOOD, &a), ERR_OK);
 		fail_often(k, "victim@b.c", 1);
 		assert_int_equal(login(k, "victim@b.c", GOOD, &a), ERR_LIMIT); /* still remembered */
+		/* nor when the last to fail there was oneself */
+		now_ms += 70000;
+		fail_often(k, email, 1);
+		now_ms += 70000;
+		assert_int_equal(login(k, email, GOOD, &a), ERR_OK);
+		fail_often(k, "victim@b.c", 1);
+		assert_int_equal(login(k, "victim@b.c", GOOD, &a), ERR_LIMIT);
 	}
 	assert_true(shared > 0);
 }
@@ -480,6 +501,7 @@ int main(void)
 		CORE_TEST(t_signup),
 		CORE_TEST(t_signup_refused),
 		CORE_TEST(t_address_taken),
+		CORE_TEST(t_all_or_none),
 		CORE_TEST(t_login),
 		CORE_TEST(t_long_passwords),
 		CORE_TEST(t_default_team),
