@@ -70,7 +70,22 @@ enum arg_kind {
 	ARG_REF,      /* of a tree in the local store */
 	ARG_REF_FILE, /* that, or a folder of this machine */
 	ARG_FILE,     /* of this machine */
-	ARG_LABEL,    /* a verb of `fs label`, then labels */
+	ARG_LABEL,    /* of the local store */
+	ARG_TEAM,
+	ARG_MEMBER, /* of the team that one works in */
+	ARG_HOST,
+	ARG_CHANNEL,
+	ARG_PROVIDER, /* of a channel */
+};
+
+/* What the first argument of some commands is: `sbx fs label set LABEL REF`. */
+struct verb {
+	const char *name, *alias;
+	const char *usage;  /* what follows the name */
+	size_t min, max;    /* arguments behind it */
+	const char *takes;  /* names of the command's options that it has, with blanks between them; NULL = none */
+	enum arg_kind args; /* its first argument, and the others when there is no limit to them */
+	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err); /* without the verb */
 };
 
 struct command {
@@ -87,6 +102,8 @@ struct command {
 	bool hidden;	      /* not listed: for programs */
 	bool config_optional; /* runs although the configuration is broken */
 	enum arg_kind args;   /* those before a remote command */
+	/* Ended by one without a name: the first argument is one of them, and there is no run. NULL: none. */
+	const struct verb *verbs;
 	int (*run)(struct cli *cli, const void *options, const struct args *args, struct err *err);
 };
 
@@ -103,6 +120,12 @@ extern const struct command cmd_snapshot_export, cmd_snapshot_import, cmd_snapsh
 extern const struct command cmd_fs_push, cmd_fs_checkout, cmd_fs_status, cmd_fs_ls, cmd_fs_cat, cmd_fs_stat, cmd_fs_show;
 extern const struct command cmd_fs_diff, cmd_fs_merge, cmd_fs_reset, cmd_fs_log, cmd_fs_label, cmd_fs_export, cmd_fs_import;
 extern const struct command cmd_fs_clone, cmd_fs_fetch, cmd_fs_fsck, cmd_fs_gc, cmd_fs_stats;
+extern const struct command cmd_login, cmd_logout, cmd_whoami, cmd_audit;
+extern const struct command cmd_team_ls, cmd_team_create, cmd_team_inspect, cmd_team_rename, cmd_team_rm, cmd_team_use;
+extern const struct command cmd_team_member;
+extern const struct command cmd_host_ls, cmd_host_add, cmd_host_inspect, cmd_host_rm, cmd_host_token, cmd_host_tag;
+extern const struct command cmd_channel_ls, cmd_channel_add, cmd_channel_inspect, cmd_channel_update, cmd_channel_config;
+extern const struct command cmd_channel_rm, cmd_channel_test;
 extern const struct command cmd_config_view, cmd_config_path, cmd_dial_stdio, cmd_api, cmd_up, cmd_down, cmd_doctor, cmd_version,
 	cmd_completion;
 

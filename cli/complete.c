@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/live.h"
+#include "cli/verbs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -28,6 +29,7 @@ struct walk {
 	const struct opt *pending; /* the last word is its value */
 	bool options;		   /* not ended by "--" or a remote command */
 	size_t count;		   /* arguments */
+	const char *first;	   /* of them */
 	size_t used;		   /* words */
 };
 
@@ -73,7 +75,7 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 {
 	static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" };
 	static const char *const shells[] = { "bash", "zsh", "fish" };
-	static const char *const label_verbs[] = { "list", "set", "rm", "mv" };
+	static const char *const providers[] = { "discord", "slack", "teams", "googlechat", "telegram", "matrix", "webhook" };
 	switch (kind) {
 	case ARG_NONE:
 		break;
@@ -89,11 +91,9 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 		put_live(s, kind);
 		s->files = true;
 		break;
-	case ARG_LABEL:
-		for (size_t i = 0; i < ARRAY_LEN(label_verbs) && position == 0; i++)
-			put(s, label_verbs[i], "");
-		if (position > 0)
-			put_live(s, kind);
+	case ARG_PROVIDER:
+		for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+			put(s, providers[i], "");
 		break;
 	case ARG_FILE:
 		s->files = true;
@@ -112,6 +112,11 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 	case ARG_KEY:
 	case ARG_SNAPSHOT:
 	case ARG_CONTEXT:
+	case ARG_LABEL:
+	case ARG_TEAM:
+	case ARG_MEMBER:
+	case ARG_HOST:
+	case ARG_CHANNEL:
 		put_live(s, kind);
 		break;
 	}
@@ -159,7 +164,7 @@ static void put_named_value(struct state *s, const struct opt *o)
 		const char *name;
 		enum arg_kind kind;
 	} kinds[] = { { "SANDBOX", ARG_SANDBOX }, { "IMAGE", ARG_IMAGE }, { "SNAPSHOT", ARG_SNAPSHOT }, { "CONTEXT", ARG_CONTEXT },
-		{ "context", ARG_CONTEXT } };
+		{ "context", ARG_CONTEXT }, { "TEAM", ARG_TEAM } };
 	if (strcmp(o->arg, "FILE") == 0) {
 		put_files(s);
 		return;
@@ -283,6 +288,7 @@ static struct walk walk(const struct state *s, size_t n, char *const *words, int
 				break;
 			if (command_after >= 0 && w.count >= (size_t)command_after)
 				w.options = false;
+			w.first = w.count == 0 ? word : w.first;
 			w.count++;
 		} else if (strcmp(word, "--") == 0) {
 			w.options = false;
@@ -318,6 +324,19 @@ static bool complete_option(struct state *s, const struct walk *w)
 
 /* ---- commands ---- */
 
+/* Of a command whose first argument is a verb: that, or what follows it. */
+static void complete_verb(struct state *s, const struct command *c, const struct walk *w)
+{
+	if (w->count == 0) {
+		for (const struct verb *v = c->verbs; v->name; v++)
+			put(s, v->name, v->usage);
+		return;
+	}
+	const struct verb *v = verbs_find(c, w->first);
+	if (v && (w->count == 1 ? v->max > 0 : v->max == NO_LIMIT))
+		put_kind(s, v->args, w->count - 1);
+}
+
 /* What follows the name of a hand-written command. */
 static void complete_command(struct state *s, const struct command *c, size_t n, char *const *words)
 {
@@ -327,6 +346,10 @@ static void complete_command(struct state *s, const struct command *c, size_t n,
 	struct walk w = walk(s, n, words, c->command_after, false);
 	if (complete_option(s, &w))
 		return;
+	if (c->verbs) {
+		complete_verb(s, c, &w);
+		return;
+	}
 	if (c->command_after >= 0 && w.count >= (size_t)c->command_after) {
 		s->commands = w.count == (size_t)c->command_after;
 		s->files = !s->commands;

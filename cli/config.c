@@ -148,6 +148,7 @@ static int read_context(struct config *c, const struct yt_doc *doc, const struct
 		{ "api", &e->api, config_apis },
 		{ "api-key", &e->key, NULL },
 		{ "api-key-file", &e->key_file, NULL },
+		{ "token", &e->token, NULL },
 	};
 	if (read_texts(doc, n, slots, ARRAY_LEN(slots), err))
 		return -1;
@@ -201,8 +202,9 @@ static int read_pool(struct config *c, const struct yt_doc *doc, const struct yt
 
 static int read_root(struct config *c, const struct yt_doc *doc, const struct yt_node *root, struct err *err)
 {
-	static const char *const known[] = { "output", "context", "pool", "contexts", "providers", NULL };
-	const struct slot output = { "output", &c->output, outputs }, current = { "context", &c->current, NULL };
+	static const char *const known[] = { "output", "context", "token", "pool", "contexts", "providers", NULL };
+	const struct slot output = { "output", &c->output, outputs }, current = { "context", &c->current, NULL },
+			  token = { "token", &c->token, NULL };
 	for (const struct yt_node *n = root->first; n; n = n->next) {
 		bool contexts = strcmp(n->key, "contexts") == 0;
 		int rc = 0;
@@ -210,6 +212,8 @@ static int read_root(struct config *c, const struct yt_doc *doc, const struct yt
 			rc = set_text(doc, n, &output, err);
 		} else if (strcmp(n->key, "context") == 0) {
 			rc = set_text(doc, n, &current, err);
+		} else if (strcmp(n->key, "token") == 0) {
+			rc = set_text(doc, n, &token, err);
 		} else if (strcmp(n->key, "pool") == 0) {
 			rc = read_pool(c, doc, n, err);
 		} else if (contexts || strcmp(n->key, "providers") == 0) {
@@ -271,7 +275,8 @@ void config_entry_done(struct config_entry *e)
 	e->view = (struct config_context){ .name = e->name,
 		.endpoint = e->endpoint,
 		.api = e->api ? e->api : CONFIG_NATIVE_API,
-		.key = { .text = e->key, .file = e->key_file } };
+		.key = { .text = e->key, .file = e->key_file },
+		.token = e->token };
 }
 
 void config_entry_free(struct config_entry *e)
@@ -281,6 +286,7 @@ void config_entry_free(struct config_entry *e)
 	free(e->api);
 	free(e->key);
 	free(e->key_file);
+	free(e->token);
 }
 
 void config_free(struct config *c)
@@ -300,6 +306,7 @@ void config_free(struct config *c)
 	free(c->output);
 	free(c->pool_size);
 	free(c->current);
+	free(c->token);
 	free(c->file);
 	free(c);
 }
@@ -361,6 +368,11 @@ const char *config_file(const struct config *c)
 const char *config_pool_size(const struct config *c)
 {
 	return c->pool_size;
+}
+
+const char *config_token(const struct config *c)
+{
+	return c->token;
 }
 
 const char *config_output(const struct config *c)

@@ -3,9 +3,10 @@
  *
  *   output: table                   # table, json, yaml
  *   context: lab                    # the current one
+ *   token: T                        # of the login to the local daemon, as somebody else than its operator
  *   pool: {size: 2}                 # VMs that the local daemon keeps waiting for a create, for each shape in use
  *   contexts:
- *     lab: {endpoint: "ssh://me@box", api: sbx, api-key: K}      # or api-key-file: PATH
+ *     lab: {endpoint: "ssh://me@box", api: sbx, api-key: K}      # or api-key-file: PATH; token: T, of a login, wins
  *   providers:
  *     wrenn: {base-url: "https://...", api-key: K}               # or api-key-file: PATH
  *
@@ -34,6 +35,7 @@ struct config_context {
 	const char *name, *endpoint;
 	const char *api; /* "sbx" unless the file says else */
 	struct config_key key;
+	const char *token; /* of a login */
 };
 
 struct config;
@@ -51,6 +53,7 @@ const char *config_file(const struct config *c); /* "" when there is no place fo
 const char *config_output(const struct config *c);
 const char *config_current(const struct config *c);
 const char *config_pool_size(const struct config *c); /* digits */
+const char *config_token(const struct config *c);     /* of the built-in context */
 /* By name, and by number until NULL. The built-in one has no entry. Valid until the next change. */
 const struct config_context *config_context(const struct config *c, const char *name);
 const struct config_context *config_context_at(const struct config *c, size_t i);
@@ -75,6 +78,8 @@ int config_add_context(struct config *c, const struct config_context *add, struc
 int config_remove_context(struct config *c, const char *name, struct err *err);
 /* NOT_FOUND with the nearest name. "default" leaves none. */
 int config_use_context(struct config *c, const char *name, struct err *err);
+/* Keep the token of a login in a context, the built-in one too; NULL forgets it. NOT_FOUND with the nearest name. */
+int config_set_token(struct config *c, const char *name, const char *token, struct err *err);
 /* NOT_FOUND that names the nearest context. Returns -1. */
 int config_no_context(const struct config *c, const char *name, struct err *err);
 /* Write it, atomically, for the owner's eyes only. */

@@ -79,6 +79,7 @@ int config_add_context(struct config *c, const struct config_context *add, struc
 	e->api = copy(add->api);
 	e->key = copy(add->key.text);
 	e->key_file = copy(add->key.file);
+	e->token = copy(add->token);
 	config_entry_done(e);
 	return 0;
 }
@@ -128,6 +129,25 @@ int config_use_context(struct config *c, const char *name, struct err *err)
 	return 0;
 }
 
+int config_set_token(struct config *c, const char *name, const char *token, struct err *err)
+{
+	char **at = strcmp(name, CONFIG_DEFAULT_CONTEXT) == 0 ? &c->token : NULL;
+	struct config_entry *e = NULL;
+	for (size_t i = 0; i < c->count && !at; i++) {
+		if (strcmp(c->contexts[i].name, name) != 0)
+			continue;
+		e = &c->contexts[i];
+		at = &e->token;
+	}
+	if (!at)
+		return config_no_context(c, name, err);
+	free(*at);
+	*at = copy(token);
+	if (e)
+		config_entry_done(e);
+	return 0;
+}
+
 static void put(struct jw *w, const char *key, const char *value)
 {
 	if (value)
@@ -148,6 +168,7 @@ static void put_contexts(const struct config *c, struct jw *w)
 		put(w, "api", e->api);
 		put(w, "api-key", e->key);
 		put(w, "api-key-file", e->key_file);
+		put(w, "token", e->token);
 		jw_obj_end(w);
 	}
 	jw_obj_end(w);
@@ -189,6 +210,7 @@ void config_render(const struct config *c, struct buf *out)
 	jw_obj(&w);
 	put(&w, "output", c->output);
 	put(&w, "context", c->current);
+	put(&w, "token", c->token);
 	if (c->pool_size) {
 		jw_key(&w, "pool");
 		jw_obj(&w);

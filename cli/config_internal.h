@@ -9,7 +9,7 @@
 #define CONFIG_PROVIDERS 5
 
 struct config_entry {
-	char *name, *endpoint, *api, *key, *key_file;
+	char *name, *endpoint, *api, *key, *key_file, *token;
 	struct config_context view; /* the same for callers */
 };
 
@@ -20,7 +20,7 @@ struct config_provider {
 struct config {
 	char *file;
 	int lock; /* -1 = not locked */
-	char *output, *current, *pool_size;
+	char *output, *current, *pool_size, *token;
 	struct config_entry *contexts;
 	size_t count;
 	struct config_provider providers[CONFIG_PROVIDERS]; /* in the order of config_apis, which has "sbx" in front */

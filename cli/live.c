@@ -95,6 +95,28 @@ static void emit_list(struct ask *a, enum sbx_op op, const char *member, const c
 		emit_named(a, item, js_str(js_get(item, about), ""));
 }
 
+/* By slug, which needs no quotes; the name tells which it is. */
+static void emit_teams(struct ask *a)
+{
+	const struct call call = { .op = SBX_OP_LIST_TEAMS };
+	auto_js *v = client_json(&a->c, &call, NULL);
+	js_each (team, js_get(v, "teams")) {
+		const char *name = js_str(js_get(team, "name"), "");
+		bool quotes = strpbrk(name, " '") != NULL;
+		emit(a->out, quotes ? js_str(js_get(team, "slug"), "") : name, quotes ? name : js_str(js_get(team, "role"), ""));
+	}
+}
+
+static void emit_members(struct ask *a)
+{
+	const struct call account = { .op = SBX_OP_GET_ACCOUNT };
+	auto_js *me = client_json(&a->c, &account, NULL);
+	const struct call call = { .op = SBX_OP_LIST_MEMBERS, .path = { js_str(js_get(js_get(me, "team"), "id"), "local") } };
+	auto_js *v = me ? client_json(&a->c, &call, NULL) : NULL;
+	js_each (member, js_get(v, "members"))
+		emit(a->out, js_str(js_get(member, "email"), js_str(js_get(member, "id"), "")), js_str(js_get(member, "name"), ""));
+}
+
 /* Of the local store: no daemon is asked. */
 static void emit_labels(struct ask *a)
 {
@@ -149,6 +171,14 @@ static void ask(struct ask *a, enum arg_kind kind)
 		emit_list(a, SBX_OP_LIST_KEYS, "keys", "id");
 	else if (kind == ARG_SNAPSHOT)
 		emit_list(a, SBX_OP_LIST_SNAPSHOTS, "snapshots", "image");
+	else if (kind == ARG_TEAM)
+		emit_teams(a);
+	else if (kind == ARG_MEMBER)
+		emit_members(a);
+	else if (kind == ARG_HOST)
+		emit_list(a, SBX_OP_LIST_HOSTS, "hosts", "status");
+	else if (kind == ARG_CHANNEL)
+		emit_list(a, SBX_OP_LIST_CHANNELS, "channels", "provider");
 	if (rc)
 		buf_clear(a->out);
 	client_close(&a->c);

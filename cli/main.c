@@ -14,6 +14,7 @@
 #include "cli/complete.h"
 #include "cli/endpoint/carrier.h"
 #include "cli/help.h"
+#include "cli/verbs.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -95,7 +96,9 @@ static int run_command(struct cli *cli, int argc, char **argv, struct err *err)
 		help_command(&cli->out, c);
 	} else if (rc == 0) {
 		struct args args = { p.args, p.count, p.plain };
-		rc = check_args(c, args.n, err) || cli_set_format(cli, err) ? -1 : c->run(cli, options, &args, err);
+		rc = check_args(c, args.n, err) || cli_set_format(cli, err) ? -1
+			: c->verbs						    ? verbs_run(cli, options, &args, err)
+										    : c->run(cli, options, &args, err);
 	}
 	opt_parse_free(&p);
 	return rc;

@@ -304,3 +304,28 @@ void opt_parse_free(struct opt_parse *p)
 		}
 	}
 }
+
+bool opt_is_set(const struct opt *o, const void *into)
+{
+	const void *at = (const char *)into + o->off;
+	switch (o->kind) {
+	case OPT_END:
+		break;
+	case OPT_BOOL:
+		return *(const bool *)at;
+	case OPT_STR:
+	case OPT_ENUM:
+	case OPT_MAYBE:
+		return *(const char *const *)at != NULL;
+	case OPT_INT:
+	case OPT_NUM:
+	case OPT_TIME:
+		return ((const struct opt_num *)at)->set;
+	case OPT_PAIRS:
+	case OPT_ENV:
+	case OPT_LIST:
+	case OPT_SWITCH:
+		return ((const struct opt_list *)at)->n > 0;
+	}
+	return false;
+}

@@ -74,6 +74,9 @@ int opt_parse(struct opt_parse *p, int argc, char **argv, struct err *err);
 /* Frees what opt_parse made, lists in the sets included. */
 void opt_parse_free(struct opt_parse *p);
 
+/* Was this option of the struct given? */
+bool opt_is_set(const struct opt *o, const void *into);
+
 /* The nearest of n names for "did you mean", or NULL when none is near. */
 const char *opt_nearest(const char *word, const char *const *names, size_t n);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/secret.h"
 #include "shared/base/b64.h"
 #include "shared/base/fs.h"
 #include "shared/base/json.h"
@@ -10,7 +11,6 @@
 #include "shared/base/util.h"
 
 #define FILE_MAX ((size_t)1 << 20)
-#define PASSWORD_MAX ((size_t)8 << 10)
 #define DOCKER_HUB "docker.io"
 
 void registry_login_free(struct registry_login *l)
@@ -28,19 +28,6 @@ char *registry_login_host(const char *reference)
 	size_t n = strcspn(p, "/");
 	bool host = p[n] && (memchr(p, '.', n) || memchr(p, ':', n) || (n == 9 && !strncmp(p, "localhost", n)));
 	return host ? mem_strndup(p, n) : mem_strdup(DOCKER_HUB);
-}
-
-/* The first line. */
-static int read_password(const char *file, struct buf *out, struct err *err)
-{
-	if (fs_read(strcmp(file, "-") == 0 ? "/dev/stdin" : file, PASSWORD_MAX, out, err))
-		return -1;
-	size_t n = strcspn(out->p, "\r\n");
-	if (n == 0 || strlen(out->p) != out->len)
-		return err_set(err, ERR_USAGE, "'%s' holds no password", file);
-	out->p[n] = '\0';
-	out->len = n;
-	return 0;
 }
 
 /* ---- what is kept ---- */
@@ -106,7 +93,7 @@ int registry_login_find(
 	}
 	if (user) {
 		buf_str(&out->user, user);
-		return read_password(password_file, &out->password, err);
+		return secret_read(password_file, &out->password, err);
 	}
 	char *files[3];
 	auto_free char *host = registry_login_host(reference);

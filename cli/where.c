@@ -81,7 +81,8 @@ int where_endpoint(const struct where *t, const struct config *config, const str
 int where_key(const struct choice *c, const struct config *config, const struct config_context *context, struct buf *secret,
 	struct setting *key, struct err *err)
 {
-	*key = first(c->api_key, "SBX_API_KEY", NULL, NULL);
+	bool built_in = config && !context && !where_pick(c, config).by_host;
+	*key = first(c->api_key, "SBX_API_KEY", context ? context->token : built_in ? config_token(config) : NULL, config);
 	if (!key->value && context) {
 		if (config_secret(config, &context->key, secret, err))
 			return err_prefix(err, "context '%s'", context->name);

@@ -2,7 +2,8 @@
  * where: which of the places where a setting may stand wins: a flag, a variable, the configuration, the default.
  *
  * Where a hand-written command goes: --host, --context, SBX_HOST, SBX_CONTEXT, `context:` of the file, the local daemon.
- * Its key: --api-key, SBX_API_KEY, the context's. The format: -o, SBX_OUTPUT, `output:` of the file, table.
+ * Its key: --api-key, SBX_API_KEY, the context's: the token of a login, else its key. The format: -o, SBX_OUTPUT, `output:` of the
+ * file, table.
  *
  * A key goes in clear text (http:// to another machine) only where the person named the address: with --host or in a context,
  * never to one that came by SBX_HOST, which scripts and tools set.

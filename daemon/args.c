@@ -22,13 +22,17 @@ const char daemon_usage[] =
 	"  --listen HOST:PORT  serve TCP as well, with API keys; port 0 takes a free one\n"
 	"  --pool N            VMs that wait for a create, for each shape in use; 0 for none (env: SBX_POOL; default: 2)\n"
 	"  --proxy HOST:PORT   serve HTTP to sandboxes by host name: 3000-demo.localhost is port 3000 of demo\n"
-	"  --password-cost N   how much work a password is: bcrypt's cost, 12 by default, each step twice the one before\n"
+	"  --password-cost N   how much work a password is: bcrypt's cost, each step twice the one before\n"
+	"                      (env: SBX_PASSWORD_COST; default: 12)\n"
 	"  --notify-private    channels may deliver to this machine and its networks; otherwise to public addresses only\n"
 	"  --notify-origin SERVICE=URL\n"
 	"                      reach discord, slack, teams, googlechat or telegram there\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
+	"\n"
+	"Environment, for people to log in through GitHub (see sbxd(8)):\n"
+	"  SBX_GITHUB_CLIENT_ID, SBX_GITHUB_CLIENT_SECRET, SBX_PUBLIC_URL, SBX_OAUTH_REDIRECT_URL\n"
 	"\n"
 	"Example: sbxd --listen 127.0.0.1:8080\n";
 
@@ -158,6 +162,15 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 	}
 }
 
+/* What a variable says, as if it were the option; the command line comes after it. */
+static int take_env(struct daemon_args *args, const char *name, int id, struct err *err)
+{
+	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
+	if (!value || !*value || take(args, id, value, err) == 0)
+		return 0;
+	return err_prefix(err, "%s", name);
+}
+
 /* Absolute, since the daemon's working folder is not its user's. */
 static char *absolute(char *path, struct err *err)
 {
@@ -185,14 +198,23 @@ static int fill_in(struct daemon_args *args, struct err *err)
 	return 0;
 }
 
+static char *get_variable(const char *name)
+{
+	return getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
+}
+
+static int read_logins(struct daemon_args *args, struct err *err)
+{
+	int rc = oauth_config_read(get_variable, &args->oauth, err);
+	unsetenv(OAUTH_SECRET_VARIABLE); /* NOLINT(concurrency-mt-unsafe): not for our children */
+	return rc;
+}
+
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
-	const char *pool = getenv("SBX_POOL"); /* NOLINT(concurrency-mt-unsafe): before any thread */
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
-	if (pool && *pool && take_pool(args, pool, err)) {
-		err_prefix(err, "SBX_POOL");
+	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err))
 		return DAEMON_USAGE;
-	}
 	opterr = 0;
 	int id;
 	while ((id = getopt_long(/* NOLINT(concurrency-mt-unsafe): before any thread */
@@ -213,7 +235,9 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 	}
 	if (fill_in(args, err))
 		return DAEMON_FAILED;
-	return args->image || args->scratch ? DAEMON_BUILD : DAEMON_SERVE;
+	if (args->image || args->scratch)
+		return DAEMON_BUILD;
+	return read_logins(args, err) ? DAEMON_USAGE : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)
@@ -222,4 +246,5 @@ void daemon_args_free(struct daemon_args *args)
 	free(args->cache);
 	free(args->program);
 	free(args->listen);
+	oauth_config_release(&args->oauth);
 }

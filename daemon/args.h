@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "daemon/notify/deliver.h"
+#include "daemon/oauth/config.h"
 #include "shared/base/err.h"
 
 enum daemon_mode { DAEMON_SERVE, DAEMON_BUILD, DAEMON_HELP, DAEMON_VERSION, DAEMON_OPERATIONS, DAEMON_USAGE, DAEMON_FAILED };
@@ -27,6 +28,7 @@ struct daemon_args {
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
 	struct notify_config notify; /* where channels may deliver to */
+	struct oauth_config oauth;
 };
 
 extern const char daemon_usage[];

@@ -24,6 +24,7 @@
 #include "daemon/core/core.h"
 #include "daemon/http/http.h"
 #include "daemon/import_main.h"
+#include "daemon/oauth/oauth.h"
 #include "daemon/proxy/proxy.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
@@ -41,6 +42,7 @@ struct daemon {
 	uv_signal_t signals[2];
 	struct core *core;
 	struct http_server *server;
+	struct oauth *oauth;
 	struct api api;
 	struct listener *listeners;
 	size_t listener_count;
@@ -101,6 +103,7 @@ static void on_server_closed(void *arg)
 	struct daemon *d = arg;
 	d->server = NULL;
 	free_listeners(d);
+	oauth_close(d->oauth);
 	core_close(d->core);
 	d->core = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -133,8 +136,10 @@ static int start_serving(struct daemon *d, const struct daemon_args *args, struc
 	d->server = http_server_new(&d->loop, &config, err);
 	if (!d->server)
 		return -1;
+	d->oauth = oauth_new(&d->loop, &args->oauth);
 	d->api = (struct api){ .core = d->core,
 		.server = d->server,
+		.oauth = d->oauth,
 		.listen = add_listener,
 		.listener = get_listener,
 		.shutdown = go_down,
@@ -242,9 +247,11 @@ int main(int argc, char **argv)
 		return print_operations();
 	case DAEMON_USAGE:
 		fprintf(stderr, "sbxd: %s\n%s%s", err.msg, err.hint, err.hint[0] ? "\n" : "");
+		daemon_args_free(&args);
 		return 2;
 	case DAEMON_FAILED:
 		fprintf(stderr, "sbxd: %s\n", err.msg);
+		daemon_args_free(&args);
 		return 1;
 	case DAEMON_BUILD:
 	case DAEMON_SERVE:

@@ -229,8 +229,6 @@ static int own_daemon(struct cli *cli, struct target *t, struct err *err)
 		return -1;
 	t->ep = cli->endpoint;
 	t->own = true;
-	if (t->ep.api_key)
-		add_header(t, "X-API-Key", t->ep.api_key);
 	return 0;
 }
 

@@ -100,14 +100,14 @@ static int show(struct cli *cli, struct client *c, struct err *err)
 static int call(struct cli *cli, const struct options *o, struct client *c, const char *method, const char *path, struct err *err)
 {
 	struct request rq = { .method = method, .target = path, .length = -1 };
-	struct kv headers[HEADERS_MAX + 1] = { { "X-API-Key", c->ep->api_key } };
+	struct kv headers[HEADERS_MAX];
 	char *kept[HEADERS_MAX] = { NULL };
 	auto_buf body = BUF_INIT;
-	int rc = read_headers(o, headers + 1, kept, err);
+	int rc = read_headers(o, headers, kept, err);
 	if (rc == 0 && o->input)
 		rc = body_read(o->input, BODY_MAX, &body, err);
 	rq.headers = headers;
-	rq.header_count = o->headers.n + 1;
+	rq.header_count = o->headers.n;
 	if (o->input || o->type) {
 		rq.media = o->type ? o->type : "application/json";
 		rq.body = &body;

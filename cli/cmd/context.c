@@ -195,7 +195,7 @@ const struct command cmd_context_rm = {
 	.group = "context",
 	.name = "rm",
 	.alias = "delete",
-	.summary = "Forget contexts, and the keys stored with them",
+	.summary = "Forget contexts, and the keys and logins stored with them",
 	.usage = "NAME...",
 	.example = "  sbx context rm lab",
 	.min_args = 1,
@@ -321,6 +321,7 @@ static int describe(struct cli *cli, const char *name, struct buf *out, struct e
 		auto_free char *source = set ? mem_printf("file %s", c->key.text ? config_file(config) : c->key.file) : NULL;
 		jw_kstr(&w, "apiKey", set ? "(set)" : NULL);
 		jw_kstr(&w, "apiKeySource", source);
+		jw_kstr(&w, "login", (c ? c->token : t.by_host ? NULL : config_token(config)) ? "(set)" : NULL);
 		jw_obj_end(&w);
 	}
 	endpoint_free(&ep);
@@ -345,7 +346,7 @@ static int inspect(struct cli *cli, const void *opts, const struct args *args, s
 const struct command cmd_context_inspect = {
 	.group = "context",
 	.name = "inspect",
-	.summary = "Show a context, the current one by default, without its key",
+	.summary = "Show a context, the current one by default, without its key and login",
 	.usage = "[NAME]",
 	.example = "  sbx context inspect\n  sbx context inspect lab -o json",
 	.max_args = 1,

@@ -35,7 +35,18 @@ static const struct opt options[] = {
 	{ .kind = OPT_END },
 };
 
-typedef int verb_fn(struct repo *r, const struct label_options *o, const struct args *args, struct err *err);
+typedef int label_fn(struct repo *r, const struct label_options *o, const struct args *args, struct err *err);
+
+static int with_repo(
+	struct cli *cli, enum repo_mode mode, label_fn *fn, const struct label_options *o, const struct args *args, struct err *err)
+{
+	struct repo r;
+	int rc = repo_open(cli, mode, &r, err);
+	if (rc == 0)
+		rc = fn(&r, o, args, err);
+	repo_close(&r);
+	return rc;
+}
 
 /* ---- list ---- */
 
@@ -49,7 +60,7 @@ static void row(struct table *t, const js *label)
 	table_cell(t, age.p);
 }
 
-static int list(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
+static int list_all(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
 {
 	static const char *const headers[] = { "LABEL", "TREE", "MOVED" };
 	static const struct listing listing = { "labels", headers, ARRAY_LEN(headers), row };
@@ -77,6 +88,31 @@ static int list(struct repo *r, const struct label_options *o, const struct args
 	return 0;
 }
 
+/* No store has no labels. */
+static int list_nothing(struct cli *cli, struct err *err)
+{
+	struct doc d;
+	err_clear(err);
+	doc_init(&d);
+	jw_arr(&d.w);
+	jw_arr_end(&d.w);
+	if (!wants_doc(cli))
+		cli_warn(cli, "no labels found");
+	return doc_print(cli, &d, err);
+}
+
+static int list(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	struct repo r;
+	int rc = repo_open(cli, REPO_READ, &r, err);
+	if (rc == 0)
+		rc = list_all(&r, opts, args, err);
+	else if (err->code == ERR_NOT_FOUND && !r.remote)
+		rc = list_nothing(cli, err);
+	repo_close(&r);
+	return rc;
+}
+
 /* ---- set ---- */
 
 static int print_label(struct cli *cli, const char *name, const struct hash *tree, struct err *err)
@@ -95,13 +131,13 @@ static int print_label(struct cli *cli, const char *name, const struct hash *tre
 	return doc_print(cli, &d, err);
 }
 
-static int set(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
+static int set_one(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
 {
-	const char *name = args->v[1];
+	const char *name = args->v[0];
 	struct hash tree, expected;
 	struct landing l;
 	struct moving moving = { 0 };
-	if (label_check(name, err) || repo_tree(r, args->v[2], &tree, NULL, err) ||
+	if (label_check(name, err) || repo_tree(r, args->v[1], &tree, NULL, err) ||
 		(o->expected && repo_tree(r, o->expected, &expected, NULL, err)))
 		return -1;
 	struct expectation e = { .force = o->force, .expected = o->expected ? &expected : NULL };
@@ -112,6 +148,14 @@ static int set(struct repo *r, const struct label_options *o, const struct args 
 		return print_label(r->cli, name, &tree, err);
 	repo_rejected(name, l.existed, &l.before, err);
 	return l.existed ? err_hint(err, "--force moves it; its history keeps where it was") : -1;
+}
+
+static int set(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	const struct label_options *o = opts;
+	if (o->expected && o->force)
+		return err_set(err, ERR_USAGE, "--force and --expected exclude each other");
+	return with_repo(cli, REPO_WRITE, set_one, o, args, err);
 }
 
 /* ---- rm, mv ---- */
@@ -134,15 +178,13 @@ static int rm_one(struct repo *r, const char *name, const struct hash *expected,
 	return 0;
 }
 
-static int rm(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
+static int rm_each(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
 {
 	struct hash expected;
 	int rc = 0;
-	if (o->expected && args->n > 2)
-		return err_set(err, ERR_USAGE, "--expected is about one label");
 	if (o->expected && repo_tree(r, o->expected, &expected, NULL, err))
 		return -1;
-	for (size_t i = 1; i < args->n; i++) {
+	for (size_t i = 0; i < args->n; i++) {
 		struct err one = ERR_INIT;
 		if (rm_one(r, args->v[i], o->expected ? &expected : NULL, &one)) {
 			cli_error(r->cli, &one);
@@ -152,89 +194,49 @@ static int rm(struct repo *r, const struct label_options *o, const struct args *
 	return rc;
 }
 
-static int mv(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
+static int rm(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	const struct label_options *o = opts;
+	if (o->expected && args->n > 1)
+		return err_set(err, ERR_USAGE, "--expected is about one label");
+	return with_repo(cli, REPO_WRITE, rm_each, o, args, err);
+}
+
+static int mv_one(struct repo *r, const struct label_options *o, const struct args *args, struct err *err)
 {
 	(void)o;
-	if (place_rename(r->place, args->v[1], args->v[2], err) == 0)
+	if (place_rename(r->place, args->v[0], args->v[1], err) == 0)
 		return 0;
 	if (err->code == ERR_CONFLICT && !*err->hint)
-		err_hint(err, "remove it first: sbx fs label rm %.80s", args->v[2]);
+		err_hint(err, "remove it first: sbx fs label rm %.80s", args->v[1]);
 	return -1;
 }
 
-/* ---- which ---- */
+static int mv(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	return with_repo(cli, REPO_WRITE, mv_one, opts, args, err);
+}
 
-static const struct verb {
-	const char *name, *alias, *usage;
-	size_t min, max; /* arguments behind it */
-	enum repo_mode mode;
-	bool expected, set;
-	verb_fn *run;
-} verbs[] = {
-	{ "list", "ls", "list", 0, 0, REPO_READ, false, false, list },
-	{ "set", NULL, "set LABEL REF [--force | --expected REF] [-m TEXT]", 2, 2, REPO_WRITE, true, true, set },
-	{ "rm", "delete", "rm LABEL... [--expected REF]", 1, NO_LIMIT - 1, REPO_WRITE, true, false, rm },
-	{ "mv", "rename", "mv LABEL NEW", 2, 2, REPO_WRITE, false, false, mv },
+static const struct verb verbs[] = {
+	{ .name = "list", .alias = "ls", .usage = "", .run = list },
+	{ .name = "set",
+		.usage = "LABEL REF [--force | --expected REF] [-m TEXT]",
+		.min = 2,
+		.max = 2,
+		.takes = "force expected message",
+		.args = ARG_LABEL,
+		.run = set },
+	{ .name = "rm",
+		.alias = "delete",
+		.usage = "LABEL... [--expected REF]",
+		.min = 1,
+		.max = NO_LIMIT,
+		.takes = "expected",
+		.args = ARG_LABEL,
+		.run = rm },
+	{ .name = "mv", .alias = "rename", .usage = "LABEL NEW", .min = 2, .max = 2, .args = ARG_LABEL, .run = mv },
+	{ .name = NULL },
 };
-
-static const struct verb *find_verb(const char *word, struct err *err)
-{
-	const char *names[ARRAY_LEN(verbs)];
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		names[i] = verbs[i].name;
-		if (strcmp(word, verbs[i].name) == 0 || (verbs[i].alias && strcmp(word, verbs[i].alias) == 0))
-			return &verbs[i];
-	}
-	const char *near = opt_nearest(word, names, ARRAY_LEN(names));
-	err_set(err, ERR_USAGE, "unknown command 'fs label %s'", word);
-	if (near)
-		err_hint(err, "did you mean 'sbx fs label %s'?", near);
-	else
-		err_hint(err, "it is one of list, set, rm and mv");
-	return NULL;
-}
-
-static int check_use(const struct verb *v, const struct label_options *o, size_t n, struct err *err)
-{
-	if (n < v->min || n > v->max)
-		err_set(err, ERR_USAGE, n < v->min ? "arguments are missing" : "too many arguments");
-	else if ((o->expected && !v->expected) || ((o->force || o->message) && !v->set))
-		err_set(err, ERR_USAGE, "'%s' has no such option", v->name);
-	else if (o->expected && o->force)
-		err_set(err, ERR_USAGE, "--force and --expected exclude each other");
-	else
-		return 0;
-	return err_hint(err, "usage: sbx fs label %s", v->usage);
-}
-
-/* No store has no labels. */
-static int list_nothing(struct cli *cli, struct err *err)
-{
-	struct doc d;
-	err_clear(err);
-	doc_init(&d);
-	jw_arr(&d.w);
-	jw_arr_end(&d.w);
-	if (!wants_doc(cli))
-		cli_warn(cli, "no labels found");
-	return doc_print(cli, &d, err);
-}
-
-static int label(struct cli *cli, const void *opts, const struct args *args, struct err *err)
-{
-	struct repo r;
-	const struct verb *v = find_verb(args->v[0], err);
-	if (!v || check_use(v, opts, args->n - 1, err))
-		return -1;
-	cli->words[2] = v->name;
-	int rc = repo_open(cli, v->mode, &r, err);
-	if (rc == 0)
-		rc = v->run(&r, opts, args, err);
-	else if (v->run == list && err->code == ERR_NOT_FOUND && !r.remote)
-		rc = list_nothing(cli, err);
-	repo_close(&r);
-	return rc;
-}
 
 const struct command cmd_fs_label = {
 	.group = "fs",
@@ -253,6 +255,5 @@ const struct command cmd_fs_label = {
 	.min_args = 1,
 	.max_args = NO_LIMIT,
 	.command_after = NO_COMMAND,
-	.args = ARG_LABEL,
-	.run = label,
+	.verbs = verbs,
 };

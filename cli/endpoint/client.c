@@ -160,10 +160,19 @@ int client_of_call(const struct call *call, struct buf *target, struct request *
 	return buf_failed(target) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
 }
 
+/* Our daemon's API keys hold no dots; the token of a login has two. */
+static bool is_token(const char *credential)
+{
+	const char *dot = strchr(credential, '.');
+	return dot && strchr(dot + 1, '.');
+}
+
 static int build_request(const struct client *c, const struct request *rq, struct buf *out, struct err *err)
 {
 	buf_fmt(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sbx/%s\r\n", rq->method, c->ep->base_path, rq->target,
 		c->ep->authority, sbx_version);
+	if (c->ep->api_key)
+		buf_fmt(out, "%s%s\r\n", is_token(c->ep->api_key) ? "Authorization: Bearer " : "X-API-Key: ", c->ep->api_key);
 	for (size_t i = 0; i < rq->header_count; i++) {
 		const struct kv *h = &rq->headers[i];
 		if (h->value && strpbrk(h->value, "\r\n"))
@@ -229,11 +238,8 @@ int client_begin(struct client *c, const struct call *call, struct err *err)
 {
 	auto_buf target = BUF_INIT;
 	struct request rq;
-	struct kv key = { "X-API-Key", c->ep->api_key };
 	if (client_of_call(call, &target, &rq, err))
 		return -1;
-	rq.headers = &key;
-	rq.header_count = 1;
 	return client_request(c, &rq, err);
 }
 

@@ -60,7 +60,7 @@ struct call {
 /* A request as it goes out. */
 struct request {
 	const char *method, *target; /* path and query, encoded; the endpoint's own base path comes before them */
-	const struct kv *headers;    /* beside Host, User-Agent and those of the body */
+	const struct kv *headers;    /* beside Host, User-Agent, the endpoint's credential and those of the body */
 	size_t header_count;
 	const char *media;	/* of the body; NULL = there is none */
 	const struct buf *body; /* the whole of it, or NULL = it is empty or streamed */

@@ -28,7 +28,7 @@ struct endpoint {
 	char *authority;     /* for the Host header: "127.0.0.1:8080", "sbx" where there is no such name */
 	char *base_path;     /* what comes before the paths of the contract: "" or "/a/b" */
 	char *shown;	     /* as a person would write it */
-	const char *api_key; /* borrowed; NULL = none */
+	const char *api_key; /* or the token of a login; borrowed; NULL = none */
 };
 
 /* The endpoint that this text means. USAGE for a malformed one. Free with endpoint_free, also after a failure. */

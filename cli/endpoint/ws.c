@@ -35,12 +35,9 @@ int ws_open(struct ws *ws, struct client *c, const struct call *call, struct err
 {
 	auto_buf target = BUF_INIT;
 	struct request rq;
-	struct kv key = { "X-API-Key", c->ep->api_key };
 	*ws = (struct ws){ .fd = -1, .reader.part = BUF_INIT, .tx = BUF_INIT };
 	if (client_of_call(call, &target, &rq, err))
 		return -1;
-	rq.headers = &key;
-	rq.header_count = 1;
 	return ws_open_request(ws, c, &rq, err);
 }
 

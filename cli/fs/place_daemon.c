@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cli/fs/place_internal.h"
-#include "cli/render/text.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 
 #define FETCH_MAX 1000u /* ids in a request of fetchObjects */
 #define TRIES 4
@@ -50,7 +50,8 @@ static int hash_at(const struct place *p, const js *v, const char *key, struct h
 
 static int64_t time_at(const js *v, const char *key)
 {
-	return text_time(js_str(js_get(v, key), ""));
+	int64_t wall_ms;
+	return clock_parse(js_str(js_get(v, key), ""), &wall_ms) ? -1 : wall_ms;
 }
 
 static void body_hash(struct jw *w, const char *key, const struct hash *id)

@@ -3,10 +3,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "shared/base/json.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 
 struct range {
 	uint32_t from, to;
@@ -121,30 +121,10 @@ size_t text_width(const char *s)
 	return width;
 }
 
-int64_t text_time(const char *s)
-{
-	struct tm tm = { 0 };
-	int used = 0;
-	/* NOLINTNEXTLINE(cert-err34-c): the widths bound every number */
-	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-		    &used) != 6)
-		return -1;
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	int64_t ms = 0, unit = 100;
-	s += used;
-	if (*s == '.')
-		for (s++; *s >= '0' && *s <= '9'; s++, unit /= 10)
-			ms += (*s - '0') * unit;
-	if (strcmp(s, "Z") != 0)
-		return -1;
-	return (int64_t)timegm(&tm) * 1000 + ms;
-}
-
 void text_age(struct buf *out, const char *rfc3339, int64_t now_wall_ms)
 {
-	int64_t then = text_time(rfc3339);
-	if (then < 0) {
+	int64_t then;
+	if (clock_parse(rfc3339, &then)) {
 		text_safe(out, rfc3339);
 		return;
 	}

@@ -16,8 +16,6 @@ size_t text_width(const char *s);
 
 /* "12s", "5m", "3h", "2d" since an RFC 3339 time; the time itself when it cannot be read. */
 void text_age(struct buf *out, const char *rfc3339, int64_t now_wall_ms);
-/* Milliseconds since 1970 of an RFC 3339 time in UTC ("...Z"), or -1. */
-int64_t text_time(const char *rfc3339);
 /* "256 MiB", "1.5 GiB" */
 void text_size(struct buf *out, int64_t bytes);
 

@@ -15,10 +15,13 @@ struct api_listener {
 	const char *address, *suffix;
 };
 
+struct oauth;
+
 /* What the handlers of one daemon share. */
 struct api {
 	struct core *core;
 	struct http_server *server;
+	struct oauth *oauth;
 	/* The daemon's own affairs, which main.c looks after. */
 	int (*listen)(void *arg, const struct api_listener *wanted, int *port, struct err *err);
 	/* i-th TCP address that is listened on, false past the end. */

@@ -14,11 +14,12 @@
 enum { USER_LIFE_S = 6 * 3600, HOST_LIFE_S = 7 * 86400 };
 
 static const char purpose[] = "jwt";
+static const char log_in[] = "log in again with: sbx login";
 
 static int not_valid(struct err *err)
 {
 	err_set(err, ERR_UNAUTHORIZED, "the token is not valid any more");
-	return err_hint(err, "log in again");
+	return err_hint(err, log_in);
 }
 
 /* The user and the team are still there, and he is in it. */
@@ -50,7 +51,7 @@ static int check_token(struct core *core, const char *value, bool of_host, struc
 	core_derive(core, purpose, key);
 	auto_js *claims = jwt_verify(key, sizeof(key), value, clock_wall_ms() / 1000, err);
 	if (!claims)
-		return -1;
+		return of_host ? -1 : err_hint(err, log_in);
 	bool is_host = str_same(js_str(js_get(claims, "typ"), NULL), "host");
 	if (is_host != of_host)
 		return not_valid(err);
@@ -64,7 +65,7 @@ int auth_check(struct core *core, const char *where, const char *value, struct i
 {
 	if (!value) {
 		err_set(err, ERR_UNAUTHORIZED, "an API key or a token is required");
-		return err_hint(err, "send it as X-API-Key or Authorization: Bearer; make a key with: sbx key create");
+		return err_hint(err, "log in with: sbx login; or send a key (sbx key create) as X-API-Key or bearer token");
 	}
 	if (!strcmp(where, "X-Host-Token"))
 		return check_token(core, value, true, who, err);
@@ -74,7 +75,7 @@ int auth_check(struct core *core, const char *where, const char *value, struct i
 	return key_check(core, value, who, err);
 }
 
-void auth_issue(struct core *core, const struct db_member *who, struct buf *out)
+int64_t auth_issue(struct core *core, const struct db_member *who, struct buf *out)
 {
 	char id[UID_TEXT];
 	uint8_t key[SECRET_SIZE];
@@ -95,6 +96,7 @@ void auth_issue(struct core *core, const struct db_member *who, struct buf *out)
 	jw_obj_end(&w);
 	core_derive(core, purpose, key);
 	jwt_sign(key, sizeof(key), claims.p, out);
+	return (now + USER_LIFE_S) * 1000;
 }
 
 void auth_issue_host(struct core *core, const char *host_uid, struct buf *out)

@@ -15,8 +15,8 @@
 
 /* As http_config's authenticate. */
 int auth_check(struct core *core, const char *where, const char *value, struct identity *who, struct err *err);
-/* A token for somebody in a team, appended to out. */
-void auth_issue(struct core *core, const struct db_member *who, struct buf *out);
+/* A token for somebody in a team, appended to out; returns until when it is good, in milliseconds since 1970. */
+int64_t auth_issue(struct core *core, const struct db_member *who, struct buf *out);
 void auth_issue_host(struct core *core, const char *host_uid, struct buf *out);
 
 #endif

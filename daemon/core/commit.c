@@ -29,8 +29,10 @@ struct commit {
 	void *arg;
 };
 
-static void commit_free(struct commit *c)
+static void commit_free(void *more)
 {
+	struct commit *c = more;
+
 	for (size_t i = 0; i < c->disk_count; i++)
 		free(c->disks[i]);
 	oci_config_free(&c->config);
@@ -46,7 +48,6 @@ static void on_commit_over(void *arg, struct sandbox *sb, const struct err *err)
 
 	(void)sb;
 	c->cb(c->arg, err ? NULL : c->tag, err);
-	commit_free(c);
 }
 
 /* ---- in the worker ---- */
@@ -80,7 +81,7 @@ static int make_image(struct commit *c, const char *dir, struct err *err)
 
 static void commit_work(struct op *op)
 {
-	struct commit *c = op->arg;
+	struct commit *c = op->more;
 	auto_free char *scratch = library_scratch(c->home, &op->err);
 
 	op->failed = !scratch || make_image(c, scratch, &op->err);
@@ -93,7 +94,7 @@ static void commit_work(struct op *op)
 
 static void committed(struct sandbox *sb, struct op *op)
 {
-	struct commit *c = op->arg;
+	struct commit *c = op->more;
 	struct err err = op->err;
 
 	if (!op->failed && library_tag(c->home, c->tag, c->digest, &err))
@@ -107,7 +108,7 @@ static void committed(struct sandbox *sb, struct op *op)
 static void commit_on(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
-	struct commit *c = sb->op->arg;
+	struct commit *c = sb->op->more;
 	struct disk_chain chain;
 	struct err err = ERR_INIT;
 
@@ -154,11 +155,15 @@ int sandbox_commit(struct sandbox *sb, const struct commit_spec *spec, commit_cb
 		.systemd = spec->systemd,
 		.cb = cb,
 		.arg = arg };
-	if (catalog_tag_name(spec->name, NULL, c->tag, err) || take_wishes(c, spec, err) ||
-		!op_begin(sb, OP_COMMIT, on_commit_over, c, err)) {
+	struct op *op = NULL;
+	if (!catalog_tag_name(spec->name, NULL, c->tag, err) && !take_wishes(c, spec, err))
+		op = op_begin(sb, OP_COMMIT, on_commit_over, c, err);
+	if (!op) {
 		commit_free(c);
 		return -1;
 	}
+	op->more = c;
+	op->more_free = commit_free;
 	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, commit_on, sb);
 	return 0;
 }

@@ -5,7 +5,8 @@
  *   it goes on; copies for the other children] -> every child is launched from that state -> all records at once (state running)
  *   -> done
  *
- * The parent is busy only until its children are launched. Nothing of a fork is on disk but the children's own disks: a child that
+ * The parent is busy only until its children are launched. A fork is over when that is and every child is up or gone; until then
+ * any of them may be removed, which fails it. Nothing of a fork is on disk but the children's own disks: a child that
  * a crash finds unfinished is undone like any create.
  */
 #include <errno.h>
@@ -24,7 +25,9 @@
 struct fork {
 	struct core *core;
 	char *parent;
-	size_t count, left;		 /* children; those that are not up yet */
+	unsigned users;			 /* the operation, whose worker reads this, and the fork until it is over */
+	size_t count;			 /* of children */
+	size_t left;			 /* those that are not up yet, and the parent's operation */
 	struct sandbox *child[FORK_MAX]; /* NULL: gone */
 	bool up[FORK_MAX];
 	char *disks[FORK_MAX]; /* their tops */
@@ -36,8 +39,12 @@ struct fork {
 	void *arg;
 };
 
-static void fork_free(struct fork *f)
+static void fork_let_go(void *more)
 {
+	struct fork *f = more;
+
+	if (--f->users > 0)
+		return;
 	for (size_t i = 0; i < f->count; i++)
 		free(f->disks[i]);
 	free(f->parent);
@@ -73,7 +80,7 @@ static void tell_children(struct fork *f)
 	}
 }
 
-/* Every child is up or gone. */
+/* The parent is free again, and every child is up or gone. */
 static void fork_over(struct fork *f)
 {
 	if (!f->failed)
@@ -88,15 +95,34 @@ static void fork_over(struct fork *f)
 			sandbox_delete(f->child[i], NULL, NULL);
 	}
 	f->cb(f->arg, f->child, f->failed ? 0 : f->count, f->failed ? &f->err : NULL);
-	fork_free(f);
+	fork_let_go(f);
 }
 
-static void child_done(struct fork *f, const struct err *err)
+static void note_failure(struct fork *f, const struct err *err)
 {
-	if (err && !f->failed) {
-		f->failed = true;
+	if (!f->failed)
 		f->err = *err;
-	}
+	f->failed = true;
+}
+
+static void note_removed(struct fork *f)
+{
+	struct err err = ERR_INIT;
+	err_set(&err, ERR_CONFLICT, "a child was removed before all were there");
+	note_failure(f, &err);
+}
+
+/* One that is going is as good as gone. */
+static bool has_failed(struct fork *f)
+{
+	for (size_t i = 0; !f->failed && i < f->count; i++)
+		if (f->child[i]->state != SANDBOX_CREATING)
+			note_removed(f);
+	return f->failed;
+}
+
+static void part_done(struct fork *f)
+{
 	if (--f->left == 0)
 		fork_over(f);
 }
@@ -112,20 +138,16 @@ static size_t index_of(const struct fork *f, const struct sandbox *child)
 void fork_child_gone(struct sandbox *child)
 {
 	struct fork *f = child->fork;
-	struct err err = ERR_INIT;
 	size_t i = index_of(f, child);
 
 	child->fork = NULL;
 	f->child[i] = NULL;
-	err_set(&err, ERR_CONFLICT, "a child was removed before all were there");
 	if (child->failure.code != ERR_OK)
-		err = child->failure;
-	if (!f->failed) {
-		f->failed = true;
-		f->err = err;
-	}
+		note_failure(f, &child->failure);
+	else
+		note_removed(f);
 	if (!f->up[i])
-		child_done(f, &err);
+		part_done(f);
 }
 
 static void child_launched(struct sandbox *child, const struct err *launch_err)
@@ -138,7 +160,7 @@ static void child_launched(struct sandbox *child, const struct err *launch_err)
 	}
 	child->row.create_us = clock_mono_us() - child->asked_us;
 	f->up[index_of(f, child)] = true;
-	child_done(f, NULL);
+	part_done(f);
 }
 
 /* ---- from the state to the children ---- */
@@ -171,8 +193,6 @@ static void launch_children(struct fork *f, const struct sandbox *parent, const 
 		/* where nothing was copied, the parent's top has just become a layer */
 		auto_free char *layer = f->copy ? NULL : mem_printf("%s/layers/%s.qcow2", f->core->home, parent->row.layers[0]);
 		const struct vm_disk below = { .path = layer };
-		if (!child)
-			continue;
 		disk_share(&child->row, &parent->row);
 		if (how.ram_fd < 0 || (!f->copy && vm_overlay(f->disks[i], &below, &err)))
 			create_fail(child, &err);
@@ -187,24 +207,23 @@ static void on_parent_done(void *arg, struct sandbox *parent, const struct err *
 	struct fork *f = arg;
 
 	(void)parent;
-	if (!err)
-		return;
-	f->failed = true;
-	f->err = *err;
-	for (size_t i = 0; i < f->count; i++)
+	if (err)
+		note_failure(f, err);
+	for (size_t i = 0; err && i < f->count; i++)
 		if (f->child[i])
 			create_fail(f->child[i], err);
+	part_done(f);
 }
 
 static void fork_after(struct sandbox *sb, struct op *op)
 {
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 	struct err err = op->err;
 
 	if (!f->copy)
 		disk_settle(sb, !op->failed || op->freeze.switched);
-	if (op->failed) {
-		op_end(sb, &err);
+	if (op->failed || has_failed(f)) {
+		op_end(sb, op->failed ? &err : &f->err);
 		return;
 	}
 	struct base *base = base_ready(sb->core->bases, sb->row.template_key);
@@ -232,7 +251,7 @@ static int copy_disks(struct fork *f, const char *first, size_t from, struct err
 
 static void fork_work(struct op *op)
 {
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 
 	if (f->running)
 		op->failed = freeze_run(&op->freeze, &op->err) || copy_disks(f, f->disks[0], 1, &op->err);
@@ -244,11 +263,11 @@ static void fork_on(void *arg, struct base *base, const struct err *base_err)
 {
 	struct sandbox *sb = arg;
 	struct op *op = sb->op;
-	struct fork *f = op->fork;
+	struct fork *f = op->more;
 	struct err err = ERR_INIT;
 
 	sb->base_wait = NULL;
-	if (!base || f->failed) {
+	if (!base || has_failed(f)) {
 		op_end(sb, base ? &f->err : base_err);
 		return;
 	}
@@ -317,8 +336,9 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 	if (!op)
 		return -1;
 	struct fork *f = mem_zalloc(sizeof(*f));
-	*f = (struct fork){ .core = sb->core, .parent = mem_strdup(sb->row.id), .cb = cb, .arg = arg };
-	op->arg = op->fork = f;
+	*f = (struct fork){ .core = sb->core, .users = 2, .parent = mem_strdup(sb->row.id), .cb = cb, .arg = arg };
+	op->arg = op->more = f;
+	op->more_free = fork_let_go;
 	bool named = spec->names != NULL;
 	for (size_t i = 0; i < spec->count; i++) {
 		const char *name = named ? spec->names[i] : NULL;
@@ -327,9 +347,10 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 		if (!f->child[i])
 			break;
 		f->child[i]->fork = f;
-		f->count = f->left = i + 1;
+		f->count = i + 1;
 	}
 	if (f->count == spec->count) {
+		f->left = f->count + 1;
 		sb->base_wait = base_load(sb->core->bases, sb->row.template_key, fork_on, sb);
 		return 0;
 	}
@@ -339,6 +360,6 @@ int sandbox_fork(struct sandbox *sb, const struct fork_spec *spec, sandbox_forke
 		sandbox_delete(f->child[i], NULL, NULL);
 	}
 	op_end(sb, err);
-	fork_free(f);
+	fork_let_go(f);
 	return -1;
 }

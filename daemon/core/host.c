@@ -17,7 +17,7 @@
 #define STATUS_ONLINE "online"
 #define STATUS_LOST "unreachable"
 
-enum { TOKEN_LIFE_MS = 3600 * 1000, FAMILY = 16 };
+enum { FAMILY = 16 };
 static const int64_t refresh_life_ms = 60LL * 86400 * 1000;
 
 static int no_such(struct err *err)
@@ -80,7 +80,7 @@ static int issue(struct core *core, const struct db_host *host, char token[HOST_
 {
 	char hash[HASH_HEX];
 	make_token(token, hash);
-	return db_host_token_insert(core->db, hash, host->id, clock_wall_ms() + TOKEN_LIFE_MS, err);
+	return db_host_token_insert(core->db, hash, host->id, clock_wall_ms() + HOST_TOKEN_LIFE_MS, err);
 }
 
 /* The team that a host is to be for, 0 for none. */

@@ -17,7 +17,7 @@
 #include "daemon/db/host.h"
 #include "shared/base/err.h"
 
-enum { HOST_TOKEN_LEN = 64, HOST_LOST_MS = 90000 };
+enum { HOST_TOKEN_LEN = 64, HOST_TOKEN_LIFE_MS = 3600 * 1000, HOST_LOST_MS = 90000 };
 
 struct host_spec {
 	const char *type;     /* "regular" or "byoc" */

@@ -45,9 +45,8 @@ struct deletion {
 enum op_kind { OP_PAUSE, OP_RESUME, OP_STOP, OP_START, OP_FORK, OP_SETTLE, OP_HOLD, OP_TAKE, OP_SNAPSHOT, OP_COMMIT, OP_KINDS };
 
 struct fork;
-struct shot;
 
-/* One operation on a sandbox; while it works in another thread, that thread uses nothing but this. */
+/* One operation on a sandbox; while it works in another thread, that thread uses nothing but this and what it owns. */
 struct op {
 	struct sandbox *sb; /* NULL: it went while the worker was at work */
 	enum op_kind kind;
@@ -66,8 +65,9 @@ struct op {
 	bool failed, idle;
 	int64_t since_ms;
 	struct err err;
-	struct fork *fork;
-	struct shot *shot;
+	/* What its worker needs beside this: freed with the operation, when no thread works on it any more. */
+	void *more;
+	void (*more_free)(void *more);
 };
 
 typedef void launch_cb(struct sandbox *sb, const struct err *err);
@@ -164,7 +164,7 @@ int op_freeze(struct sandbox *sb, const char *copy, struct err *err);
 void op_end(struct sandbox *sb, const struct err *err);
 /* The sandbox is being removed: end the operation, unless a worker is at it (false), who will come back to sandbox_deletion_due. */
 bool op_drop(struct sandbox *sb, const struct err *err);
-/* The sandbox is being unloaded: end the operation; a worker goes on without it. */
+/* The sandbox is being unloaded: tell, and end the operation; one that a worker is at stays until he is done, without a sandbox. */
 void op_leave(struct sandbox *sb, const struct err *err);
 /* The VM has ended: is that what the operation waits for? Then it goes on. */
 bool op_vm_ended(struct sandbox *sb);
@@ -202,6 +202,8 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 void sandbox_to_end(struct sandbox *sb);
 /* Take it off the list and free it; handles close by the loop. Its VM, if any, lives on. */
 void sandbox_unload(struct sandbox *sb);
+/* It is about to go: put down what its API tells of it for ever, if it does. */
+int sandbox_remember(const struct sandbox *sb, struct err *err);
 /* Record a new state durably. */
 int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err);
 /* Connect to the agent; on_up is handled by the sandbox itself. */

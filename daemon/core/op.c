@@ -40,6 +40,8 @@ static void op_free(struct op *op)
 	free(op->memory);
 	free(op->disk);
 	drop_list(op->paths);
+	if (op->more_free)
+		op->more_free(op->more);
 	mem_cleanup_fd(&op->freeze.out_fd);
 	mem_cleanup_fd(&op->freeze.copy_fd);
 	mem_cleanup_fd(&op->freeze.top_fd);

@@ -25,7 +25,11 @@ static int undo(struct sandbox *sb, struct err *err)
 	log_info("core", "%s: was %s when the daemon ended; removing it", sb->row.id, sandbox_state_name(sb->state));
 	if (sb->row.pid)
 		vm_kill_recorded((pid_t)sb->row.pid, (uint64_t)sb->row.start_time);
-	if (fs_remove_tree(sb->dir, err) || db_sandbox_delete(sb->core->db, sb->row.id, err)) {
+	/* one that was being made has never been told of */
+	int rc = fs_remove_tree(sb->dir, err);
+	if (rc == 0 && sb->state == SANDBOX_DELETING)
+		rc = sandbox_remember(sb, err);
+	if (rc || db_sandbox_delete(sb->core->db, sb->row.id, err)) {
 		sb->deletion_failed = true; /* nothing is under way: its users may try again */
 		return -1;
 	}
@@ -78,6 +82,7 @@ static int adopt(struct sandbox *sb, struct err *err)
 {
 	remove_file(sb, "memory.tmp");
 	remove_file(sb, "memory");
+	remove_file(sb, "snapshot.qcow2"); /* of a snapshot that was being taken */
 	disk_forget_saved(sb);
 	if (disk_recover(sb, err))
 		return -1;

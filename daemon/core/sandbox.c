@@ -332,8 +332,7 @@ int sandbox_usable(struct sandbox *sb, struct err *err)
 
 /* ---- its end ---- */
 
-/* Those that were made through an API that tells of them for ever are remembered. */
-static int remember(const struct sandbox *sb, struct err *err)
+int sandbox_remember(const struct sandbox *sb, struct err *err)
 {
 	const struct db_sandbox *row = &sb->row;
 	bool failed = sb->created_cb && sb->failure.code != ERR_OK;
@@ -366,7 +365,7 @@ static void finish_deletion(struct sandbox *sb)
 		return; /* the end of the VM, or of the worker, comes here again */
 	int rc = fs_remove_tree(sb->dir, &err);
 	if (rc == 0)
-		rc = remember(sb, &err);
+		rc = sandbox_remember(sb, &err);
 	if (rc == 0)
 		rc = db_sandbox_delete(core->db, sb->row.id, &err);
 	if (rc)

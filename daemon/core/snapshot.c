@@ -107,8 +107,13 @@ static void job_done(uv_work_t *work, int status)
 	struct job *j = work->data;
 
 	(void)status;
+	if (vault_closing(j->vault)) { /* whatever it found, nothing may go on from there: core is gone */
+		err_clear(&j->err);
+		j->failed = err_set(&j->err, ERR_UNAVAILABLE, "the daemon is going down") != 0;
+	}
 	j->cb(j->arg, j->list, j->failed ? 0 : j->n, j->failed ? &j->err : NULL);
 	list_free(j->list, j->n);
+	vault_let_go(j->vault);
 	free(j->name);
 	free(j);
 }
@@ -120,6 +125,7 @@ static struct job *job_new(struct core *core, int64_t team, const char *name, sn
 	*j = (struct job){
 		.vault = core->vault, .team = team, .name = name ? pin_name(team, name) : NULL, .cb = cb, .arg = arg
 	};
+	vault_keep(j->vault);
 	j->work.data = j;
 	return j;
 }
@@ -319,8 +325,11 @@ struct shot {
 	void *arg;
 };
 
-static void shot_free(struct shot *t)
+static void shot_free(void *more)
 {
+	struct shot *t = more;
+
+	vault_let_go(t->vault);
 	drop_list(t->disks);
 	vm_info_free(&t->info);
 	free(t->name);
@@ -343,7 +352,6 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 
 	(void)sb;
 	t->cb(t->arg, &shot, err ? 0 : 1, err);
-	shot_free(t);
 }
 
 static int put(struct shot *t, int state_fd, struct store *s, struct err *err)
@@ -380,7 +388,7 @@ static int put_in_store(struct shot *t, int state_fd, struct err *err)
 
 static void store_work(struct op *op)
 {
-	op->failed = put_in_store(op->shot, op->freeze.out_fd, &op->err) != 0;
+	op->failed = put_in_store(op->more, op->freeze.out_fd, &op->err) != 0;
 }
 
 /* The copy of its disk was for the store only. */
@@ -392,7 +400,7 @@ static void remove_copy(const struct shot *t)
 
 static void stored(struct sandbox *sb, struct op *op)
 {
-	struct shot *t = op->shot;
+	struct shot *t = op->more;
 	struct err err = op->err;
 
 	remove_copy(t);
@@ -414,14 +422,14 @@ static int check_name_free(const struct shot *t, struct err *err)
 
 static void freeze_work(struct op *op)
 {
-	const struct shot *t = op->shot;
+	const struct shot *t = op->more;
 
 	op->failed = check_name_free(t, &op->err) || (t->running && freeze_run(&op->freeze, &op->err));
 }
 
 static void frozen(struct sandbox *sb, struct op *op)
 {
-	struct shot *t = op->shot;
+	struct shot *t = op->more;
 	struct err err = op->err;
 
 	if (!t->copy)
@@ -438,7 +446,7 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 {
 	struct sandbox *sb = arg;
 	struct op *op = sb->op;
-	struct shot *t = op->shot;
+	struct shot *t = op->more;
 	struct err err = ERR_INIT;
 
 	sb->base_wait = NULL;
@@ -480,8 +488,12 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 	if (!op)
 		return -1;
 	struct shot *t = mem_zalloc(sizeof(*t));
-	*t = (struct shot){ .vault = sb->core->vault, .name = pin_name(sb->row.account, name), .replace = replace, .cb = cb, .arg = arg };
-	op->arg = op->shot = t;
+	*t = (struct shot){
+		.vault = sb->core->vault, .name = pin_name(sb->row.account, name), .replace = replace, .cb = cb, .arg = arg
+	};
+	vault_keep(t->vault);
+	op->arg = op->more = t;
+	op->more_free = shot_free;
 	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, snapshot_on, sb);
 	return 0;
 }
@@ -560,6 +572,7 @@ void snapshot_base(struct core *core, int64_t team, const char *name, snapshot_b
 		.dir = fs_join(core->home, "bases"),
 		.cb = cb,
 		.arg = arg };
+	vault_keep(u->job.vault);
 	u->job.work.data = &u->job;
 	job_start(core, &u->job, run_use);
 }

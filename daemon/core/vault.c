@@ -81,7 +81,11 @@ static void on_async(uv_async_t *async)
 struct store *vault_open(struct vault *v, struct err *err)
 {
 	pthread_mutex_lock(&v->opening);
-	struct store *s = store_open(v->path, true, err);
+	struct store *s = NULL;
+	if (vault_closing(v))
+		err_set(err, ERR_UNAVAILABLE, "the daemon is going down");
+	else
+		s = store_open(v->path, true, err);
 	if (s && !v->opened && !store_read_only(s)) {
 		auto_free char *lock = fs_join(v->path, "daemon.lock");
 		v->lock_fd = fs_lock(lock, false, err);
@@ -356,14 +360,18 @@ struct vault *vault_new(uv_loop_t *loop, const char *path)
 	uv_async_init(loop, &v->async, on_async);
 	uv_timer_init(loop, &v->timer);
 	v->async.data = v->timer.data = v;
-	v->handles = 2;
+	v->users = 2;
 	return v;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+void vault_keep(struct vault *v)
 {
-	struct vault *v = handle->data;
-	if (--v->handles > 0)
+	v->users++;
+}
+
+void vault_let_go(struct vault *v)
+{
+	if (--v->users > 0)
 		return;
 	pthread_mutex_destroy(&v->mutex);
 	pthread_mutex_destroy(&v->opening);
@@ -371,6 +379,11 @@ static void on_handle_closed(uv_handle_t *handle)
 	pthread_cond_destroy(&v->reader.wake);
 	free(v->path);
 	free(v);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	vault_let_go(handle->data);
 }
 
 static void worker_join(struct vault_worker *w)
@@ -402,8 +415,10 @@ void vault_close(struct vault *v)
 	vault_forget(v);
 	store_close(v->writer.store);
 	store_close(v->reader.store);
-	if (v->lock_fd >= 0)
-		close(v->lock_fd);
+	pthread_mutex_lock(&v->opening);
+	mem_cleanup_fd(&v->lock_fd);
+	v->lock_fd = -1;
+	pthread_mutex_unlock(&v->opening);
 	uv_close((uv_handle_t *)&v->async, on_handle_closed);
 	uv_close((uv_handle_t *)&v->timer, on_handle_closed);
 }

@@ -35,8 +35,13 @@ struct vault;
 struct vault *vault_new(uv_loop_t *loop, const char *path);
 /* Waits for what is being done, and fails what is not begun (done is called from inside). Memory goes when the loop has run on. */
 void vault_close(struct vault *v);
-/* A handle of the store for the calling thread, which closes it: for work that is not the vault's. Any thread, while the vault is
- * not closed. */
+/* Its memory stays until it is let go of: for work in another thread that begins in the loop, and ends there. */
+void vault_keep(struct vault *v);
+void vault_let_go(struct vault *v);
+/* Any thread. */
+bool vault_closing(struct vault *v);
+/* A handle of the store for the calling thread, which closes it: for work that is not the vault's. UNAVAILABLE when it is closed.
+ * Any thread. */
 struct store *vault_open(struct vault *v, struct err *err);
 /* Is there one already? vault_open makes it. Any thread, as that. */
 bool vault_exists(const struct vault *v);

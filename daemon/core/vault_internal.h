@@ -26,7 +26,7 @@ struct vault {
 	char *path;
 	uv_async_t async;
 	uv_timer_t timer; /* lets go of the hold */
-	unsigned handles;
+	unsigned users;	  /* its handles, and who keeps it */
 	struct vault_worker writer, reader;
 	pthread_mutex_t mutex; /* of the queues, of streams, and of `closing` */
 	struct vault_queue done;
@@ -51,8 +51,6 @@ void vault_submit(struct vault *v, struct vault_worker *w, struct vault_op *op,
 	void (*run)(struct vault *, struct vault_op *, struct store *));
 /* Have op->done called from the loop. Any thread. */
 void vault_finish(struct vault *v, struct vault_op *op);
-/* Any thread. */
-bool vault_closing(struct vault *v);
 /* All signals are the loop's. 0 or an errno. */
 int vault_thread(pthread_t *thread, void *(*main)(void *arg), void *arg);
 /* Objects that no label leads to have come or are relied on: begin the time anew. */

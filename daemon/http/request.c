@@ -248,8 +248,10 @@ static int authorize(struct http_req *r, struct err *err)
 	const char *id = ct_s(r->d->contract, r->op->id);
 	if ((r->op->flags & CT_OP_LOCAL) && !r->local)
 		return err_set(err, ERR_FORBIDDEN, "'%s' is only served on the Unix socket", id);
-	if (!identity_is_operator(&r->who) && !(r->op->flags & CT_OP_TEAMS))
-		return err_set(err, ERR_FORBIDDEN, "'%s' is only for the operator of this daemon", id);
+	if (!identity_is_operator(&r->who) && !(r->op->flags & CT_OP_TEAMS)) {
+		err_set(err, ERR_FORBIDDEN, "'%s' is only for the operator of this daemon", id);
+		return err_hint(err, "that is who uses its socket without a login: there, try: sbx logout");
+	}
 	return 0;
 }
 

@@ -134,7 +134,7 @@ static void begin(struct notify_delivery *d)
 	enter(d, &n->flying);
 	d->deadline = clock_mono_ms() + n->config.timeout_ms;
 	if (!n->exchanges)
-		n->exchanges = exchanges_new(n->loop, n->config.allow_private, &d->err);
+		n->exchanges = exchanges_new(n->loop, "channels", n->config.allow_private, &d->err);
 	if (n->exchanges)
 		launch(d);
 	else

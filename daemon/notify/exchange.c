@@ -100,8 +100,10 @@ static bool set_request(struct exchange *x, const struct notify_request *rq, int
 	struct libcurl *curl = &x->all->curl;
 	CURL *c = x->easy;
 	bool ok = curl->easy_setopt(c, CURLOPT_URL, rq->url) == CURLE_OK;
-	ok &= curl->easy_setopt(c, CURLOPT_POSTFIELDS, rq->body.p) == CURLE_OK;
-	ok &= curl->easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)rq->body.len) == CURLE_OK;
+	if (strcmp(rq->method, "GET") != 0) { /* which has no body, not even an empty one */
+		ok &= curl->easy_setopt(c, CURLOPT_POSTFIELDS, rq->body.p) == CURLE_OK;
+		ok &= curl->easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)rq->body.len) == CURLE_OK;
+	}
 	ok &= curl->easy_setopt(c, CURLOPT_CUSTOMREQUEST, rq->method) == CURLE_OK;
 	ok &= curl->easy_setopt(c, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK;
 	ok &= curl->easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(limit_ms > 0 ? limit_ms : 1)) == CURLE_OK; /* 0 is no limit */
@@ -279,12 +281,12 @@ static void on_timer_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-struct exchanges *exchanges_new(uv_loop_t *loop, bool allow_private, struct err *err)
+struct exchanges *exchanges_new(uv_loop_t *loop, const char *user, bool allow_private, struct err *err)
 {
 	struct exchanges *all = mem_zalloc(sizeof(*all));
 	all->loop = loop;
 	all->allow_private = allow_private;
-	if (!libcurl_load(&all->curl, "channels", err)) {
+	if (!libcurl_load(&all->curl, user, err)) {
 		all->multi = all->curl.multi_init();
 		if (!all->multi)
 			err_set(err, ERR_LIMIT, "no memory for libcurl");

@@ -29,8 +29,8 @@ struct exchange_answer {
 /* May start and cancel other exchanges, not close. */
 typedef void exchange_cb(void *arg, const struct exchange_answer *answer);
 
-/* Loads libcurl. NULL with UNAVAILABLE. */
-struct exchanges *exchanges_new(uv_loop_t *loop, bool allow_private, struct err *err);
+/* Loads libcurl, for `user` ("channels"). NULL with UNAVAILABLE. */
+struct exchanges *exchanges_new(uv_loop_t *loop, const char *user, bool allow_private, struct err *err);
 /* Cancels what is under way. The memory goes as the loop runs on. NULL is fine. */
 void exchanges_close(struct exchanges *all);
 

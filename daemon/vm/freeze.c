@@ -261,11 +261,15 @@ static int put_on_top(const struct freeze *f, struct qmp *q, struct err *err)
 		return -1;
 	auto_free char *add = machine_top_json(node + 1, SET_TOP);
 	auto_free char *args = mem_printf("{\"node\":\"" MACHINE_NODE "\",\"overlay\":\"" MACHINE_NODE "\"}", node, node + 1);
+	auto_free char *del = mem_printf("{\"node-name\":\"" MACHINE_NODE "\"}", node + 1);
 	if (qmp_add_fd(q, SET_TOP, f->top_fd, err))
 		return -1;
+	qmp_execute(q, "blockdev-del", del, NULL, NULL); /* of one who did not come further; mostly there is none */
 	int r = qmp_execute(q, "blockdev-add", add, NULL, err);
-	if (!r)
-		r = qmp_execute(q, "blockdev-snapshot", args, NULL, err);
+	if (!r && qmp_execute(q, "blockdev-snapshot", args, NULL, err)) {
+		qmp_execute(q, "blockdev-del", del, NULL, NULL);
+		r = -1;
+	}
 	qmp_drop_fds(q, SET_TOP, NULL); /* the node has its own */
 	return r;
 }
@@ -314,7 +318,7 @@ int freeze_run(struct freeze *f, struct err *err)
 	return r;
 }
 
-static int repair(struct qmp *q, const char *disk, unsigned node, struct err *err)
+static int repair_disk(struct qmp *q, const char *disk, unsigned node, struct err *err)
 {
 	unsigned now = 0;
 
@@ -322,15 +326,35 @@ static int repair(struct qmp *q, const char *disk, unsigned node, struct err *er
 		return -1;
 	if (now != node && now + 1 != node)
 		return err_set(err, ERR_INTERNAL, "its disk has %u layers, and should have %u", now, node);
-	if (now != node) {
-		auto_fd int fd = open(disk, O_RDWR | O_CLOEXEC);
-		const struct freeze f = { .top_fd = fd };
-		if (fd < 0)
-			return err_sys(err, errno, "cannot open '%s'", disk);
-		if (put_on_top(&f, q, err))
-			return -1;
-	}
-	return qmp_execute(q, "cont", NULL, NULL, err);
+	if (now == node)
+		return 0;
+	auto_fd int fd = open(disk, O_RDWR | O_CLOEXEC);
+	const struct freeze f = { .top_fd = fd };
+	return fd < 0 ? err_sys(err, errno, "cannot open '%s'", disk) : put_on_top(&f, q, err);
+}
+
+/*
+ * What freeze_run may have been at when its daemon died, and what that leaves behind:
+ *   stop: a machine that does not run;
+ *   add-fd: descriptors in a set that nobody uses, of which QEMU opens the one that came last;
+ *   xen-save-devices-state: no more, it is read only by whoever asked for it;
+ *   blockdev-add: a node that is not part of the disk, on a file of which nobody knows whether it still is the one. put_on_top
+ *   begins with removing it;
+ *   blockdev-snapshot: a disk that is on its new top; only its set is left to drop;
+ *   cont: nothing.
+ * QEMU finishes the command that it is at before it hears us. What could not be repaired is no reason to leave the machine stopped:
+ * nobody else would let it run.
+ */
+static int repair(struct qmp *q, const char *disk, unsigned node, struct err *err)
+{
+	int r = repair_disk(q, disk, node, err);
+
+	if (qmp_execute(q, "cont", NULL, NULL, r ? NULL : err))
+		return -1;
+	/* not before: while it is stopped QEMU closes none of them */
+	qmp_drop_fds(q, SET_TOP, NULL);
+	qmp_drop_fds(q, SET_STATE, NULL);
+	return r;
 }
 
 int freeze_repair(const char *dir, const char *disk, unsigned node, struct err *err)
@@ -339,6 +363,8 @@ int freeze_repair(const char *dir, const char *disk, unsigned node, struct err *
 	int r = q ? repair(q, disk, node, err) : -1;
 
 	qmp_close(q);
+	if (r)
+		freeze_release(dir, NULL); /* the connection may be what failed */
 	return r;
 }
 

@@ -40,7 +40,8 @@ int freeze_run(struct freeze *f, struct err *err);
 int freeze_hold(const char *dir, struct err *err);
 int freeze_release(const char *dir, struct err *err);
 /* After the death of a daemon: let the machine run if it is held, and have its disk on the file `disk`, which is to be node `node`
- * (machine.h): if it still writes to the one below, since the switch to a new, empty top never came, it is switched now. */
+ * (machine.h): if it still writes to the one below, since the switch to a new, empty top never came, it is switched now. Also when
+ * that fails it runs on, if QEMU answers at all. */
 int freeze_repair(const char *dir, const char *disk, unsigned node, struct err *err);
 
 #endif

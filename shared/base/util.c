@@ -43,6 +43,65 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_LEN])
 	return out;
 }
 
+/* Does the text begin as the picture does: '0' any digit, 'T' what may stand between day and time? */
+static bool looks_like(const char *s, const char *picture)
+{
+	for (; *picture; s++, picture++) {
+		bool fits = *picture == '0' ? *s >= '0' && *s <= '9' : *picture == 'T' ? *s && strchr("Tt ", *s) : *s == *picture;
+		if (!fits)
+			return false;
+	}
+	return true;
+}
+
+static int number(const char *s, size_t digits)
+{
+	int v = 0;
+	for (size_t i = 0; i < digits; i++)
+		v = v * 10 + (s[i] - '0');
+	return v;
+}
+
+/* "Z", "+01:00": milliseconds east of UTC; the end of the text. */
+static int parse_zone(const char *s, int64_t *east_ms)
+{
+	*east_ms = 0;
+	if (!strcmp(s, "Z") || !strcmp(s, "z"))
+		return 0;
+	if ((*s != '+' && *s != '-') || !looks_like(s + 1, "00:00") || s[6] || number(s + 1, 2) > 23 || number(s + 4, 2) > 59)
+		return -1;
+	*east_ms = (number(s + 1, 2) * 60 + number(s + 4, 2)) * (*s == '+' ? INT64_C(60000) : INT64_C(-60000));
+	return 0;
+}
+
+int clock_parse(const char *s, int64_t *wall_ms)
+{
+	static const char picture[] = "0000-00-00T00:00:00";
+	int64_t ms = 0, unit = 100, east_ms;
+	if (!looks_like(s, picture))
+		return -1;
+	struct tm tm = { .tm_year = number(s, 4) - 1900,
+		.tm_mon = number(s + 5, 2) - 1,
+		.tm_mday = number(s + 8, 2),
+		.tm_hour = number(s + 11, 2),
+		.tm_min = number(s + 14, 2),
+		.tm_sec = number(s + 17, 2) };
+	bool day = tm.tm_mon >= 0 && tm.tm_mon <= 11 && tm.tm_mday >= 1 && tm.tm_mday <= 31;
+	if (!day || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+		return -1;
+	s += sizeof(picture) - 1;
+	if (*s == '.') {
+		if (!looks_like(s, ".0"))
+			return -1;
+		for (s++; *s >= '0' && *s <= '9'; s++, unit /= 10)
+			ms += (*s - '0') * unit;
+	}
+	if (parse_zone(s, &east_ms))
+		return -1;
+	*wall_ms = (int64_t)timegm(&tm) * 1000 + ms - east_ms;
+	return 0;
+}
+
 void rand_bytes(void *out, size_t n)
 {
 	unsigned char *p = out;

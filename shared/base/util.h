@@ -16,6 +16,8 @@ int64_t clock_wall_ms(void); /* since 1970, UTC */
 /* RFC 3339 UTC with milliseconds, "2026-11-22T04:37:00.123Z"; returns out. */
 #define CLOCK_RFC3339_LEN 32
 char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_LEN]);
+/* Any RFC 3339 time, parts of milliseconds cut off: 0, or -1. */
+int clock_parse(const char *rfc3339, int64_t *wall_ms);
 
 /* Fill with getrandom(2); aborts only if the kernel cannot give any (never seen after boot). */
 void rand_bytes(void *out, size_t n);

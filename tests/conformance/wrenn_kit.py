@@ -513,6 +513,7 @@ class Server(Daemon):
 
     def up(self):
         self.env["SBX_POOL"] = "0"
+        self.env["SBX_PASSWORD_COST"] = "4"  # tests log in all the time
         self.env["WRENN_TEST_MARK"] = "of-the-daemon"  # must not be seen by commands in capsules
         address = self.sbx("up", "--listen", "127.0.0.1:0").split()[-1]
         host, _, port = address.rpartition(":")

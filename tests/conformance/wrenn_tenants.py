@@ -18,7 +18,7 @@ from wrenn_kit import CONTRACT, HIDDEN, Refused, Socket, Suite, fault, not_found
 # ---- what is what ----
 # Parameters, called as the contract's components are, that name a thing of a team.
 NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}
-PLAIN = {"provider", "tag"}  # parameters that do not: a service, and a word below a host
+PLAIN = {"provider", "tag", "anyTeam"}  # parameters that do not: a service, a word below a host, a team for the administrator
 NAMING_MEMBERS = {"team_id": "team", "sandbox_id": "capsule", "template": "snapshot"}  # members of bodies, and which kind they name
 PLAIN_MEMBERS = set("email password name role vcpus memory_mb timeout_sec cmd args background tag envs cwd path file depth type provider "
                     "availability_zone token arch cpu_cores disk_gb address refresh_token config events".split())

@@ -21,6 +21,7 @@ e2e_up_plain() {
 	export WORK SBX_CONFIG=$WORK/config.yaml
 	# No VMs in advance, but in the tests of that.
 	export SBX_POOL=0
+	unset "${!SBX_GITHUB_@}" SBX_PUBLIC_URL SBX_OAUTH_REDIRECT_URL
 	unset SBX_LOG SBX_HOST SBX_API_KEY SBX_CONTEXT SBX_OUTPUT SBX_SSH https_proxy HTTPS_PROXY no_proxy NO_PROXY
 }
 

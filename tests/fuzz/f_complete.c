@@ -1,4 +1,4 @@
-/* link: cli/[!m]*.c cli/api/[a-z]*.c cli/build/[a-z]*.c cli/cmd/[a-z]*.c cli/fs/[a-z]*.c shared/store/[a-z]*.c cli/render/[a-z]*.c cli/term/[a-z]*.c cli/endpoint/[a-z]*.c shared/contract/[a-z]*.c shared/net/[a-z]*.c shared/yaml/[a-z]*.c build/gen/freestyle_contract.c build/gen/mcp-v8_contract.c build/gen/molecule_contract.c build/gen/sbx_contract.c build/gen/voidrun_contract.c build/gen/wrenn_contract.c | -larchive -lyaml -lzstd -lpthread */
+/* link: cli/[!m]*.c cli/api/[a-z]*.c cli/build/[a-z]*.c cli/cmd/[a-z]*.c cli/fs/[a-z]*.c shared/store/[a-z]*.c cli/render/[a-z]*.c cli/term/[a-z]*.c cli/endpoint/[a-z]*.c shared/contract/[a-z]*.c shared/net/[a-z]*.c shared/yaml/[a-z]*.c build/gen/freestyle_contract.c build/gen/mcp-v8_contract.c build/gen/molecule_contract.c build/gen/sbx_contract.c build/gen/voidrun_contract.c build/gen/wrenn_contract.c | -larchive -lyaml -lzstd -lcrypto -lpthread */
 /* Any words, parted by spaces: the answer is lines that begin with what was typed, and the directive. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* link: cli/[!m]*.c cli/api/[a-z]*.c cli/build/[a-z]*.c cli/cmd/[a-z]*.c cli/fs/[a-z]*.c shared/store/[a-z]*.c cli/render/[a-z]*.c cli/term/[a-z]*.c cli/endpoint/[a-z]*.c shared/contract/[a-z]*.c shared/net/[a-z]*.c shared/yaml/[a-z]*.c build/gen/freestyle_contract.c build/gen/mcp-v8_contract.c build/gen/molecule_contract.c build/gen/sbx_contract.c build/gen/voidrun_contract.c build/gen/wrenn_contract.c | -larchive -lyaml -lzstd -lpthread */
+/* link: cli/[!m]*.c cli/api/[a-z]*.c cli/build/[a-z]*.c cli/cmd/[a-z]*.c cli/fs/[a-z]*.c shared/store/[a-z]*.c cli/render/[a-z]*.c cli/term/[a-z]*.c cli/endpoint/[a-z]*.c shared/contract/[a-z]*.c shared/net/[a-z]*.c shared/yaml/[a-z]*.c build/gen/freestyle_contract.c build/gen/mcp-v8_contract.c build/gen/molecule_contract.c build/gen/sbx_contract.c build/gen/voidrun_contract.c build/gen/wrenn_contract.c | -larchive -lyaml -lzstd -lcrypto -lpthread */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,10 +57,23 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 	case ARG_LABEL:
 		buf_str(out, "main\t\n");
 		break;
+	case ARG_TEAM:
+		buf_str(out, "Lab\towner\n");
+		break;
+	case ARG_MEMBER:
+		buf_str(out, "ann@x\tAnn\nbob@x\tBob\n");
+		break;
+	case ARG_HOST:
+		buf_str(out, "h1\tonline\n");
+		break;
+	case ARG_CHANNEL:
+		buf_str(out, "ops\tslack\n");
+		break;
 	case ARG_NONE:
 	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
+	case ARG_PROVIDER:
 		fail_msg("nobody knows these");
 	}
 }
@@ -129,6 +142,38 @@ static void test_commands(void **state)
 	expect("help image bu", "build :");
 	expect("help ls ", ":");
 	expect("help help ", ":");
+}
+
+/* Of commands whose first argument is one. */
+static void test_verbs(void **state)
+{
+	(void)state;
+	expect("fs label ", "list set rm mv :");
+	expect("fs label rm ", "main :");
+	expect("fs label rm main ", "main :");
+	expect("fs label mv ", "main :");
+	expect("fs label mv main ", ":");
+	expect("fs label list ", ":");
+	expect("fs label ls ", ":");
+	expect("fs label nosuch ", ":");
+	expect("fs label --force s", "set :");
+	expect("team ", "ls create inspect rename rm use member :");
+	expect("team use ", "Lab :");
+	expect("team member ", "ls add role rm leave :");
+	expect("team member rm b", "bob@x :");
+	expect("team member rm bob@x ", "ann@x bob@x :");
+	expect("team member --team L", "Lab :");
+	expect("team member --team Lab role ", "ann@x bob@x :");
+	expect("team member add x --role ", "admin member :");
+	expect("host tag a", "add :");
+	expect("host tag add ", "h1 :");
+	expect("host tag add h1 ", ":");
+	expect("host tag rm h1 ", ":");
+	expect("channel inspect ", "ops :");
+	expect("channel test t", "teams telegram :");
+	expect("login --", "--local --email --password-stdin --signup --name --team --print-token --output --host --context --api-key "
+			   "--help :");
+	expect("help team member ", ":");
 }
 
 static void test_contracts(void **state)
@@ -281,6 +326,7 @@ static void test_odd_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verbs),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_contracts),
 		cmocka_unit_test(test_options),

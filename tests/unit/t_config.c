@@ -90,7 +90,7 @@ static void test_bad(void **state)
 		const char *text, *message, *hint;
 	} table[] = {
 		{ "outputs: json", "/d/f.yaml:1: outputs: unknown key", "did you mean 'output'?" },
-		{ "zzzzzzzz: 1", "/d/f.yaml:1: zzzzzzzz: unknown key", "known here: output, context, pool, contexts, providers" },
+		{ "zzzzzzzz: 1", "/d/f.yaml:1: zzzzzzzz: unknown key", "known here: output, context, token, pool, contexts, providers" },
 		{ "output: xml", "/d/f.yaml:1: output: must be one of table, json, yaml, not 'xml'", "" },
 		{ "\n\noutput: [a]", "/d/f.yaml:3: output: must be a string, not a sequence", "" },
 		{ "output:", "/d/f.yaml:1: output: must be a string, not null", NULL },
@@ -365,7 +365,8 @@ static void test_target(void **state)
 	static const char text[] =
 		"context: filed\ncontexts:\n  filed: {endpoint: 'unix:/filed', api-key: FK}\n  env: {endpoint: 'unix:/env'}\n"
 		"  flag: {endpoint: 'unix:/flag'}\n  far: {endpoint: 'http://far', api-key: K}\n"
-		"  w: {endpoint: 'https://w', api: wrenn}\n";
+		"  w: {endpoint: 'https://w', api: wrenn}\n  in: {endpoint: 'unix:/in', api-key: K, token: a.b.c}\n"
+		"  nofile: {endpoint: 'unix:/n', api-key-file: /nonexistent, token: a.b.c}\ntoken: x.y.z\n";
 	auto_free char *local = mem_printf("unix:%s/sbxd.sock", f->dir);
 	const struct turn table[] = {
 		{ { 0 }, NULL, NULL, "unix:/filed", "FK" },
@@ -374,7 +375,14 @@ static void test_target(void **state)
 		{ { 0 }, "unix:/sbxhost", "env", "unix:/sbxhost", NULL },
 		{ { .context = "flag" }, "unix:/sbxhost", "env", "unix:/flag", NULL },
 		{ { .context = "flag", .host = "unix:/host" }, "unix:/sbxhost", "env", "unix:/host", NULL },
-		{ { .context = "default" }, NULL, "env", local, NULL },
+		{ { .context = "default" }, NULL, "env", local, "x.y.z" },
+		/* a login counts before the context's key; what is not of the context does not know of it */
+		{ { .context = "in" }, NULL, NULL, "unix:/in", "a.b.c" },
+		{ { .context = "in", .api_key = "AK" }, NULL, NULL, "unix:/in", "AK" },
+		{ { .context = "in", .api_key = "" }, NULL, NULL, "unix:/in", NULL },
+		{ { .context = "nofile" }, NULL, NULL, "unix:/n", "a.b.c" },
+		{ { .context = "in", .host = "unix:/host" }, NULL, NULL, "unix:/host", NULL },
+		{ { .context = "default", .api_key = "AK" }, NULL, NULL, local, "AK" },
 		{ { .context = "filed", .api_key = "AK" }, NULL, NULL, "unix:/filed", "AK" },
 		{ { .context = "filed", .api_key = "" }, NULL, NULL, "unix:/filed", NULL },
 		{ { .api_key = "a\nb" }, NULL, NULL, NULL, NULL },
@@ -409,6 +417,7 @@ static void test_target(void **state)
 		}
 		endpoint_free(&ep);
 	}
+	assert_string_equal(config_token(config), "x.y.z");
 	config_free(config);
 	/* the key's variable wins over the context's own */
 	config = parse("context: a\ncontexts: {a: {endpoint: 'unix:/a', api-key: K}}", NULL);
@@ -420,6 +429,37 @@ static void test_target(void **state)
 	assert_string_equal(ep.api_key, "EK");
 	endpoint_free(&ep);
 	config_free(config);
+}
+
+static void test_token(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	struct config *c = config_begin(&err);
+	const struct config_context lab = { .name = "lab", .endpoint = "unix:/lab", .key = { .text = "K" } };
+	assert_non_null(c);
+	assert_int_equal(config_add_context(c, &lab, &err), 0);
+	assert_int_equal(config_set_token(c, "lab", "one", &err), 0);
+	assert_int_equal(config_set_token(c, "lab", "two", &err), 0);
+	assert_int_equal(config_set_token(c, CONFIG_DEFAULT_CONTEXT, "own", &err), 0);
+	assert_int_equal(config_set_token(c, "lba", "x", &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.hint, "lab"));
+	assert_int_equal(config_commit(c, &err), 0);
+	config_free(c);
+	c = config_begin(&err);
+	assert_string_equal(config_context(c, "lab")->token, "two");
+	assert_string_equal(config_context(c, "lab")->key.text, "K");
+	assert_string_equal(config_token(c), "own");
+	assert_int_equal(config_set_token(c, "lab", NULL, &err), 0);
+	assert_int_equal(config_set_token(c, CONFIG_DEFAULT_CONTEXT, NULL, &err), 0);
+	assert_int_equal(config_commit(c, &err), 0);
+	config_free(c);
+	c = config_load(&err);
+	assert_null(config_context(c, "lab")->token);
+	assert_string_equal(config_context(c, "lab")->key.text, "K");
+	assert_null(config_token(c));
+	config_free(c);
 }
 
 #define WITH_FILE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -438,6 +478,7 @@ int main(void)
 		WITH_FILE(test_no_file),
 		WITH_FILE(test_secret),
 		WITH_FILE(test_target),
+		WITH_FILE(test_token),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

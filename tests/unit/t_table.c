@@ -71,10 +71,6 @@ static void age(const char *then, int64_t now, const char *want)
 static void test_times(void **state)
 {
 	(void)state;
-	assert_int_equal(text_time("1970-01-01T00:00:00Z"), 0);
-	assert_int_equal(text_time("2026-11-22T04:37:00.123Z"), 1795322220123);
-	assert_int_equal(text_time("2026-11-22T04:37:00"), -1);
-	assert_int_equal(text_time("yesterday"), -1);
 	age("1970-01-01T00:00:10Z", 22000, "12s");
 	age("1970-01-01T00:00:10Z", 9000, "0s");
 	age("1970-01-01T00:00:00Z", 3599000, "59m");

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shared/base/log.h"
+#include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 static void clocks(void **state)
@@ -26,6 +27,37 @@ static void clocks(void **state)
 	assert_true(clock_mono_us() >= a);
 	assert_true(clock_mono_ms() >= a / 1000);
 	assert_true(clock_wall_ms() > 1577836800000);
+}
+
+static void test_time_back(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} good[] = {
+		{ "1970-01-01T00:00:00Z", 0 },
+		{ "2026-11-22T04:37:00.123Z", 1795322220123 },
+		{ "2026-11-22t04:37:00.1239999z", 1795322220123 },
+		{ "2026-11-22 04:37:00Z", 1795322220000 },
+		{ "2026-11-22T05:37:00.1+01:00", 1795322220100 },
+		{ "2026-11-21T22:07:00-06:30", 1795322220000 },
+		{ "1969-12-31T23:59:59Z", -1000 },
+	};
+	static const char *const bad[] = { "", "yesterday", "2026-11-22", "2026-11-22T04:37:00", "2026-11-22T04:37:00.Z",
+		"2026-13-22T04:37:00Z", "2026-00-22T04:37:00Z", "2026-11-32T04:37:00Z", "2026-11-22T24:37:00Z", "2026-11-22T04:60:00Z",
+		"2026-11-22T04:37:61Z", "2026-11-22T04:37:00Zx", "2026-11-22T04:37:00+1:00", "2026-11-22T04:37:00+24:00",
+		"2026-11-22T04:37:00+01:00 ", "-026-11-22T04:37:00Z", "2026-11-22T04:37" };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		int64_t ms = 1;
+		assert_int_equal(clock_parse(good[i].text, &ms), 0);
+		assert_int_equal(ms, good[i].ms);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		int64_t ms;
+		if (clock_parse(bad[i], &ms) == 0)
+			fail_msg("taken: '%s'", bad[i]);
+	}
 }
 
 static void random_ids(void **state)
@@ -206,6 +238,7 @@ static void log_escapes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_time_back),
 		cmocka_unit_test(clocks),
 		cmocka_unit_test(random_ids),
 		cmocka_unit_test(random_hex),

@@ -1,6 +1,8 @@
 #include "daemon/api/sbx/handlers.h"
 #include "daemon/api/sbx/sbx.h"
+#include "daemon/core/audit.h"
 #include "daemon/core/key.h"
+#include "shared/base/mem.h"
 
 static void write_key(struct jw *w, const struct db_key *key, const char *secret)
 {
@@ -53,6 +55,9 @@ void sbx_createKey(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
+	auto_free char *named = key.name ? mem_printf("name=%s", key.name) : NULL;
+	char *const metadata[] = { named, NULL };
+	audit_note(api_of(r)->core, AUDIT_KEY_CREATE, who, who->team, key.id, metadata);
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
@@ -64,8 +69,12 @@ void sbx_createKey(struct http_req *r)
 void sbx_deleteKey(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	if (key_delete(api_of(r)->core, http_team(r), http_param(r, "key"), &err))
+	const struct identity *who = http_identity(r);
+	const char *key = http_param(r, "key");
+	if (key_delete(api_of(r)->core, who->team, key, &err)) {
 		http_reply_err(r, &err);
-	else
-		http_reply_empty(r, 204);
+		return;
+	}
+	audit_note(api_of(r)->core, AUDIT_KEY_REVOKE, who, who->team, key, NULL);
+	http_reply_empty(r, 204);
 }

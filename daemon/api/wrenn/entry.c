@@ -105,8 +105,7 @@ static bool take_number(const js *v, const char *key, double least, double most,
 	return true;
 }
 
-/* The strings are v's. */
-static int read_entry(const js *v, struct entry *e, struct err *err)
+static bool take_entry(const js *v, struct entry *e)
 {
 	static const double most = 0x7ffffffffffffc00; /* of int64_t's that doubles have */
 	*e = (struct entry){ 0 };
@@ -114,12 +113,17 @@ static int read_entry(const js *v, struct entry *e, struct err *err)
 		!take_text(v, "owner", &e->owner) || !take_text(v, "group", &e->group) ||
 		!take_number(v, "size", 0, most, &e->size) || !take_number(v, "mode", 0, 07777, &e->mode) ||
 		!take_number(v, "modifiedWallMs", -most, most, &e->modified_ms))
-		return unexpected(err);
+		return false;
 	if (strcmp(e->type, "symlink") != 0 || !take_text(v, "resolved", &e->resolved))
-		return 0;
-	if (!take_text(v, "resolvedType", &e->resolved_type) || !take_number(v, "resolvedMode", 0, 07777, &e->resolved_mode))
-		return unexpected(err);
-	return 0;
+		return true;
+	return take_text(v, "resolvedType", &e->resolved_type) && take_number(v, "resolvedMode", 0, 07777, &e->resolved_mode);
+}
+
+/* The strings are those of the result. NULL: it is none. */
+static js *read_entry(const char *text, size_t n, struct entry *e)
+{
+	auto_js *v = js_parse(text, n, JS_LIMITS_DEFAULT, NULL);
+	return v && take_entry(v, e) ? mem_steal(&v) : NULL;
 }
 
 /* A link is what it leads to. */
@@ -161,11 +165,9 @@ static void put_entry(struct jw *w, const struct entry *e)
 int wrenn_write_entry(struct jw *w, const char *text, size_t n, struct err *err)
 {
 	struct entry e;
-	auto_js *v = js_parse(text, n, JS_LIMITS_DEFAULT, NULL);
+	auto_js *v = read_entry(text, n, &e);
 	if (!v)
 		return unexpected(err);
-	if (read_entry(v, &e, err))
-		return -1;
 	put_entry(w, &e);
 	return 0;
 }
@@ -187,8 +189,6 @@ int wrenn_write_entries(struct jw *w, const char *text, size_t n, struct err *er
 int wrenn_is_folder(const char *text, size_t n, struct err *err)
 {
 	struct entry e;
-	auto_js *v = js_parse(text, n, JS_LIMITS_DEFAULT, NULL);
-	if (!v)
-		return unexpected(err);
-	return read_entry(v, &e, err) ? -1 : !strcmp(type_of(&e), "directory");
+	auto_js *v = read_entry(text, n, &e);
+	return v ? !strcmp(type_of(&e), "directory") : unexpected(err);
 }
