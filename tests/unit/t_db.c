@@ -133,7 +133,11 @@ static void test_keys(void **state)
 {
 	struct db_kit *f = *state;
 	struct err err = ERR_INIT;
-	struct db_key key = { .id = LENT("k1"), .name = LENT("ci"), .created_ms = 5, .prefix = LENT("sbx_abcd"), .hash = LENT("aa") },
+	struct db_key key = { .id = LENT("k1"),
+		.name = LENT("ci"),
+		.created_ms = 5,
+		.prefix = LENT("sbx_abcd"),
+		.hash = LENT("aa") },
 		      got = { 0 };
 	assert_int_equal(db_key_insert(f->db, &key, &err), 0);
 	assert_int_equal(db_key_find(f->db, "aa", &got, &err), 1);
@@ -280,8 +284,9 @@ static void test_damaged_file_is_refused(void **state)
 #define TEXTS(X)                                                                                                                   \
 	X(id) X(name) X(image) X(template_key) X(image_digest) X(state) X(reason) X(accel) X(mac) X(parent) X(net_rules) X(template)
 #define INTS(X)                                                                                                                    \
-	X(vcpus) X(memory_mb) X(timeout_s) X(net) X(account) X(created_ms) X(expires_ms) X(pid) X(start_time) X(create_us)         \
-	X(run_vcpus) X(run_memory_mb) X(booted) X(idle_s) X(disk_mb) X(idled) X(started_ms) X(active_ms) X(changed_ms) X(host)
+	X(vcpus)                                                                                                                   \
+	X(memory_mb) X(timeout_s) X(net) X(account) X(created_ms) X(expires_ms) X(pid) X(start_time) X(create_us) X(run_vcpus)     \
+		X(run_memory_mb) X(booted) X(idle_s) X(disk_mb) X(idled) X(started_ms) X(active_ms) X(changed_ms) X(host)
 #define LISTS(X) X(env) X(labels) X(layers)
 
 /* All members, each with a value of its own. */
