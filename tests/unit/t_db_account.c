@@ -109,14 +109,15 @@ static void t_search(void **state)
 {
 	struct db_kit *k = *state;
 	struct err err = ERR_INIT;
-	static const char *const emails[] = { "a@b.c", "a@b.d", "a@bb.c", "a_@b.c", "ab@b.c", "a%@b.c", "\xc3\xa9@b.c", "a@b\xf0\x9f\x98\x80" };
+	static const char *const emails[] = { "a@b.c", "a@b.d", "a@bb.c", "a_@b.c", "ab@b.c", "a%@b.c", "\xc3\xa9@b.c",
+		"a@b\xf0\x9f\x98\x80" };
 	static const struct {
 		const char *prefix;
 		int64_t limit;
 		const char *want;
-	} rows[] = { { "a@b", 9, "a@b.c a@b.d a@bb.c a@b\xf0\x9f\x98\x80 " }, { "a@b", 2, "a@b.c a@b.d " }, { "a@b.c", 9, "a@b.c " },
-		{ "a_@", 9, "a_@b.c " }, { "a%@", 9, "a%@b.c " }, { "%@", 9, "" }, { "A@b", 9, "" }, { "\xc3\xa9@", 9, "\xc3\xa9@b.c " },
-		{ "local", 9, "" }, { "a@b\xf0\x9f", 9, "a@b\xf0\x9f\x98\x80 " } };
+	} rows[] = { { "a@b", 9, "a@b.c a@b.d a@bb.c a@b\xf0\x9f\x98\x80 " }, { "a@b", 2, "a@b.c a@b.d " },
+		{ "a@b.c", 9, "a@b.c " }, { "a_@", 9, "a_@b.c " }, { "a%@", 9, "a%@b.c " }, { "%@", 9, "" }, { "A@b", 9, "" },
+		{ "\xc3\xa9@", 9, "\xc3\xa9@b.c " }, { "local", 9, "" }, { "a@b\xf0\x9f", 9, "a@b\xf0\x9f\x98\x80 " } };
 	for (size_t i = 0; i < ARRAY_LEN(emails); i++) {
 		char uid[8];
 		snprintf(uid, sizeof(uid), "u%zu", i);
@@ -235,9 +236,13 @@ static void t_members(void **state)
 static void add_key(struct db *db, const char *id, int64_t team, int64_t created_ms)
 {
 	struct err err = ERR_INIT;
-	struct db_key key = {
-		.id = LENT(id), .name = LENT("ci"), .prefix = LENT("p"), .hash = LENT(id), .account = team, .created_by = 3, .created_ms = created_ms
-	};
+	struct db_key key = { .id = LENT(id),
+		.name = LENT("ci"),
+		.prefix = LENT("p"),
+		.hash = LENT(id),
+		.account = team,
+		.created_by = 3,
+		.created_ms = created_ms };
 	assert_int_equal(db_key_insert(db, &key, &err), 0);
 }
 

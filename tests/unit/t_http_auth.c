@@ -1,4 +1,5 @@
-/* link: daemon/http/?*.c shared/net/?*.c shared/contract/?*.c shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lyaml */
+/* link: daemon/http/?*.c shared/net/?*.c shared/contract/?*.c shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c |
+ * -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lyaml */
 /* Who may call what: where credentials are looked for, what the local socket is worth, whose operations there are, and admit. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -266,8 +267,9 @@ static void t_whose(void **state)
 	static const struct {
 		const char *path, *headers;
 		int status;
-	} rows[] = { { "/plain", "X-My-Key: op\r\n", 204 }, { "/teams", "X-My-Key: op\r\n", 204 }, { "/plain", "X-My-Key: t3\r\n", 403 },
-		{ "/plain", "Authorization: Bearer u3\r\n", 403 }, { "/teams", "Authorization: Bearer u3\r\n", 204 },
+	} rows[] = { { "/plain", "X-My-Key: op\r\n", 204 }, { "/teams", "X-My-Key: op\r\n", 204 },
+		{ "/plain", "X-My-Key: t3\r\n", 403 }, { "/plain", "Authorization: Bearer u3\r\n", 403 },
+		{ "/teams", "Authorization: Bearer u3\r\n", 204 },
 		/* a host is no operator, though it is nobody's */
 		{ "/host", "X-Host-Token: h0\r\n", 204 }, { "/plain", "X-My-Key: h0\r\n", 403 } };
 	struct world *w = *state;
@@ -294,7 +296,8 @@ static void t_open(void **state)
 static void t_admit(void **state)
 {
 	struct world *w = *state;
-	static const char post[] = "POST /refused HTTP/1.1\r\nHost: localhost\r\nX-My-Key: %s\r\nContent-Type: %s\r\nContent-Length: %s\r\n\r\n%s";
+	static const char post[] =
+		"POST /refused HTTP/1.1\r\nHost: localhost\r\nX-My-Key: %s\r\nContent-Type: %s\r\nContent-Length: %s\r\n\r\n%s";
 	auto_free char *good = mem_printf(post, "t3", "application/json", "2", "{}");
 	auto_free char *bad = mem_printf(post, "t3", "text/plain", "2", "no");
 	auto_free char *huge = mem_printf(post, "t3", "application/json", "99999999999", "");
@@ -316,20 +319,24 @@ static void t_admit(void **state)
 /* x-sbx-content-types: what stands where JSON is due is JSON, whatever it is called; else it is refused. */
 static void t_content_types(void **state)
 {
-	static const char paths[] = "paths: {/p: {post: {operationId: p, requestBody: {content: {application/json: {schema: {type: object}}}}}}}\n";
+	static const char paths[] =
+		"paths: {/p: {post: {operationId: p, requestBody: {content: {application/json: {schema: {type: object}}}}}}}\n";
 	static const struct {
 		const char *type, *body;
 		int strict, lax;
-	} rows[] = { { "Content-Type: application/json\r\n", "{}", 204, 204 }, { "", "{}", 204, 204 }, { "Content-Type: text/plain\r\n", "{}", 415, 204 },
-		{ "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415, 204 }, { "Content-Type: text/plain\r\n", "no", 415, 400 },
-		{ "Content-Type: text/plain\r\n", "[]", 415, 400 } };
+	} rows[] = { { "Content-Type: application/json\r\n", "{}", 204, 204 }, { "", "{}", 204, 204 },
+		{ "Content-Type: text/plain\r\n", "{}", 415, 204 },
+		{ "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415, 204 },
+		{ "Content-Type: text/plain\r\n", "no", 415, 400 }, { "Content-Type: text/plain\r\n", "[]", 415, 400 } };
 	(void)state;
 	for (int lax = 0; lax < 2; lax++) {
 		struct world *w = mem_zalloc(sizeof(*w));
-		auto_free char *text = mem_printf(DOC_HEAD "x-sbx-content-types: %s\nsecurity: []\n%s", lax ? "ignore" : "refuse", paths);
+		auto_free char *text =
+			mem_printf(DOC_HEAD "x-sbx-content-types: %s\nsecurity: []\n%s", lax ? "ignore" : "refuse", paths);
 		start(w, text);
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-			auto_free char *request = mem_printf("POST /p HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 2\r\n\r\n%s", rows[i].type, rows[i].body);
+			auto_free char *request = mem_printf(
+				"POST /p HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 2\r\n\r\n%s", rows[i].type, rows[i].body);
 			assert_int_equal(ask(w, TCP, request, NULL), lax ? rows[i].lax : rows[i].strict);
 		}
 		void *done = w;

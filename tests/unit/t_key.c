@@ -1,4 +1,6 @@
-/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c
+ * daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt
+ * -lcrypto -Wl,--wrap=clock_wall_ms */
 /* API keys: their two forms, whom they stand for, and what ends them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,7 +64,8 @@ static void t_forms(void **state)
 		assert_memory_equal(key.prefix, secret, forms[i].shown);
 		assert_int_equal(strlen(key.hash), 64);
 		assert_null(strstr(key.hash, secret + 4));
-		assert_true(key.account == person.team && key.created_by == person.user && key.created_ms == now_ms && !key.used_ms);
+		assert_true(
+			key.account == person.team && key.created_by == person.user && key.created_ms == now_ms && !key.used_ms);
 		make(k, &spec, again, NULL);
 		assert_string_not_equal(secret, again);
 		assert_int_equal(check(k, secret, &who), ERR_OK);
@@ -157,8 +160,8 @@ static void t_delete(void **state)
 	assert_int_equal(key_delete(k->core, team, "nosuch", &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	assert_int_equal(key_delete(k->core, team, id[3], &err), -1); /* another team's */
-	assert_int_equal(key_revoke(k->core, team, id[3], &err), 0); /* says nothing, does nothing */
-	assert_int_equal(key_revoke(k->core, team, "ci", &err), 0); /* by id alone */
+	assert_int_equal(key_revoke(k->core, team, id[3], &err), 0);  /* says nothing, does nothing */
+	assert_int_equal(key_revoke(k->core, team, "ci", &err), 0);   /* by id alone */
 	assert_int_equal(how_many(k, team), 3);
 	assert_int_equal(key_delete(k->core, team, id[0], &err), 0); /* the id comes first */
 	assert_int_equal(check(k, secret[0], &who), ERR_UNAUTHORIZED);
