@@ -165,6 +165,9 @@ static struct execution *start(
 	struct link *link = sandbox_link(sb, err);
 	if (!link)
 		return NULL;
+	/* also for what is over before the next tick; Wrenn's capsules are not used by looking at files */
+	if (logged || !sb->row.template)
+		sandbox_touch(sb);
 	struct execution *x = mem_zalloc(sizeof(*x));
 	*x = (struct execution){ .sb = sb, .ops = ops, .arg = arg, .begun_us = clock_mono_us(), .logged = logged };
 	x->stream = link_stream_open(link, record, &stream_ops, x, err);

@@ -32,7 +32,7 @@ typedef void http_handler(struct http_req *req);
 struct http_dialect {
 	const struct contract *contract;
 	http_handler *const *handlers; /* by operation index; NULL = 501 */
-	/* Called when the headers are in and good, before anything of a body is looked at: false when it has answered. May be NULL.
+	/* Called when it is known who asks, before query and body are looked at: false when it has answered. May be NULL.
 	 */
 	bool (*admit)(struct http_req *req);
 };

@@ -444,12 +444,12 @@ static void on_headers(struct http_req *r)
 		struct err denied = ERR_INIT;
 		if (authorize(r, &denied) != 0)
 			http_reply_err(r, &denied);
+		else if (r->d->admit && r->d->handlers[r->op_index] && !r->d->admit(r))
+			; /* it has answered */
 		else if (bad_query != 0 || params_check(r, &e) != 0)
 			reply_fault(r, "parameter", &e);
-		else if (!r->d->admit || !r->d->handlers[r->op_index] || r->d->admit(r)) {
-			if (check_body(r, &e) != 0)
-				http_reply_err(r, &e);
-		}
+		else if (check_body(r, &e) != 0)
+			http_reply_err(r, &e);
 	}
 	if (!r->a.set && r->mode == MODE_SINK)
 		run_handler(r);
