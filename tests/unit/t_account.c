@@ -1,5 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/account.c daemon/core/password.c daemon/core/team.c daemon/core/identity.c
- * daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_mono_ms */
+/* link: tests/unit/core_kit.c daemon/core/account.c daemon/core/password.c daemon/core/team.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_mono_ms */
 /* People coming in: sign-up, login, how often one may fail, and by other services. The clock stands still unless a test turns it.
  */
 #include <setjmp.h>

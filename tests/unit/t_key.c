@@ -1,6 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c
- * daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt
- * -lcrypto -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
 /* API keys: their two forms, whom they stand for, and what ends them. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c
- * daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
+/* link: tests/unit/core_kit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
 /* Teams: what each role may do to whom, and what becomes of a team that is deleted. Source: reference/wrenn.md 2.4, 2.9. */
 #include <setjmp.h>
 #include <stdarg.h>
