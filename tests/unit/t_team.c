@@ -12,6 +12,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 /* ---- a team with one of each role, made anew for every question ---- */
 
@@ -37,8 +38,7 @@ static void cast_team(struct cast *c)
 		if (p == OWNER)
 			c->team = own.team;
 		else if (p != STRANGER)
-			assert_int_equal(
-				db_member_insert(c->k->core->db, c->team, own.user, role_name(roles[p]), false, p, &err), 0);
+			assert_int_equal(join_team(c->k->core->db, c->team, own.user, role_name(roles[p]), p, &err), 0);
 		c->who[p] = core_kit_member(c->k, c->team, own.user, roles[p]);
 	}
 	c->who[KEY] = (struct identity){ .kind = IDENTITY_KEY, .team = c->team, .id = "k", .name = "k" };
