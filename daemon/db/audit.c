@@ -76,6 +76,7 @@ int db_use_insert(struct db *db, const struct db_use *row, struct err *err)
 	return db_insert(db, &uses, row, true, NULL, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): whose, of which time, and the list */
 int db_use_series(struct db *db, int64_t team, int64_t since_s, int64_t bucket_s, struct db_use **out, size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT team, at_s / ?3 * ?3 AS bucket, max(running), max(vcpus), max(memory_mb) FROM team_use"
@@ -83,6 +84,7 @@ int db_use_series(struct db *db, int64_t team, int64_t since_s, int64_t bucket_s
 	return db_list(db, &uses, sql, out, n, err, "iii", team, since_s, bucket_s);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as db_use_series */
 int db_use_days(struct db *db, int64_t team, int64_t since_s, int64_t until_s, struct db_use **out, size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT team, at_s / 86400 * 86400 AS day, sum(running), sum(vcpus), sum(memory_mb) FROM team_use"

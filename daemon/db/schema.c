@@ -24,8 +24,8 @@ const char *const schema_steps[] = {
 	"CREATE TABLE sandbox_fs (sandbox TEXT PRIMARY KEY REFERENCES sandbox(id) ON DELETE CASCADE, path TEXT NOT NULL,"
 	" tree TEXT NOT NULL, label TEXT, pushed TEXT) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE sandbox ADD COLUMN disk_mb INT NOT NULL DEFAULT 0;",
-	/* Accounts: a team is what things belong to, by its number; 0 is the local one, of who has the Unix socket. Names of sandboxes
-	 * and of keys are their team's. */
+	/* Accounts: a team is what things belong to, by its number; 0 is the local one, of who has the Unix socket. Names of
+	 * sandboxes and of keys are their team's. */
 	"CREATE TABLE sandbox_new (id TEXT PRIMARY KEY, name TEXT, image TEXT NOT NULL, template_key TEXT, state TEXT NOT NULL,"
 	" reason TEXT, accel TEXT, env BLOB NOT NULL, labels BLOB NOT NULL, vcpus INT NOT NULL, memory_mb INT NOT NULL,"
 	" timeout_s INT NOT NULL, net INT NOT NULL, account INT NOT NULL, created_ms INT NOT NULL, expires_ms INT NOT NULL,"

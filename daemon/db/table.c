@@ -275,6 +275,7 @@ int64_t db_run(struct db *db, const char *sql, const char *doing, bool durable, 
 
 /* ---- questions ---- */
 
+/* NOLINTNEXTLINE(readability-function-size): what db_query has, and its arguments */
 static int begin(struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types,
 	va_list ap)
 {
@@ -309,6 +310,7 @@ void db_done(struct db_cursor *c)
 	put_back(c->st, c->kept);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the question, its arguments and the list */
 int db_list(
 	struct db *db, const struct db_table *t, const char *tail, void *rows, size_t *n, struct err *err, const char *types, ...)
 {

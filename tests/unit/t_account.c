@@ -1,5 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/account.c daemon/core/password.c daemon/core/team.c daemon/core/identity.c
- * daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_mono_ms */
+/* link: tests/unit/core_kit.c daemon/core/account.c daemon/core/password.c daemon/core/team.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_mono_ms */
 /* People coming in: sign-up, login, how often one may fail, and by other services. The clock stands still unless a test turns it.
  */
 #include <setjmp.h>
@@ -16,6 +15,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 static int64_t now_ms = 1000000;
 
@@ -244,7 +244,7 @@ static void t_default_team(void **state)
 	struct identity boss = core_kit_person(k, "boss@b.c");
 	assert_int_equal(team_create(k->core, "Later", user, &other, &err), 0);
 	/* a team that he joined before all others */
-	assert_int_equal(db_member_insert(k->core->db, boss.team, user, "member", false, 1, &err), 0);
+	assert_int_equal(join_team(k->core->db, boss.team, user, "member", 1, &err), 0);
 	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
 	assert_int_equal(a.team_id, own);
 	assert_string_equal(a.role, "owner");

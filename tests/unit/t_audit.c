@@ -1,5 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c
- * daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
+/* link: tests/unit/core_kit.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
 /* The audit log: the words of every kind of note, who may read it, and what is news. Source: reference/wrenn.md 7, 8.1. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -201,13 +201,13 @@ static void t_members(void **state)
 	struct db_member got;
 	int64_t a = add_user(k->db, "ua", "a@b.c"), b = add_user(k->db, "ub", "b@b.c");
 	int64_t t = add_team(k->db, "t1"), u = add_team(k->db, "t2");
-	assert_int_equal(db_member_insert(k->db, t, b, "owner", true, 20, &err), 0);
-	assert_int_equal(db_member_insert(k->db, t, a, "member", false, 10, &err), 0);
-	assert_int_equal(db_member_insert(k->db, u, a, "owner", true, 30, &err), 0);
-	assert_int_equal(db_member_insert(k->db, u, a, "member", true, 40, &err), -1);
+	assert_int_equal(join_team(k->db, t, b, "owner", 20, &err), 0);
+	assert_int_equal(join_team(k->db, t, a, "member", 10, &err), 0);
+	assert_int_equal(join_team(k->db, u, a, "owner", 30, &err), 0);
+	assert_int_equal(join_team(k->db, u, a, "member", 40, &err), -1);
 	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_int_equal(db_member_insert(k->db, u + 1, a, "member", true, 40, &err), -1); /* no such team */
-	assert_int_equal(db_member_insert(k->db, u, b + 1, "member", true, 40, &err), -1);
+	assert_int_equal(join_team(k->db, u + 1, a, "member", 40, &err), -1); /* no such team */
+	assert_int_equal(join_team(k->db, u, b + 1, "member", 40, &err), -1);
 	db_kit_reopen(k);
 	member_names(k->db, true, t, "t1:ua:member:0 t1:ub:owner:1 ");
 	member_names(k->db, false, a, "t1:ua:member:0 t2:ua:owner:1 ");

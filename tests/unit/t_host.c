@@ -1,6 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/host.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c
- * daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c |
- * -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/host.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
 /* Hosts: who may announce, see and manage them, how they come in and renew what they came in with, and who is lost. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,4 @@
-/* link: daemon/http/?*.c shared/net/?*.c shared/contract/?*.c shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c |
- * -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lyaml */
+/* link: daemon/http/?*.c shared/net/?*.c shared/contract/?*.c shared/gen/[d-ln-z]*.c shared/yaml/yaml_tree.c shared/gen/model*.c | -luv -lmicrohttpd -lwslay -lcrypto -lpthread -lyaml */
 /* Who may call what: where credentials are looked for, what the local socket is worth, whose operations there are, and admit. */
 #include <setjmp.h>
 #include <stdarg.h>

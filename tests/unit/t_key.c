@@ -1,6 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c
- * daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt
- * -lcrypto -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/key.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
 /* API keys: their two forms, whom they stand for, and what ends them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +12,7 @@
 #include "daemon/db/table.h"
 #include "shared/base/mem.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 static int64_t now_ms = 1000000;
 
@@ -182,7 +181,7 @@ static void t_whose(void **state)
 	struct err err = ERR_INIT;
 	struct identity boss = core_kit_person(k, "a@b.c"), maker = core_kit_person(k, "b@b.c"), who;
 	char secret[KEY_SECRET_MAX + 1];
-	assert_int_equal(db_member_insert(k->core->db, boss.team, maker.user, "member", false, 1, &err), 0);
+	assert_int_equal(join_team(k->core->db, boss.team, maker.user, "member", 1, &err), 0);
 	make(k, &(struct key_spec){ .team = boss.team, .user = maker.user, .form = KEY_WRENN }, secret, NULL);
 	assert_int_equal(team_remove_member(k->core, &boss, maker.id, &err), 0);
 	assert_int_equal(check(k, secret, &who), ERR_OK);

@@ -1,5 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c
- * daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
+/* link: tests/unit/core_kit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto */
 /* Teams: what each role may do to whom, and what becomes of a team that is deleted. Source: reference/wrenn.md 2.4, 2.9. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +12,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 /* ---- a team with one of each role, made anew for every question ---- */
 
@@ -38,8 +38,7 @@ static void cast_team(struct cast *c)
 		if (p == OWNER)
 			c->team = own.team;
 		else if (p != STRANGER)
-			assert_int_equal(
-				db_member_insert(c->k->core->db, c->team, own.user, role_name(roles[p]), false, p, &err), 0);
+			assert_int_equal(join_team(c->k->core->db, c->team, own.user, role_name(roles[p]), p, &err), 0);
 		c->who[p] = core_kit_member(c->k, c->team, own.user, roles[p]);
 	}
 	c->who[KEY] = (struct identity){ .kind = IDENTITY_KEY, .team = c->team, .id = "k", .name = "k" };

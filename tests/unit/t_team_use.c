@@ -1,6 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/usage.c daemon/core/team.c daemon/core/account.c daemon/core/password.c
- * daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto
- * -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/usage.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
 /* What teams use: at this moment, and what is kept of it every ten seconds. */
 #include <setjmp.h>
 #include <stdarg.h>
