@@ -28,6 +28,7 @@ enum {
 	KEEPALIVE_S = 30,  /* a machine that is gone is noticed after this, and three questions */
 	KEEPALIVE_STEP_S = 10,
 	KEEPALIVE_COUNT = 3,
+	LAST_WORDS = 6,	   /* times the handshake's limit, for a peer to take what somebody wrote who has left */
 	MESSAGES_MAX = 64, /* of TLS itself after the handshake: an honest peer has one for each 2^24 records (RFC 8446, 5.5) */
 };
 
@@ -59,17 +60,19 @@ struct tls_pipe {
 	bool server;
 	bool eof, net_ended; /* the socket's end has been read; or an error: nothing more to read */
 	bool unheard;	     /* what comes for the plain side is dropped: nobody is there any more */
+	bool left;	     /* he has closed his end */
 	bool unsaid;	     /* the socket does not take any more; what it has to say before it ends may be the reason */
 	int sys;	     /* errno of the socket */
 	int in_wait;	     /* what reading, writing and the handshake wait for on the socket: UV_READABLE or UV_WRITABLE */
 	int out_wait;
 	unsigned handles, messages;
 	size_t budget;
+	int limit_ms;
 	int64_t end_ms; /* of the handshake */
 	SSL *ssl;
 	struct half in, out; /* from the peer, to the peer */
 	struct side net, plain;
-	uv_timer_t timer; /* of the handshake, of lingering; of what failed at once */
+	uv_timer_t timer; /* of the handshake; of the end */
 	struct dial *dial;
 	char *name; /* of the peer, in messages */
 	char *host, *cn;
@@ -276,10 +279,18 @@ static void explain(struct tls_pipe *p, int rc)
 
 /* ---- from the peer to the plain side ---- */
 
+/* Did the other end close altogether, not just its half? Both directions of ours are down then (unix(7) has no other sign). */
+static bool hung_up(const struct tls_pipe *p)
+{
+	struct pollfd fd = { .fd = p->plain.fd };
+	return poll(&fd, 1, 0) == 1 && (fd.revents & POLLHUP);
+}
+
 /* Nobody reads there any more. */
 static void unhear(struct tls_pipe *p)
 {
 	p->unheard = p->in.due = true;
+	p->left = hung_up(p);
 	half_drop(&p->in);
 }
 
@@ -390,13 +401,6 @@ static size_t tell_net(struct tls_pipe *p, const char *data, size_t n)
 	return p->unsaid ? n : at;
 }
 
-/* Did the other end close altogether, not just its half? Both directions of ours are down then (unix(7) has no other sign). */
-static bool hung_up(const struct tls_pipe *p)
-{
-	struct pollfd fd = { .fd = p->plain.fd };
-	return poll(&fd, 1, 0) == 1 && (fd.revents & POLLHUP);
-}
-
 /* One helping from the plain side. False: it has no more now. */
 static bool listen_plain(struct tls_pipe *p, size_t *left)
 {
@@ -459,6 +463,13 @@ static void carry_out(struct tls_pipe *p)
 	flush_net(p);
 }
 
+static void on_stuck(uv_timer_t *timer)
+{
+	struct tls_pipe *p = timer->data;
+	err_set(broken(p), ERR_TIMEOUT, "'%s' does not read what it is sent", p->name);
+	finish(p, true);
+}
+
 static void carry(struct tls_pipe *p)
 {
 	p->budget = BUDGET;
@@ -479,6 +490,8 @@ static void carry(struct tls_pipe *p)
 		finish(p, true);
 	else if (p->out.shut && p->unheard)
 		linger(p);
+	else if (p->left && !uv_is_active((uv_handle_t *)&p->timer))
+		uv_timer_start(&p->timer, on_stuck, (uint64_t)p->limit_ms * LAST_WORDS, 0);
 }
 
 /* The peer's last words, which nobody wants. */
@@ -561,7 +574,7 @@ static int plain_events(const struct tls_pipe *p)
 	if (!p->out.data && !p->out.ended)
 		events |= UV_READABLE;
 	/* otherwise only whether it has been closed, which is told with whatever is asked for */
-	if (!events && p->phase == OPEN && !p->in.shut && !p->unheard && !p->plain.deaf)
+	if (!events && p->phase == OPEN && !p->in.shut && !p->left && !p->plain.deaf)
 		events = UV_PRIORITIZED;
 	return events;
 }
@@ -664,6 +677,7 @@ static struct tls_pipe *start(uv_loop_t *loop, const struct tls_pipe_spec *spec,
 		.arg = spec->arg,
 		.server = server,
 		.handles = 1,
+		.limit_ms = limit,
 		.end_ms = clock_mono_ms() + limit,
 		.net = { .fd = -1 },
 		.plain = { .fd = -1 },
@@ -736,9 +750,9 @@ struct tls_pipe *tls_pipe_connect(
 	struct tls_pipe *p = start(loop, spec, false, plain, err);
 	if (!p)
 		return NULL;
-	int port = 0, limit = spec->limit_ms ? spec->limit_ms : TLS_PIPE_LIMIT_MS;
+	int port = 0;
 	p->name = mem_strdup(address);
-	p->dial = tcp_split(address, &p->host, &port, err) ? NULL : dial_start(loop, address, limit, on_dialed, p, err);
+	p->dial = tcp_split(address, &p->host, &port, err) ? NULL : dial_start(loop, address, p->limit_ms, on_dialed, p, err);
 	if (p->dial)
 		return p;
 	finish(p, false);

@@ -4,7 +4,7 @@
  * The plain side is one end of a socket pair (tls_pipe_pair), whose other end somebody uses as any connection: http_adopt, a link.
  * Each direction has its own end (close_notify is shutdown(SHUT_WR) on the other side, and back) and its own back-pressure: at most
  * 64 KiB of it wait here, in memory that is there only while they do. Who closes his end of the pair altogether has ended the
- * connection: what he wrote still goes out.
+ * connection: what he wrote still goes out, for as long as a minute.
  *
  * A pipe owns itself. Its owner hears of its end once, and may cut it before. When the connection breaks, or the peer ends it
  * without close_notify, what came before is delivered and the plain side sees an end like any other: whoever must know the

@@ -25,8 +25,8 @@ struct both {
 static int setup(void **state)
 {
 	struct both *b = mem_zalloc(sizeof(*b));
+	b->tls = tls_world_new(); /* counts descriptors: the outer of the two */
 	b->http = fx_start(30000, 90000, 2000);
-	b->tls = tls_world_new();
 	if (oracle_dir(&b->dir))
 		return -1;
 	oracle_write(b->dir, "ca.pem", b->tls->root.cert.p, b->tls->root.cert.len);
@@ -39,8 +39,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct both *b = *state;
-	tls_world_free(b->tls);
 	fx_stop(b->http);
+	tls_world_free(b->tls);
 	oracle_dir_end(&b->dir);
 	free(b);
 	return 0;

@@ -182,6 +182,25 @@ static void t_nobody_reads_any_more(void **state)
 	tls_until(w, &w->c.ended);
 }
 
+/* A peer that reads nothing cannot keep a pipe whose user has left. */
+static void t_never_reads(void **state)
+{
+	struct tls_world *w = *state;
+	auto_free char *block = mem_array(64 << 10, 1);
+	w->limit_ms = 200;
+	tls_join(w);
+	/* the other side stops: its user takes nothing, so neither does it */
+	for (int idle = 0; idle < 10;) {
+		idle = send(w->s.plain, block, 64 << 10, MSG_DONTWAIT) > 0 ? 0 : idle + 1;
+		tls_for(w, 2);
+	}
+	close(w->s.plain);
+	w->s.plain = -1;
+	int64_t start = clock_mono_ms();
+	tls_broken(w, &w->s, ERR_TIMEOUT, "does not read");
+	assert_in_range(clock_mono_ms() - start, 1000, 5000);
+}
+
 /* One who has ended his half and then leaves is noticed, though nothing moves. */
 static void t_leaves_after_half(void **state)
 {
@@ -416,6 +435,7 @@ int main(void)
 		TLS_TEST(t_half_close),
 		TLS_TEST(t_close),
 		TLS_TEST(t_nobody_reads_any_more),
+		TLS_TEST(t_never_reads),
 		TLS_TEST(t_leaves_after_half),
 		TLS_TEST(t_back_pressure),
 		TLS_TEST(t_garbage),
