@@ -237,8 +237,9 @@ static void t_tcp_needs_one(void **state)
 	assert_int_equal(w->admitted, 1);
 	/* who is nobody is told nothing of what else is wrong */
 	assert_int_equal(get(w, TCP, "/teams?n=x", ""), 401);
-	assert_int_equal(get(w, TCP, "/teams?n=x", "X-My-Key: t3\r\n"), 400);
 	assert_int_equal(w->admitted, 0);
+	assert_int_equal(get(w, TCP, "/teams?n=x", "X-My-Key: t3\r\n"), 400);
+	assert_true(w->admitted == 1 && w->handled == 0);
 }
 
 static void t_local_socket(void **state)
@@ -291,7 +292,7 @@ static void t_open(void **state)
 	assert_int_equal(w->handled + w->admitted, 0);
 }
 
-/* Asked before anything of a body is looked at, of those who may call it, and only where there is something to call. */
+/* Asked before query and body are looked at, of those who may call it, and only where there is something to call. */
 static void t_admit(void **state)
 {
 	struct world *w = *state;
@@ -301,12 +302,14 @@ static void t_admit(void **state)
 	auto_free char *bad = mem_printf(post, "t3", "text/plain", "2", "no");
 	auto_free char *huge = mem_printf(post, "t3", "application/json", "99999999999", "");
 	auto_free char *nobody = mem_printf(post, "x", "application/json", "2", "{}");
+	auto_free char *query = mem_printf("POST /refused?unknown=%%zz HTTP/1.1\r\nHost: localhost\r\nX-My-Key: t3\r\n\r\n");
 	auto_buf said = BUF_INIT;
 	assert_int_equal(ask(w, TCP, good, &said), 409);
 	assert_non_null(strstr(said.p, "\"error\":\"conflict\""));
 	assert_int_equal(w->handled, 0);
 	assert_int_equal(ask(w, TCP, bad, NULL), 409);
 	assert_int_equal(ask(w, TCP, huge, NULL), 409);
+	assert_int_equal(ask(w, TCP, query, NULL), 409);
 	assert_int_equal(ask(w, TCP, nobody, NULL), 401);
 	assert_int_equal(w->admitted, 0);
 	assert_int_equal(get(w, TCP, "/none", "X-My-Key: t3\r\n"), 501);
