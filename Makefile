@@ -76,7 +76,7 @@ IMAGE_LIBS := $(ARCHIVE_LIBS) -l:libext2fs.a -l:libcom_err.a
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 SBX_SRC := $(call src,cli cli/api cli/build cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(NET) $(YAML) $(STORE)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/oauth daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) shared/net/egress.c $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -120,7 +120,7 @@ $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -lcrypt -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lssl -lcrypto -lcrypt -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

@@ -5,10 +5,10 @@
  * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or
  * keeps the request and answers later from the loop; it answers exactly once. Every error has the status and the shape of its
  * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no credential: they
- * are the operator's, unless they bring one. TCP needs one, wherever the operation's security schemes look for it, or in
- * X-API-Key or as a bearer, unless the contract marks the operation `security: []`. What is not marked x-sbx-teams is the
- * operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 8192 connections (or half of the
- * descriptors, if that is less), 30 s without progress while reading a request. Thread: the loop's.
+ * are the operator's, unless they bring one; those on a connection with a known peer (http_adopt) are that peer's. TCP needs one,
+ * wherever the operation's security schemes look for it, or in X-API-Key or as a bearer, unless the contract marks the operation
+ * `security: []`. What is not marked x-sbx-teams is the operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 8192
+ * connections (or half of the descriptors, if that is less), 30 s without progress while reading a request. Thread: the loop's.
  */
 #ifndef SBX_HTTP_HTTP_H
 #define SBX_HTTP_HTTP_H
@@ -51,6 +51,10 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
 int http_listen_unix(struct http_server *s, const char *path, struct err *err);
 /* "127.0.0.1:8080", "[::1]:0", ":8080" = loopback. Off loopback is refused (FORBIDDEN: TLS comes later). *port is the bound one. */
 int http_listen_tcp(struct http_server *s, const char *address, int *port, struct err *err);
+/* Serve a connection that somebody else made: fd, a connected non-blocking stream socket (one end of a TLS pipe), taken also when
+ * it fails. It counts as TCP, not local. who: the peer, when it is known by other means than a credential: it is taken for that one
+ * unless a request brings a credential, and may call us by any name (no web page can come this way). NULL: as any TCP client. */
+int http_adopt(struct http_server *s, int fd, const struct identity *who, struct err *err);
 /* Stop accepting, close what is idle, drop the rest; done_cb when the loop holds nothing of it any more. */
 void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *arg);
 

@@ -64,6 +64,12 @@ struct listener {
 	ino_t ino;
 };
 
+/* Where a connection came from; NULL: over TCP. */
+struct http_origin {
+	bool local;
+	struct identity who; /* whose its requests are when they bring no credential */
+};
+
 struct http_server {
 	uv_loop_t *loop;
 	struct http_config config;
@@ -75,7 +81,8 @@ struct http_server {
 	uv_idle_t idle;	   /* the loop's bottom: runs once after server_kick */
 	unsigned handles;  /* uv handles not yet closed */
 	uint64_t deadline; /* of `timer`, loop time; 0 = not running */
-	bool kicked, accept_local, paused, closing, stopping;
+	bool kicked, paused, closing, stopping;
+	struct http_origin *arriving;	       /* of the connection that is just being given to MHD: that takes it */
 	unsigned connections, max_connections; /* MHD's, and sockets that it does not know any more */
 	struct listener *listeners;
 	struct http_req *reqs;
@@ -100,6 +107,7 @@ void listeners_update(struct http_server *s); /* poll or not, by s->paused and t
 void listeners_close(struct http_server *s);
 
 /* ---- request.c ---- */
+extern const struct identity http_operator; /* who has the Unix socket */
 enum req_phase { REQ_HEAD, REQ_BODY, REQ_FULL, REQ_ANSWERED };
 enum req_mode { MODE_DROP, MODE_JSON, MODE_SINK, MODE_LINGER };
 
@@ -156,6 +164,7 @@ struct http_req {
 	const char *method, *path;
 	struct identity who;
 	int64_t start_us;
+	const struct http_origin *origin; /* of its connection */
 	bool local, head, http11;
 	enum req_phase phase;
 	enum req_mode mode;

@@ -38,10 +38,12 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **ctx, en
 	(void)conn;
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		s->connections++;
-		/* any non-NULL pointer: this connection came over the Unix socket */
-		*ctx = s->accept_local ? s : NULL;
+		*ctx = s->arriving;
+		s->arriving = NULL; /* once: the next is nobody's until it is said whose */
 		return;
 	}
+	free(*ctx);
+	*ctx = NULL;
 	server_connection_closed(s);
 }
 

@@ -21,7 +21,7 @@ NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}
 PLAIN = {"provider", "tag", "anyTeam"}  # parameters that do not: a service, a word below a host, a team for the administrator
 NAMING_MEMBERS = {"team_id": "team", "sandbox_id": "capsule", "template": "snapshot"}  # members of bodies, and which kind they name
 PLAIN_MEMBERS = set("email password name role vcpus memory_mb timeout_sec cmd args background tag envs cwd path file depth type provider "
-                    "availability_zone token arch cpu_cores disk_gb address refresh_token config events".split())
+                    "availability_zone token arch cpu_cores disk_gb address refresh_token config events enabled".split())
 PLAIN_QUERY = set("code state error email range overwrite type force from to before before_id limit resource_type action signal".split())
 # Operations that name nothing of a team, and why nobody can reach another's through them.
 OWN = {"signup": "makes an account", "login": "opens an account by its password", "oauthRedirect": "before any team",
