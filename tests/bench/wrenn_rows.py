@@ -133,7 +133,7 @@ async def echo(home, boxes):
         await s.until("started")
     for s in streams:
         await s.until("start")
-    flood = await Socket(home, path.format(boxes[0])).open({"type": "start", "cmd": "yes"})
+    flood = await Socket(home, path.format(boxes[0])).open({"type": "start", "cmd": "cat", "args": ["/dev/zero"]})
     drained = 0
 
     async def drain():
