@@ -31,7 +31,7 @@ PACKAGES := gcc make pkg-config libc6-dev libcrypt-dev libuv1-dev libmicrohttpd-
 	mmdebstrap debian-archive-keyring tar util-linux
 PACKAGES_CHECK := libcmocka-dev bats clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck tmux curl jq iproute2 \
 	procps socat util-linux openssl python3 python3-yaml git tar mandoc man-db zsh fish bash-completion qemu-utils \
-	docker-registry skopeo apache2-utils erofs-utils zstd
+	docker-registry skopeo apache2-utils erofs-utils zstd nodejs node-ws
 PACKAGES_BENCH := crun openssh-server openssh-client nginx-light wrk libllvm15 restic ostree
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum \
@@ -76,9 +76,9 @@ IMAGE_LIBS := $(ARCHIVE_LIBS) -l:libext2fs.a -l:libcom_err.a
 
 SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 # The daemon's tokens are not the command's: it would have to load OpenSSL, which the linker saves it in an unsanitized build alone.
-SBX_NET := $(filter-out shared/net/crypto.c shared/net/jwt.c,$(NET))
+SBX_NET := $(filter-out shared/net/crypto.c shared/net/jwt.c shared/net/ca.c,$(NET))
 SBX_SRC := $(call src,cli cli/api cli/build cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(SBX_NET) $(YAML) $(STORE)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/oauth daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) shared/net/egress.c $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 
@@ -122,7 +122,7 @@ $(BIN)/sbx: $(call obj,$(SBX_SRC)) $(GENO)
 
 $(BIN)/sbxd: $(call obj,$(SBXD_SRC)) $(GENO)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lcrypto -lcrypt -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -luv -lmicrohttpd -lwslay -lcjson -lsqlite3 -lssl -lcrypto -lcrypt -llz4 -lzstd $(IMAGE_LIBS) -lpthread -lm -o $@
 
 $(BIN)/sbx-net: $(call obj,$(NETD_SRC))
 	@mkdir -p $(@D)

@@ -158,9 +158,13 @@ static int start_serving(struct daemon *d, const struct daemon_args *args, struc
 
 static int start(struct daemon *d, const struct daemon_args *args, struct err *err)
 {
-	struct core_config config = {
-		.loop = &d->loop, .home = args->home, .cache = args->cache, .program = args->program, .pool_size = args->pool_size, .notify = &args->notify, .password_cost = args->password_cost
-	};
+	struct core_config config = { .loop = &d->loop,
+		.home = args->home,
+		.cache = args->cache,
+		.program = args->program,
+		.pool_size = args->pool_size,
+		.notify = &args->notify,
+		.password_cost = args->password_cost };
 	d->core = core_new(&config, err);
 	if (!d->core)
 		return -1;

@@ -6,7 +6,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/t_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/f_*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
-FUZZ_SECONDS ?= 15
+FUZZ_SECONDS ?= 10
 JOBS ?= 2
 
 # A make of its own for each sanitizer: the tree follows from SANITIZE. Fuzzers need clang; gcc and clang-tidy have
@@ -45,7 +45,7 @@ unit: ## Unit tests
 	+@tests/run.py unit
 unit-san: ## Unit tests under the address and undefined-behaviour sanitizers
 	+@tests/run.py unit-san
-fuzz: ## Every fuzz target for FUZZ_SECONDS (15)
+fuzz: ## Every fuzz target for FUZZ_SECONDS (10)
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py fuzz
 e2e: ## End to end tests with real microVMs
 	+@tests/run.py e2e
@@ -83,7 +83,7 @@ bench: all $(MICRO_BIN) ## Measure, beside the peers that are installed (see dep
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/api cli/build cli/man cli/cmd cli/fs cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/notify daemon/oauth daemon/db daemon/http daemon/proxy \
+LINT_C := $(sort $(call src,cli cli/api cli/build cli/man cli/cmd cli/fs cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/proxy \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net shared/store))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \

@@ -68,7 +68,8 @@ def bats_jobs(suite, folder, limit, env=None):
 
 def conformance_jobs():
     """Those with a daemon have it in a home of its own, which is swept as that of a bats file."""
-    scripts = [("contracts", "tap"), ("commands", "tap"), ("walk", "bats"), ("mcp_fs", "bats"), ("native_fs", "bats")]
+    scripts = [("contracts", "tap"), ("commands", "tap"), ("walk", "bats"), ("mcp_fs", "bats"), ("native_fs", "bats")] + [
+        (f"wrenn_{part}", "bats") for part in "accounts hosts channels capsules files sockets tenants errors".split()]
     return [Job("conformance", name, [sys.executable, f"tests/conformance/{name}.py"], kind, 240) for name, kind in scripts] + \
         bats_jobs("conformance", "tests/conformance", 400)
 

@@ -16,6 +16,7 @@ struct api_listener {
 };
 
 struct oauth;
+struct wrenn_pty;
 
 /* What the handlers of one daemon share. */
 struct api {
@@ -28,6 +29,7 @@ struct api {
 	bool (*listener)(void *arg, size_t i, struct api_listener *out);
 	void (*shutdown)(void *arg);
 	void *arg;
+	struct wrenn_pty *wrenn_ptys; /* the clients of Wrenn's terminals */
 };
 
 static inline struct api *api_of(struct http_req *r)
@@ -41,8 +43,8 @@ static inline int64_t api_scope(struct http_req *r)
 	return identity_scope(http_identity(r));
 }
 
-/* The sandbox, if it can be used now. When it was paused for idleness, or is not connected at the moment, NULL: the handler is called
- * again when it can (it must not have done anything before it asks for this), or the error is answered. */
+/* The sandbox, if it can be used now. When it was paused for idleness, or is not connected at the moment, NULL: the handler is
+ * called again when it can (it must not have done anything before it asks for this), or the error is answered. */
 struct sandbox *api_wake(struct http_req *r, struct sandbox *sb);
 /* The same for what begins an operation on it. */
 struct sandbox *api_settle(struct http_req *r, struct sandbox *sb);

@@ -36,9 +36,11 @@ static int check_user(struct core *core, const js *claims, struct identity *who,
 	db_team_release(&team);
 	if (team_member_by_uid(core, id, user, &member, &why))
 		return not_valid(err);
-	*who = (struct identity){
-		.kind = IDENTITY_USER, .team = id, .user = member.user, .role = role_parse(member.role), .admin = member.user_admin != 0
-	};
+	*who = (struct identity){ .kind = IDENTITY_USER,
+		.team = id,
+		.user = member.user,
+		.role = role_parse(member.role),
+		.admin = member.user_admin != 0 };
 	str_copy(who->id, sizeof(who->id), member.user_uid);
 	str_copy(who->name, sizeof(who->name), member.user_name);
 	db_member_release(&member);

@@ -1,8 +1,8 @@
 /*
  * auth: credentials that requests show, and tokens that are handed out.
  *
- * A token of a person (JWT, HS256, six hours) names him and one team; whether he still belongs to it is looked up with every request.
- * A host's (seven days, `typ` "host") is good in X-Host-Token alone. Source: reference/wrenn.md 1.1, 3.3, 3.4.
+ * A token of a person (JWT, HS256, six hours) names him and one team; whether he still belongs to it is looked up with every
+ * request. A host's (seven days, `typ` "host") is good in X-Host-Token alone. Source: reference/wrenn.md 1.1, 3.3, 3.4.
  */
 #ifndef SBX_API_AUTH_H
 #define SBX_API_AUTH_H

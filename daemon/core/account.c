@@ -336,7 +336,8 @@ int account_by_login(struct core *core, const struct account_profile *profile, s
 	struct db_user user = { 0 };
 	int found = db_user_by_login(core->db, profile->provider, profile->subject, &user, err);
 	if (found == 0) {
-		user = (struct db_user){ .email = account_clean_email(profile->email), .name = mem_strndup(profile->name, USER_NAME_MAX) };
+		user = (struct db_user){ .email = account_clean_email(profile->email),
+			.name = mem_strndup(profile->name, USER_NAME_MAX) };
 		found = check_email(user.email, err) || add_user(core, &user, profile, err) ? -1 : 1;
 	}
 	int rc = found < 0 ? -1 : account_default_team(core, user.id, out, err);

@@ -38,14 +38,16 @@ static char *given(const char *s)
 	return s ? mem_strdup(s) : NULL;
 }
 
-void audit_note(struct core *core, enum audit_kind kind, const struct identity *who, int64_t team, const char *id,
-	char *const *metadata)
+void audit_note(
+	struct core *core, enum audit_kind kind, const struct identity *who, int64_t team, const char *id, char *const *metadata)
 {
 	struct err err = ERR_INIT;
 	/* by itself the system only ever tells */
 	const char *status = !who && kind == AUDIT_SANDBOX_PAUSE ? "info" : kinds[kind].status;
 	struct db_audit row = { .team = team,
-		.actor_type = mem_strdup(!who ? "system" : who->kind == IDENTITY_KEY ? "api_key" : "user"),
+		.actor_type = mem_strdup(!who		    ? "system"
+				: who->kind == IDENTITY_KEY ? "api_key"
+							    : "user"),
 		.actor_id = given(who ? who->id : NULL),
 		.actor_name = given(who ? who->name : NULL),
 		.resource_type = mem_strdup(kinds[kind].type),

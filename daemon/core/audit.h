@@ -42,8 +42,8 @@ enum audit_kind {
 };
 
 /* id: uid of the thing, or a snapshot's name. who NULL: the system itself. metadata: "K=V", NULL-terminated, or NULL. */
-void audit_note(struct core *core, enum audit_kind kind, const struct identity *who, int64_t team, const char *id,
-	char *const *metadata);
+void audit_note(
+	struct core *core, enum audit_kind kind, const struct identity *who, int64_t team, const char *id, char *const *metadata);
 /* What began or ended a state of a sandbox, through whatever API. */
 void audit_sandbox(enum audit_kind kind, const struct identity *who, const struct sandbox *sb);
 

@@ -167,8 +167,8 @@ static int save(struct core *core, struct db_channel *row, struct err *err)
 	return -1;
 }
 
-int channel_update(
-	struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out, struct err *err)
+int channel_update(struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out,
+	struct err *err)
 {
 	auto_free char *clean = clean_name(name, err);
 	if (!clean || check_events(events, err) || channel_get(core, team, uid, out, err))
@@ -180,7 +180,8 @@ int channel_update(
 	return save(core, out, err);
 }
 
-int channel_configure(struct core *core, int64_t team, const char *uid, char *const *config, struct db_channel *out, struct err *err)
+int channel_configure(
+	struct core *core, int64_t team, const char *uid, char *const *config, struct db_channel *out, struct err *err)
 {
 	if (channel_get(core, team, uid, out, err))
 		return -1;

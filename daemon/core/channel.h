@@ -3,8 +3,8 @@
  *
  * News are recorded with what they tell of, one delivery a channel, and leave the record when they have arrived, or after the last
  * try; so they survive a restart. What fails is tried again after 10 s, 30 s, two minutes and ten; a wrong configuration or an
- * address that may not be reached is not. Deliveries do not wait for each other. Configurations are sealed in the database. Source: reference/wrenn.md 2.8, 8.
- * Thread: the loop's; callbacks come from the loop.
+ * address that may not be reached is not. Deliveries do not wait for each other. Configurations are sealed in the database. Source:
+ * reference/wrenn.md 2.8, 8. Thread: the loop's; callbacks come from the loop.
  */
 #ifndef SBX_CORE_CHANNEL_H
 #define SBX_CORE_CHANNEL_H
@@ -23,7 +23,8 @@ struct channel_spec {
 	char *const *events, *const *config; /* NULL-terminated; config "K=V" */
 };
 
-/* secret (allocated, or NULL): signs a webhook's messages; told this once. Release out with db_channel_release. CONFLICT, INVALID. */
+/* secret (allocated, or NULL): signs a webhook's messages; told this once. Release out with db_channel_release. CONFLICT, INVALID.
+ */
 int channel_create(
 	struct core *core, int64_t team, const struct channel_spec *spec, struct db_channel *out, char **secret, struct err *err);
 /* By uid; NOT_FOUND. */
@@ -31,10 +32,11 @@ int channel_get(struct core *core, int64_t team, const char *uid, struct db_chan
 /* Newest first; db_channels_release. */
 int channel_list(struct core *core, int64_t team, struct db_channel **out, size_t *n, struct err *err);
 /* Another name and other events. */
-int channel_update(
-	struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out, struct err *err);
+int channel_update(struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out,
+	struct err *err);
 /* Another configuration. */
-int channel_configure(struct core *core, int64_t team, const char *uid, char *const *config, struct db_channel *out, struct err *err);
+int channel_configure(
+	struct core *core, int64_t team, const char *uid, char *const *config, struct db_channel *out, struct err *err);
 /* 0 also when there is none. */
 int channel_delete(struct core *core, int64_t team, const char *uid, struct err *err);
 /* Deliver a test message now: cb says how it went. -1: refused, cb is not called. */

@@ -112,7 +112,8 @@ static void on_stream_exit(void *arg, const struct link_exit *e)
 	struct execution *x = arg;
 	link_stream_close(x->stream);
 	x->stream = NULL;
-	struct exec_end end = { .code = e->code,
+	struct exec_end end = { .pid = e->pid,
+		.code = e->code,
 		.signal = e->signal,
 		.timed_out = e->timed_out,
 		.user_us = e->utime_us,
@@ -129,6 +130,9 @@ static void on_stream_exit(void *arg, const struct link_exit *e)
 			err_set(&end.err, ERR_INVALID, "%s", e->message);
 		end.err.code = code_of_guest_errno(e->sys);
 		end.err.sys = e->sys;
+	} else if (!e->started && e->code == 0) { /* what never began cannot have gone well */
+		end.failed = true;
+		err_set(&end.err, ERR_PROTOCOL, "sandbox '%s' reports the end of what it has not started", x->id);
 	}
 	finish(x, &end);
 }
@@ -161,6 +165,9 @@ static struct execution *start(
 	struct link *link = sandbox_link(sb, err);
 	if (!link)
 		return NULL;
+	/* also for what is over before the next tick; Wrenn's capsules are not used by looking at files */
+	if (logged || !sb->row.template)
+		sandbox_touch(sb);
 	struct execution *x = mem_zalloc(sizeof(*x));
 	*x = (struct execution){ .sb = sb, .ops = ops, .arg = arg, .begun_us = clock_mono_us(), .logged = logged };
 	x->stream = link_stream_open(link, record, &stream_ops, x, err);
@@ -206,6 +213,8 @@ struct execution *execution_command(
 		wire_rec_u64(&r, WT_COLS, spec->cols);
 		wire_rec_u64(&r, WT_ROWS, spec->rows);
 	}
+	if (spec->no_input)
+		wire_rec_u64(&r, WT_NO_INPUT, 1);
 	if (spec->timeout_ms > 0)
 		wire_rec_u64(&r, WT_TIMEOUT_MS, (uint64_t)spec->timeout_ms);
 	if (spec->session) {
@@ -213,9 +222,14 @@ struct execution *execution_command(
 			[EXEC_ATTACH_CREATE] = WIRE_ATTACH_CREATE,
 			[EXEC_ATTACH_AUTO] = WIRE_ATTACH_OR_CREATE,
 			[EXEC_ATTACH_ONLY] = WIRE_ATTACH_ONLY,
+			[EXEC_ATTACH_RUNNING] = WIRE_ATTACH_RUNNING,
 		};
 		wire_rec_str(&r, WT_SESSION, spec->session);
 		wire_rec_u64(&r, WT_ATTACH, attach[spec->attach]);
+		if (spec->pipes)
+			wire_rec_u64(&r, WT_PIPES, 1);
+		if (spec->no_replay)
+			wire_rec_u64(&r, WT_REPLAY, 0);
 	}
 	struct execution *x = start(sb, &r, true, ops, arg, err);
 	if (x) {

@@ -18,7 +18,8 @@
 struct execution;
 
 enum exec_channel { EXEC_STDIN, EXEC_STDOUT, EXEC_STDERR };
-enum exec_attach { EXEC_ATTACH_CREATE, EXEC_ATTACH_AUTO, EXEC_ATTACH_ONLY };
+/* ONLY: also to one that has ended but was not seen to; RUNNING: not. */
+enum exec_attach { EXEC_ATTACH_CREATE, EXEC_ATTACH_AUTO, EXEC_ATTACH_ONLY, EXEC_ATTACH_RUNNING };
 
 struct exec_start {
 	int64_t pid;
@@ -30,7 +31,8 @@ struct exec_start {
 struct exec_end {
 	bool failed; /* it never ran, or the operation did not succeed: err says why */
 	struct err err;
-	int code; /* 0..255 */
+	int64_t pid; /* of a command that was not found (126, 127; no on_start then), else 0 */
+	int code;    /* 0..255 */
 	int signal;
 	bool timed_out;
 	int64_t user_us, system_us, max_rss_kb;
@@ -49,9 +51,12 @@ struct exec_spec {
 	char *const *command, *const *env; /* NULL-terminated; command may be empty only when a session is joined */
 	const char *cwd, *user;		   /* NULL: the agent's defaults */
 	bool tty;
+	bool no_input; /* stdin is /dev/null; not with tty */
 	unsigned cols, rows;
 	int64_t timeout_ms;  /* 0 = none */
 	const char *session; /* NULL: dies with this client; "": a new one gets a name */
+	bool pipes;	     /* the session has no terminal: stdin is empty, stdout and stderr are apart */
+	bool no_replay;	     /* of one that is joined: only what comes from now on */
 	enum exec_attach attach;
 };
 

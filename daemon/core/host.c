@@ -146,8 +146,8 @@ int host_create(struct core *core, const struct identity *who, const struct host
 	return 0;
 }
 
-int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out, char token[HOST_TOKEN_LEN + 1],
-	struct err *err)
+int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
+	char token[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	if (host_get(core, who, uid, out, err))
 		return -1;
@@ -174,10 +174,9 @@ static int add_refresh(struct core *core, int64_t host, const char *family, char
 {
 	char hash[HASH_HEX];
 	make_token(token, hash);
-	struct db_host_refresh row = { .hash = hash,
-		.host = host,
-		.family = (char *)(uintptr_t)family,
-		.expires_ms = clock_wall_ms() + refresh_life_ms };
+	struct db_host_refresh row = {
+		.hash = hash, .host = host, .family = (char *)(uintptr_t)family, .expires_ms = clock_wall_ms() + refresh_life_ms
+	};
 	return db_host_refresh_insert(core->db, &row, err);
 }
 
@@ -248,8 +247,7 @@ static int rotate(struct core *core, const struct db_host_refresh *old, char ref
 	return db_commit(core->db, err);
 }
 
-int host_refresh(
-	struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err)
+int host_refresh(struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	char hash[HASH_HEX];
 	struct db_host_refresh old;

@@ -28,8 +28,8 @@ struct host_spec {
 int host_create(struct core *core, const struct identity *who, const struct host_spec *spec, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err);
 /* Another token for one that is still pending: CONFLICT otherwise. */
-int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out, char token[HOST_TOKEN_LEN + 1],
-	struct err *err);
+int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
+	char token[HOST_TOKEN_LEN + 1], struct err *err);
 
 struct host_machine {
 	const char *address, *arch;
@@ -38,8 +38,7 @@ struct host_machine {
 /* UNAUTHORIZED: the token is not good. refresh: HOST_TOKEN_LEN hex digits. */
 int host_register(struct core *core, const char *token, const struct host_machine *machine, struct db_host *out,
 	char refresh[HOST_TOKEN_LEN + 1], struct err *err);
-int host_refresh(
-	struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err);
+int host_refresh(struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err);
 int host_beat(struct core *core, const struct identity *who, const char *uid, struct err *err);
 /* Who shows a token of that host. */
 int host_identify(struct core *core, const char *uid, struct identity *who, struct err *err);

@@ -29,8 +29,8 @@ struct identity {
 	int64_t user; /* of IDENTITY_USER and IDENTITY_LOCAL */
 	int64_t host; /* of IDENTITY_HOST */
 	enum role role;
-	bool admin;	       /* of the whole installation */
-	char id[16];	       /* of the key or user, base 36 */
+	bool admin;		  /* of the whole installation */
+	char id[16];		  /* of the key or user, base 36 */
 	char name[IDENTITY_TEXT]; /* of the key or user */
 };
 

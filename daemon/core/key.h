@@ -25,7 +25,8 @@ struct key_spec {
 	bool unique; /* CONFLICT when the team has one of that name */
 };
 /* Make a key; secret gets it, for the only time. Release out with db_key_release. */
-int key_create(struct core *core, const struct key_spec *spec, struct db_key *out, char secret[KEY_SECRET_MAX + 1], struct err *err);
+int key_create(
+	struct core *core, const struct key_spec *spec, struct db_key *out, char secret[KEY_SECRET_MAX + 1], struct err *err);
 /* By id or, when there is none such, by name; NOT_FOUND. */
 int key_delete(struct core *core, int64_t team, const char *id_or_name, struct err *err);
 /* By id; 0 also when there is none. */

@@ -60,8 +60,7 @@ static void work(uv_work_t *w)
 	job->ok = hash && hash[0] != '*';
 	if (job->ok) {
 		str_copy(job->hash, sizeof(job->hash), hash);
-		job->match = job->against && strlen(hash) == strlen(job->against) &&
-			mem_equal_ct(hash, job->against, strlen(hash));
+		job->match = job->against && strlen(hash) == strlen(job->against) && mem_equal_ct(hash, job->against, strlen(hash));
 	}
 	explicit_bzero(data, sizeof(*data));
 	free(data);
@@ -113,11 +112,9 @@ int password_run(struct passwords *p, const char *password, const char *against,
 		return err_hint(err, "try again in some seconds");
 	}
 	struct job *job = mem_zalloc(sizeof(*job));
-	*job = (struct job){ .owner = p,
-		.password = mem_strdup(password),
-		.against = against ? mem_strdup(against) : NULL,
-		.cb = cb,
-		.arg = arg };
+	*job = (struct job){
+		.owner = p, .password = mem_strdup(password), .against = against ? mem_strdup(against) : NULL, .cb = cb, .arg = arg
+	};
 	job->work.data = job;
 	*p->last = job;
 	p->last = &job->next;

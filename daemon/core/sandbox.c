@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/audit.h"
 #include "daemon/core/catalog.h"
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
@@ -79,6 +80,11 @@ const struct db_sandbox *sandbox_row(const struct sandbox *sb)
 enum sandbox_state sandbox_state(const struct sandbox *sb)
 {
 	return sb->state;
+}
+
+enum sandbox_state sandbox_shown_state(const struct sandbox *sb)
+{
+	return sb->state == SANDBOX_POOLED && !sb->pool_ready ? SANDBOX_CREATING : sb->state;
 }
 
 struct eventlog *sandbox_log(struct sandbox *sb)
@@ -307,7 +313,6 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 {
 	const char *id = sb->row.id;
 	if (sb->state == SANDBOX_RUNNING && sb->link) {
-		sandbox_touch(sb); /* also for what is over before the next tick */
 		return sb->link;
 	}
 	if (sb->state == SANDBOX_RUNNING) {
@@ -466,6 +471,13 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 		uv_timer_start(&sb->deadline, on_deletion_due, 0, 0);
 }
 
+static void on_idled(void *arg, struct sandbox *sb, const struct err *err)
+{
+	(void)arg;
+	if (!err)
+		audit_sandbox(AUDIT_SANDBOX_PAUSE, NULL, sb);
+}
+
 void sandbox_tick(struct sandbox *sb, int64_t now_ms)
 {
 	struct err err = ERR_INIT;
@@ -473,7 +485,7 @@ void sandbox_tick(struct sandbox *sb, int64_t now_ms)
 		sb->used_ms = now_ms;
 		return;
 	}
-	if (sb->row.idle_s > 0 && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, NULL, NULL, &err))
+	if (sb->row.idle_s > 0 && now_ms - sb->used_ms >= sb->row.idle_s * 1000 && sandbox_pause(sb, true, on_idled, NULL, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
 

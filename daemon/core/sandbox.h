@@ -51,6 +51,8 @@ struct eventlog;
 /* Its record: id, name, image, shape, times. Valid until the sandbox is gone. */
 const struct db_sandbox *sandbox_row(const struct sandbox *sb);
 enum sandbox_state sandbox_state(const struct sandbox *sb);
+/* As its users see it: one that is being made for the pool is creating until a create may take it. */
+enum sandbox_state sandbox_shown_state(const struct sandbox *sb);
 struct eventlog *sandbox_log(struct sandbox *sb);
 /* Host memory and disk that are this sandbox's alone, in KiB; 0 when it does not run. */
 void sandbox_usage(const struct sandbox *sb, int64_t *memory_kb, int64_t *disk_kb);

@@ -122,9 +122,7 @@ static struct job *job_new(struct core *core, int64_t team, const char *name, sn
 {
 	struct job *j = mem_zalloc(sizeof(*j));
 
-	*j = (struct job){
-		.vault = core->vault, .team = team, .name = name ? pin_name(team, name) : NULL, .cb = cb, .arg = arg
-	};
+	*j = (struct job){ .vault = core->vault, .team = team, .name = name ? pin_name(team, name) : NULL, .cb = cb, .arg = arg };
 	vault_keep(j->vault);
 	j->work.data = j;
 	return j;

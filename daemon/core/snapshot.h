@@ -29,8 +29,8 @@ int snapshot_check_name(const char *name, struct err *err);
 
 /* list: valid in the call. */
 typedef void snapshots_cb(void *arg, const struct snapshot *list, size_t n, const struct err *err);
-/* Names are their team's. Keep the state of a running or paused sandbox, for its team. CONFLICT when there is one of that name, unless
- * replace. */
+/* Names are their team's. Keep the state of a running or paused sandbox, for its team. CONFLICT when there is one of that name,
+ * unless replace. */
 int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err);
 /* All of a team by name, or (name not NULL) that one: NOT_FOUND. */
 void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);

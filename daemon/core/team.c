@@ -14,8 +14,16 @@ char *team_clean_name(const char *name, struct err *err)
 	size_t n = strlen(clean);
 	if (n >= 1 && n <= TEAM_NAME_MAX && strspn(clean, letters) == n)
 		return mem_steal(&clean);
-	err_set(err, ERR_INVALID, "'name' must be 1 to %d letters, digits, blanks and any of _ - @ and the apostrophe", TEAM_NAME_MAX);
+	err_set(err, ERR_INVALID, "'name' must be 1 to %d letters, digits, blanks and any of _ - @ and the apostrophe",
+		TEAM_NAME_MAX);
 	return NULL;
+}
+
+static int add_member(struct core *core, const struct db_member *who, enum role role, struct err *err)
+{
+	struct db_member row = *who;
+	row.role = (char *)(uintptr_t)role_name(role);
+	return db_member_insert(core->db, &row, err);
 }
 
 int team_insert(struct core *core, const char *name, int64_t owner, bool is_default, struct db_team *out, struct err *err)
@@ -24,14 +32,18 @@ int team_insert(struct core *core, const char *name, int64_t owner, bool is_defa
 	rand_id(uid, UID_LENGTH);
 	rand_hex(half[0], 6);
 	rand_hex(half[1], 6);
-	*out = (struct db_team){
-		.uid = mem_strdup(uid), .name = mem_strndup(name, TEAM_NAME_MAX), .slug = mem_printf("%s-%s", half[0], half[1]), .created_ms = clock_wall_ms()
-	};
-	if (db_team_insert(core->db, out, err) == 0 &&
-		db_member_insert(core->db, out->id, owner, role_name(ROLE_OWNER), is_default, out->created_ms, err) == 0)
-		return 0;
-	db_team_release(out);
-	return -1;
+	*out = (struct db_team){ .uid = mem_strdup(uid),
+		.name = mem_strndup(name, TEAM_NAME_MAX),
+		.slug = mem_printf("%s-%s", half[0], half[1]),
+		.created_ms = clock_wall_ms() };
+	struct db_member first = { .user = owner, .is_default = is_default, .joined_ms = out->created_ms };
+	int rc = db_team_insert(core->db, out, err);
+	first.team = out->id;
+	if (rc == 0)
+		rc = add_member(core, &first, ROLE_OWNER, err);
+	if (rc)
+		db_team_release(out);
+	return rc;
 }
 
 int team_create(struct core *core, const char *name, int64_t owner, struct db_team *out, struct err *err)
@@ -91,15 +103,19 @@ int team_members(struct core *core, int64_t team, struct db_member **out, size_t
 int team_member(struct core *core, int64_t team, int64_t user, struct db_member *out, struct err *err)
 {
 	int found = db_member_get(core->db, team, user, out, err);
-	return found == 1 ? 0 : found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "the team has no such member");
+	if (found == 0)
+		err_set(err, ERR_NOT_FOUND, "the team has no such member");
+	return found == 1 ? 0 : -1;
 }
 
 int team_member_by_uid(struct core *core, int64_t team, const char *user_uid, struct db_member *out, struct err *err)
 {
 	struct db_user user;
 	int found = db_user_by_uid(core->db, user_uid, &user, err);
+	if (found == 0)
+		err_set(err, ERR_NOT_FOUND, "the team has no such member");
 	if (found != 1)
-		return found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "the team has no such member");
+		return -1;
 	int64_t id = user.id;
 	db_user_release(&user);
 	return team_member(core, team, id, out, err);
@@ -109,7 +125,8 @@ int team_require(const struct identity *who, enum role role, struct err *err)
 {
 	if (who->role >= role)
 		return 0;
-	err_set(err, ERR_FORBIDDEN, "only %s may do this", role == ROLE_OWNER ? "the owner of the team" : "admins and the owner of the team");
+	err_set(err, ERR_FORBIDDEN, "only %s may do this",
+		role == ROLE_OWNER ? "the owner of the team" : "admins and the owner of the team");
 	return err_hint(err, "ask one of them");
 }
 
@@ -159,7 +176,8 @@ int team_add_member(struct core *core, const struct identity *who, const char *e
 	}
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "nobody has an account with the address '%s'", at);
-	int rc = db_member_insert(core->db, who->team, user.id, role_name(ROLE_MEMBER), false, clock_wall_ms(), err);
+	const struct db_member row = { .team = who->team, .user = user.id, .joined_ms = clock_wall_ms() };
+	int rc = add_member(core, &row, ROLE_MEMBER, err);
 	if (rc && err && err->code == ERR_CONFLICT)
 		err_set(err, ERR_INVALID, "'%s' is a member already", at);
 	if (rc == 0)

@@ -62,9 +62,8 @@ int usage_range(const char *word, int64_t *range_s, int64_t *bucket_s)
 	static const struct {
 		const char *word;
 		int64_t range, bucket;
-	} ranges[] = {
-		{ "5m", 300, 3 }, { "1h", 3600, 30 }, { "6h", 21600, 180 }, { "24h", DAY_S, 720 }, { "30d", 30 * DAY_S, 21600 }
-	};
+	} ranges[] = { { "5m", 300, 3 }, { "1h", 3600, 30 }, { "6h", 21600, 180 }, { "24h", DAY_S, 720 },
+		{ "30d", 30 * DAY_S, 21600 } };
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
 		if (strcmp(ranges[i].word, word) != 0)
 			continue;
@@ -75,12 +74,14 @@ int usage_range(const char *word, int64_t *range_s, int64_t *bucket_s)
 	return -1;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): whose, of which time, and the list */
 int usage_series(
 	struct core *core, int64_t team, int64_t range_s, int64_t bucket_s, struct db_use **out, size_t *n, struct err *err)
 {
 	return db_use_series(core->db, team, clock_wall_ms() / 1000 - range_s, bucket_s, out, n, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as usage_series */
 int usage_days(struct core *core, int64_t team, int64_t since_s, int64_t until_s, struct db_use **out, size_t *n, struct err *err)
 {
 	return db_use_days(core->db, team, since_s, until_s, out, n, err);

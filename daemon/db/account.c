@@ -158,10 +158,11 @@ static const struct db_column member_columns[] = {
 };
 static const struct db_table members = DB_TABLE("membership", db_member, member_columns, true);
 
-int db_member_insert(struct db *db, int64_t team, int64_t user, const char *role, bool is_default, int64_t joined_ms, struct err *err)
+int db_member_insert(struct db *db, const struct db_member *row, struct err *err)
 {
 	static const char sql[] = "INSERT INTO member (team, user, role, is_default, joined_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
-	return db_run(db, sql, "member", true, err, "iitii", team, user, role, (int64_t)is_default, joined_ms) < 0 ? -1 : 0;
+	int64_t n = db_run(db, sql, "member", true, err, "iitii", row->team, row->user, row->role, row->is_default, row->joined_ms);
+	return n < 0 ? -1 : 0;
 }
 
 int db_member_get(struct db *db, int64_t team, int64_t user, struct db_member *out, struct err *err)

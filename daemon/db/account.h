@@ -69,8 +69,8 @@ int db_team_set_byoc(struct db *db, int64_t id, struct err *err);
 int db_team_delete(struct db *db, int64_t id, int64_t deleted_ms, struct err *err);
 void db_team_release(struct db_team *row);
 
-/* CONFLICT when he is one already. */
-int db_member_insert(struct db *db, int64_t team, int64_t user, const char *role, bool is_default, int64_t joined_ms, struct err *err);
+/* team, user, role, is_default and joined_ms of the row. CONFLICT when he is one already. */
+int db_member_insert(struct db *db, const struct db_member *row, struct err *err);
 /* Of a live team. */
 int db_member_get(struct db *db, int64_t team, int64_t user, struct db_member *out, struct err *err);
 /* By joining; live teams only. db_members_release. */

@@ -41,12 +41,13 @@ static char *joined(char *const *list)
 
 int db_audit_list(struct db *db, const struct db_audit_query *q, struct db_audit **out, size_t *n, struct err *err)
 {
-	static const char tail[] = "WHERE team = ?1 AND (?2 OR scope = 'team') AND (?3 = 0 OR created_ms < ?3 OR"
-				   " (created_ms < ?3 + 1000 AND id < ?4)) AND (?5 IS NULL OR instr(?5, ',' || resource_type || ','))"
-				   " AND (?6 IS NULL OR instr(?6, ',' || action || ',')) ORDER BY created_ms DESC, id DESC LIMIT ?7";
+	static const char tail[] =
+		"WHERE team = ?1 AND (?2 OR scope = 'team') AND (?3 = 0 OR created_ms < ?3 OR"
+		" (created_ms < ?3 + 1000 AND id < ?4)) AND (?5 IS NULL OR instr(?5, ',' || resource_type || ','))"
+		" AND (?6 IS NULL OR instr(?6, ',' || action || ',')) ORDER BY created_ms DESC, id DESC LIMIT ?7";
 	auto_free char *types = joined(q->types), *actions = joined(q->actions);
-	return db_list(db, &audits, tail, out, n, err, "iiiitti", q->team, (int64_t)q->admin, q->before_ms, q->before_id, types, actions,
-		q->limit);
+	return db_list(db, &audits, tail, out, n, err, "iiiitti", q->team, (int64_t)q->admin, q->before_ms, q->before_id, types,
+		actions, q->limit);
 }
 
 void db_audit_release(struct db_audit *row)
@@ -75,6 +76,7 @@ int db_use_insert(struct db *db, const struct db_use *row, struct err *err)
 	return db_insert(db, &uses, row, true, NULL, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): whose, of which time, and the list */
 int db_use_series(struct db *db, int64_t team, int64_t since_s, int64_t bucket_s, struct db_use **out, size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT team, at_s / ?3 * ?3 AS bucket, max(running), max(vcpus), max(memory_mb) FROM team_use"
@@ -82,6 +84,7 @@ int db_use_series(struct db *db, int64_t team, int64_t since_s, int64_t bucket_s
 	return db_list(db, &uses, sql, out, n, err, "iii", team, since_s, bucket_s);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as db_use_series */
 int db_use_days(struct db *db, int64_t team, int64_t since_s, int64_t until_s, struct db_use **out, size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT team, at_s / 86400 * 86400 AS day, sum(running), sum(vcpus), sum(memory_mb) FROM team_use"

@@ -18,16 +18,16 @@ struct db_audit {
 	char *actor_id, *actor_name; /* or NULL */
 	char *resource_type, *resource_id;
 	char *action;
-	char *scope;  /* "team" or "admin": who may read it */
-	char *status; /* "success", "info", "warning" or "error" */
+	char *scope;	 /* "team" or "admin": who may read it */
+	char *status;	 /* "success", "info", "warning" or "error" */
 	char **metadata; /* "K=V" */
 	int64_t created_ms;
 };
 
 struct db_audit_query {
 	int64_t team;
-	int admin;			/* also what only admins may read */
-	int64_t before_ms, before_id;	/* a whole second, as the wire has it; 0: from the newest on. id 0: of that second none */
+	int admin;		      /* also what only admins may read */
+	int64_t before_ms, before_id; /* a whole second, as the wire has it; 0: from the newest on. id 0: of that second none */
 	char *const *types, *const *actions; /* NULL-terminated, or NULL: all */
 	int64_t limit;
 };

@@ -24,17 +24,19 @@ const char *const schema_steps[] = {
 	"CREATE TABLE sandbox_fs (sandbox TEXT PRIMARY KEY REFERENCES sandbox(id) ON DELETE CASCADE, path TEXT NOT NULL,"
 	" tree TEXT NOT NULL, label TEXT, pushed TEXT) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE sandbox ADD COLUMN disk_mb INT NOT NULL DEFAULT 0;",
-	/* Accounts: a team is what things belong to, by its number; 0 is the local one, of who has the Unix socket. Names of sandboxes
-	 * and of keys are their team's. */
+	/* Accounts: a team is what things belong to, by its number; 0 is the local one, of who has the Unix socket. Names of
+	 * sandboxes and of keys are their team's. */
 	"CREATE TABLE sandbox_new (id TEXT PRIMARY KEY, name TEXT, image TEXT NOT NULL, template_key TEXT, state TEXT NOT NULL,"
 	" reason TEXT, accel TEXT, env BLOB NOT NULL, labels BLOB NOT NULL, vcpus INT NOT NULL, memory_mb INT NOT NULL,"
 	" timeout_s INT NOT NULL, net INT NOT NULL, account INT NOT NULL, created_ms INT NOT NULL, expires_ms INT NOT NULL,"
 	" pid INT NOT NULL, start_time INT NOT NULL, create_us INT NOT NULL, mac TEXT, parent TEXT, net_rules TEXT,"
 	" image_digest TEXT, layers BLOB NOT NULL, run_vcpus INT NOT NULL, run_memory_mb INT NOT NULL, booted INT NOT NULL,"
 	" idle_s INT NOT NULL, idled INT NOT NULL, disk_mb INT NOT NULL, template TEXT, started_ms INT NOT NULL DEFAULT 0,"
-	" active_ms INT NOT NULL DEFAULT 0, changed_ms INT NOT NULL DEFAULT 0, host INT NOT NULL DEFAULT 0, UNIQUE (account, name)) STRICT, WITHOUT ROWID;"
+	" active_ms INT NOT NULL DEFAULT 0, changed_ms INT NOT NULL DEFAULT 0, host INT NOT NULL DEFAULT 0,"
+	" UNIQUE (account, name)) STRICT, WITHOUT ROWID;"
 	"INSERT INTO sandbox_new SELECT id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb,"
-	" timeout_s, net, account, created_ms, expires_ms, pid, start_time, create_us, mac, parent, net_rules, image_digest, layers,"
+	" timeout_s, net, account, created_ms, expires_ms, pid, start_time, create_us, mac, parent, net_rules,"
+	" image_digest, layers,"
 	" run_vcpus, run_memory_mb, booted, idle_s, idled, disk_mb, NULL, created_ms, created_ms, created_ms, 0 FROM sandbox;"
 	"DROP TABLE sandbox; ALTER TABLE sandbox_new RENAME TO sandbox;"
 	/* what is left of those that are over */
@@ -50,8 +52,10 @@ const char *const schema_steps[] = {
 	"CREATE TABLE member (team INT NOT NULL REFERENCES team (id), user INT NOT NULL REFERENCES user (id), role TEXT NOT NULL,"
 	" is_default INT NOT NULL, joined_ms INT NOT NULL, PRIMARY KEY (team, user)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX member_user ON member (user, joined_ms); INSERT INTO member VALUES (0, 0, 'owner', 1, 0);"
-	"CREATE VIEW membership AS SELECT m.team, m.user, m.role, m.is_default, m.joined_ms, u.uid AS user_uid, u.name AS user_name,"
-	" u.email AS user_email, u.admin AS user_admin, t.uid AS team_uid, t.name AS team_name, t.slug AS team_slug, t.byoc AS team_byoc,"
+	"CREATE VIEW membership AS SELECT m.team, m.user, m.role, m.is_default, m.joined_ms, u.uid AS user_uid,"
+	" u.name AS user_name,"
+	" u.email AS user_email, u.admin AS user_admin, t.uid AS team_uid, t.name AS team_name,"
+	" t.slug AS team_slug, t.byoc AS team_byoc,"
 	" t.created_ms AS team_created_ms FROM member m JOIN user u ON u.id = m.user JOIN team t ON t.id = m.team"
 	" WHERE t.deleted_ms = 0;"
 	"CREATE TABLE login (provider TEXT NOT NULL, subject TEXT NOT NULL, user INT NOT NULL REFERENCES user (id),"
@@ -69,18 +73,22 @@ const char *const schema_steps[] = {
 	" memory_mb INT NOT NULL, PRIMARY KEY (team, at_s)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX team_use_at ON team_use (at_s);"
 	/* where news go, and those that have not arrived yet */
-	"CREATE TABLE channel (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, team INT NOT NULL, name TEXT NOT NULL,"
+	"CREATE TABLE channel (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,"
+	" team INT NOT NULL, name TEXT NOT NULL,"
 	" provider TEXT NOT NULL, events BLOB NOT NULL, config TEXT NOT NULL, created_ms INT NOT NULL, changed_ms INT NOT NULL,"
 	" UNIQUE (team, name)) STRICT;"
-	"CREATE TABLE delivery (id INTEGER PRIMARY KEY AUTOINCREMENT, channel INT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,"
+	"CREATE TABLE delivery (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" channel INT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,"
 	" event TEXT NOT NULL, attempts INT NOT NULL, due_ms INT NOT NULL) STRICT;"
 	"CREATE INDEX delivery_due ON delivery (due_ms);"
 	/* machines that carry sandboxes for us */
 	"CREATE TABLE host (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, type TEXT NOT NULL, team INT NOT NULL,"
 	" provider TEXT, zone TEXT, arch TEXT, cpu_cores INT NOT NULL, memory_mb INT NOT NULL, disk_gb INT NOT NULL, address TEXT,"
-	" status TEXT NOT NULL, heartbeat_ms INT NOT NULL, created_by INT NOT NULL, created_ms INT NOT NULL, changed_ms INT NOT NULL,"
+	" status TEXT NOT NULL, heartbeat_ms INT NOT NULL, created_by INT NOT NULL, created_ms INT NOT NULL,"
+	" changed_ms INT NOT NULL,"
 	" fingerprint TEXT) STRICT;"
-	"CREATE TABLE host_tag (host INT NOT NULL REFERENCES host (id) ON DELETE CASCADE, tag TEXT NOT NULL, PRIMARY KEY (host, tag))"
+	"CREATE TABLE host_tag (host INT NOT NULL REFERENCES host (id) ON DELETE CASCADE, tag TEXT NOT NULL,"
+	" PRIMARY KEY (host, tag))"
 	" STRICT, WITHOUT ROWID;"
 	"CREATE TABLE host_token (hash TEXT PRIMARY KEY, host INT NOT NULL REFERENCES host (id) ON DELETE CASCADE,"
 	" expires_ms INT NOT NULL) STRICT, WITHOUT ROWID;"

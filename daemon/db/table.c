@@ -275,8 +275,9 @@ int64_t db_run(struct db *db, const char *sql, const char *doing, bool durable, 
 
 /* ---- questions ---- */
 
-static int begin(
-	struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types, va_list ap)
+/* NOLINTNEXTLINE(readability-function-size): what db_query has, and its arguments */
+static int begin(struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types,
+	va_list ap)
 {
 	*c = (struct db_cursor){ .db = db, .table = t };
 	c->st = prepare(db, t, tail, &c->kept, err);
@@ -286,7 +287,8 @@ static int begin(
 	return 0;
 }
 
-int db_query(struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types, ...)
+int db_query(
+	struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types, ...)
 {
 	va_list ap;
 	va_start(ap, types);
@@ -308,7 +310,9 @@ void db_done(struct db_cursor *c)
 	put_back(c->st, c->kept);
 }
 
-int db_list(struct db *db, const struct db_table *t, const char *tail, void *rows, size_t *n, struct err *err, const char *types, ...)
+/* NOLINTNEXTLINE(readability-function-size): the question, its arguments and the list */
+int db_list(
+	struct db *db, const struct db_table *t, const char *tail, void *rows, size_t *n, struct err *err, const char *types, ...)
 {
 	struct db_cursor c;
 	char *all = NULL;

@@ -35,7 +35,7 @@ struct db_table {
 
 #define DB_COLUMN(row, kind, member)                                                                                               \
 	{                                                                                                                          \
-		#member, kind, offsetof(struct row, member)                                                                        \
+#member, kind, offsetof(struct row, member)                                                                        \
 	}
 #define DB_TABLE(sql_name, row, cols, is_durable)                                                                                  \
 	{                                                                                                                          \
@@ -59,12 +59,14 @@ struct db_cursor {
 	sqlite3_stmt *st;
 	bool kept; /* goes back to the cache */
 };
-int db_query(struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types, ...);
+int db_query(
+	struct db_cursor *c, struct db *db, const struct db_table *t, const char *tail, struct err *err, const char *types, ...);
 int db_next(struct db_cursor *c, void *row, struct err *err);
 void db_done(struct db_cursor *c);
 
 /* All of them as an array: db_release_all. */
-int db_list(struct db *db, const struct db_table *t, const char *tail, void *rows, size_t *n, struct err *err, const char *types, ...);
+int db_list(
+	struct db *db, const struct db_table *t, const char *tail, void *rows, size_t *n, struct err *err, const char *types, ...);
 /* The first one: 1 found, 0 not, -1 err. */
 int db_get(struct db *db, const struct db_table *t, const char *tail, void *row, struct err *err, const char *types, ...);
 

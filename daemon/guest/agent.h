@@ -2,8 +2,8 @@
  * agent: what the files of sbx-agent share. One process, one thread, one epoll loop (loop.c).
  *
  * The port (conn.c) carries frames of shared/wire. Each OPEN makes a stream (stream.c), which is served by a child
- * process (proc.c; spawn.c starts commands, ops.c file operations), by a session (session.c: a process on a pty that
- * outlives its clients), by a connection to a port of the guest (dial.c: a proc without a process), or at once from memory
+ * process (proc.c; spawn.c starts commands, ops.c file operations), by a session (session.c: a process that outlives its
+ * clients, mostly on a pty), by a connection to a port of the guest (dial.c: a proc without a process), or at once from memory
  * (info.c, configure.c).
  *
  * Output is pulled: nothing is read from a child before the port can take it. So a slow host slows the child down,
@@ -63,7 +63,7 @@ struct stream {
 	bool eof_sent[WIRE_CHANNELS];
 	struct buf mem; /* answer of an operation done in the agent */
 	size_t mem_at;
-	uint64_t at; /* session: offset of the next output byte to send */
+	uint64_t at[2]; /* session: offset of the next byte of each output to send */
 };
 TAILQ_HEAD(stream_list, stream);
 
@@ -98,10 +98,16 @@ struct proc {
 };
 TAILQ_HEAD(proc_list, proc);
 
+/* The last SESSION_RING bytes of an output. */
+struct ring {
+	uint8_t *p;   /* NULL: there is no such output */
+	uint64_t end; /* bytes so far */
+};
+
 struct session {
 	char name[SESSION_NAME_MAX + 1];
-	uint8_t *ring;
-	uint64_t end; /* bytes of output so far */
+	bool pipes;	     /* no terminal: proc.tty is false */
+	struct ring ring[2]; /* as proc.out */
 	unsigned cols, rows;
 	int64_t created_wall_ms;
 	struct buf command; /* JSON array */
@@ -162,6 +168,8 @@ void stream_close(struct agent *a, struct stream *s);
 void stream_lose_all(struct agent *a);
 /* EXIT with an errno and a message ("no such file or directory: '/x'"), then free the stream. */
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* A frame with this record to `out`. Without memory for it `out` fails as a whole: half of what was meant must not be said. */
+void stream_put(struct buf *out, enum wire_type type, const struct stream *s, const struct buf *rec);
 /* STARTED for s; session may be NULL. */
 void stream_started(struct agent *a, struct stream *s, bool created);
 /* If its process is over and all output sent: EOFs and EXIT to `out`, then free. True when it was. */
@@ -208,10 +216,12 @@ const char *exec_plan_folder(const struct exec_plan *plan);
 void session_open(struct agent *a, struct stream *s, struct rec r);
 void session_list(struct agent *a, struct stream *s, struct rec r);
 void session_kill(struct agent *a, struct stream *s, struct rec r);
-/* Read ptys into the rings as far as clients allow; true when some could give more now. */
+/* Read outputs into the rings as far as clients allow; true when some could give more now. */
 bool session_fill(struct agent *a);
 /* Append output to a->cur. */
 void session_pull(struct agent *a, struct stream *s, size_t room);
+/* Is there output that s was not sent? */
+bool session_owes(const struct stream *s);
 void session_resize(struct proc *p, unsigned cols, unsigned rows);
 /* After the process ended or a client left: forget what nobody needs. */
 void session_tidy(struct agent *a, struct proc *p);

@@ -179,9 +179,12 @@ static int set_nonblock(int fd)
 	return fd < 0 ? 0 : fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
-static int open_pipes(struct ends *e)
+/* no_input: stdin is empty. */
+static int open_pipes(struct ends *e, bool no_input)
 {
-	for (int i = 0; i < 3; i++) {
+	if (no_input && (e->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+		return -1;
+	for (int i = no_input; i < 3; i++) {
 		int p[2];
 
 		if (pipe2(p, O_CLOEXEC))
@@ -222,10 +225,12 @@ static int open_pty(struct ends *e, struct rec r, const struct user *u)
 	return ioctl(e->ours[1], TIOCSWINSZ, &ws);
 }
 
-static int open_ends(struct ends *e, struct rec r, const struct user *u, bool tty)
+static int open_ends(struct ends *e, const struct proc *p, struct rec r)
 {
+	bool no_input = p->session || wire_rec_get_u64(r.p, r.n, WT_NO_INPUT, 0);
+
 	*e = (struct ends){ { -1, -1, -1 }, { -1, -1, -1 }, { -1, -1 } };
-	if (tty ? open_pty(e, r, u) : open_pipes(e))
+	if (p->tty ? open_pty(e, r, &p->plan->c.user) : open_pipes(e, no_input))
 		return -1;
 	if (pipe2(e->status, O_CLOEXEC))
 		return -1;
@@ -238,7 +243,7 @@ static int launch(struct agent *a, struct proc *p, struct rec r)
 	struct spawn_command *c = &p->plan->c;
 	struct ends e;
 
-	if (open_ends(&e, r, &c->user, p->tty) == 0) {
+	if (open_ends(&e, p, r) == 0) {
 		memcpy(c->io.fds, e.theirs, sizeof(c->io.fds));
 		c->io.status = e.status[1];
 		p->pid = spawn_command(c);
@@ -329,17 +334,18 @@ static struct proc *start(struct agent *a, struct stream *s, struct rec r, struc
 		stream_fail(a, s, EAGAIN, "too many processes");
 		return NULL;
 	}
-	p->tty = session || wire_rec_get_u64(r.p, r.n, WT_TTY, 0);
+	p->tty = session ? !session->pipes : wire_rec_get_u64(r.p, r.n, WT_TTY, 0);
 	p->plan = make_plan(a, r, p->tty, u);
 	p->command = mem_strdup(p->plan->argv.v[0]);
 	if (session)
 		command_json(&p->plan->argv, &session->command);
+	p->session = session;
 	if (launch(a, p, r)) {
+		p->session = NULL; /* stays the caller's */
 		stream_fail(a, s, errno, "cannot start a process: %s", text_errno(errno, text));
 		proc_bury(a, p);
 		return NULL;
 	}
-	p->session = session;
 	set_timeout(p, r);
 	proc_attach(p, s);
 	return p;

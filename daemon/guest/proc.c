@@ -229,13 +229,14 @@ static void not_found(struct agent *a, struct proc *p, int code, const char *why
 	while ((s = TAILQ_FIRST(&p->streams))) {
 		struct buf rec = BUF_INIT;
 
+		wire_rec_u64(&rec, WT_PID, (uint64_t)p->pid);
 		wire_rec_u64(&rec, WT_CODE, (uint64_t)code);
 		wire_rec_u64(&rec, WT_TERMSIG, 0);
 		wire_rec_str(&rec, WT_MESSAGE, text);
 		wire_put(&a->ctl, WIRE_DATA, p->tty ? WIRE_STDOUT : WIRE_STDERR, s->id, line, strlen(line));
 		wire_put(&a->ctl, WIRE_EOF, WIRE_STDOUT, s->id, NULL, 0);
 		wire_put(&a->ctl, WIRE_EOF, WIRE_STDERR, s->id, NULL, 0);
-		wire_put(&a->ctl, WIRE_EXIT, 0, s->id, rec.p, rec.len);
+		stream_put(&a->ctl, WIRE_EXIT, s, &rec);
 		buf_free(&rec);
 		stream_free(a, s);
 	}

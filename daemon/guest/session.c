@@ -1,4 +1,4 @@
-/* agent sessions: processes on a pty that outlive their clients, with the last output in a ring. */
+/* agent sessions: processes, on a pty or on pipes, that outlive their clients, with the last output in rings. */
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
@@ -38,53 +38,73 @@ static struct proc *find(const struct agent *a, const char *name)
 	return NULL;
 }
 
+/* Not malloc: the pages come as they are written, and go back when it is over. */
+static bool ring_open(struct ring *o)
+{
+	void *p = mmap(NULL, SESSION_RING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	o->p = p == MAP_FAILED ? NULL : p;
+	return o->p;
+}
+
 static struct session *session_new(const char *name, struct rec r)
 {
 	struct session *s = mem_zalloc(sizeof(*s));
 
+	s->pipes = wire_rec_get_u64(r.p, r.n, WT_PIPES, 0);
 	if (name[0]) {
 		snprintf(s->name, sizeof(s->name), "%s", name);
 	} else {
 		uint32_t id;
 
 		rand_bytes(&id, sizeof(id));
-		snprintf(s->name, sizeof(s->name), "pty-%08x", id);
+		snprintf(s->name, sizeof(s->name), "%s-%08x", s->pipes ? "proc" : "pty", id);
 	}
 	s->cols = (unsigned)wire_rec_get_u64(r.p, r.n, WT_COLS, 80);
 	s->rows = (unsigned)wire_rec_get_u64(r.p, r.n, WT_ROWS, 24);
 	s->created_wall_ms = clock_wall_ms();
 	buf_init(&s->command);
-	/* not malloc: the pages come as they are written, and go back when it is over */
-	s->ring = mmap(NULL, SESSION_RING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (s->ring == MAP_FAILED) {
-		free(s);
-		return NULL;
-	}
-	return s;
+	if (ring_open(&s->ring[0]) && (!s->pipes || ring_open(&s->ring[1])))
+		return s;
+	session_free(s);
+	return NULL;
 }
 
 void session_free(struct session *s)
 {
 	if (!s)
 		return;
-	munmap(s->ring, SESSION_RING);
+	for (size_t i = 0; i < ARRAY_LEN(s->ring); i++)
+		if (s->ring[i].p)
+			munmap(s->ring[i].p, SESSION_RING);
 	buf_free(&s->command);
 	free(s);
 }
 
-static uint64_t oldest(const struct session *s)
+static uint64_t oldest(const struct ring *o)
 {
-	return s->end > SESSION_RING ? s->end - SESSION_RING : 0;
+	return o->end > SESSION_RING ? o->end - SESSION_RING : 0;
+}
+
+/* Where a client that joins begins to read. */
+static uint64_t first_for(const struct ring *o, uint64_t since, uint64_t most)
+{
+	uint64_t first = oldest(o);
+
+	if (since > first && since <= o->end)
+		first = since;
+	return o->end - first > most ? o->end - most : first;
 }
 
 static void join(struct agent *a, struct stream *s, struct rec r, struct proc *p)
 {
 	struct session *session = p->session;
-	uint64_t since = wire_rec_get_u64(r.p, r.n, WT_SINCE, 0), first = oldest(session);
+	uint64_t since = wire_rec_get_u64(r.p, r.n, WT_SINCE, 0), most = wire_rec_get_u64(r.p, r.n, WT_REPLAY, UINT64_MAX);
 	unsigned cols = (unsigned)wire_rec_get_u64(r.p, r.n, WT_COLS, 0);
 	unsigned rows = (unsigned)wire_rec_get_u64(r.p, r.n, WT_ROWS, 0);
 
-	s->at = since > first && since <= session->end ? since : first;
+	s->at[0] = first_for(&session->ring[0], since, most);
+	s->at[1] = first_for(&session->ring[1], 0, most);
 	proc_attach(p, s);
 	if (cols && rows)
 		session_resize(p, cols, rows);
@@ -115,7 +135,7 @@ void session_open(struct agent *a, struct stream *s, struct rec r)
 		return;
 	}
 	p = name[0] ? find(a, name) : NULL;
-	if (mode == WIRE_ATTACH_ONLY && !p) {
+	if ((mode == WIRE_ATTACH_ONLY && !p) || (mode == WIRE_ATTACH_RUNNING && (!p || p->reaped))) {
 		stream_fail(a, s, ENOENT, "no such session: '%s'", name);
 	} else if (mode == WIRE_ATTACH_CREATE && p && !p->reaped) {
 		stream_fail(a, s, EEXIST, "the session exists already: '%s'", name);
@@ -132,35 +152,60 @@ void session_open(struct agent *a, struct stream *s, struct rec r)
 
 /* ---- output ---- */
 
-/* Is it worth to read on: does some client follow, or is none there to wait for? */
-static bool wanted(const struct proc *p)
+/* How much of a terminal may be read: it goes on as long as some client follows, or none is there to wait for. */
+static size_t tty_room(const struct proc *p)
 {
 	const struct stream *s;
 
-	if (p->reaped)
-		return true;
+	if (p->reaped || !p->clients)
+		return FILL_CHUNK;
 	for (s = TAILQ_FIRST(&p->streams); s; s = TAILQ_NEXT(s, mate))
-		if (p->session->end - s->at < BEHIND_MAX)
-			return true;
-	return p->clients == 0;
+		if (p->session->ring[0].end - s->at[0] < BEHIND_MAX)
+			return FILL_CHUNK;
+	return 0;
 }
 
-/* One read into the ring. */
-static void fill(struct agent *a, struct proc *p)
+/* How much of a pipe may be read: no client is to lose any of it. */
+static size_t pipe_room(const struct proc *p, int i)
 {
-	struct session *s = p->session;
-	struct output *o = &p->out[0];
-	size_t at = (size_t)(s->end % SESSION_RING), room = SESSION_RING - at;
-	ssize_t n = read(o->w.fd, s->ring + at, room < FILL_CHUNK ? room : FILL_CHUNK);
+	const struct stream *s;
+	size_t room = FILL_CHUNK;
+
+	for (s = TAILQ_FIRST(&p->streams); s; s = TAILQ_NEXT(s, mate)) {
+		size_t left = SESSION_RING - (size_t)(p->session->ring[i].end - s->at[i]);
+
+		if (left < room)
+			room = left;
+	}
+	return room;
+}
+
+static size_t room_of(const struct proc *p, int i)
+{
+	const struct output *o = &p->out[i];
+
+	if (!o->ready || o->done)
+		return 0;
+	return p->tty ? tty_room(p) : pipe_room(p, i);
+}
+
+/* One read of at most `room` bytes into the ring. */
+static void fill(struct agent *a, struct proc *p, int i, size_t room)
+{
+	struct ring *ring = &p->session->ring[i];
+	struct output *o = &p->out[i];
+	size_t at = (size_t)(ring->end % SESSION_RING), max = SESSION_RING - at;
+	ssize_t n = read(o->w.fd, ring->p + at, room < max ? room : max);
 
 	if (n > 0) {
-		s->end += (uint64_t)n;
+		ring->end += (uint64_t)n;
 		if (p->reaped)
 			o->left -= o->left < (size_t)n ? o->left : (size_t)n;
 		o->done = p->reaped && !o->left;
 	} else if (n == 0 || errno != EINTR) {
 		o->ready = false;
-		o->done = p->reaped;
+		/* a pty whose other end nobody holds open just now may be opened again */
+		o->done = p->reaped || (!p->tty && (n == 0 || errno != EAGAIN));
 	}
 	if (o->done) {
 		loop_close(&o->w);
@@ -174,38 +219,61 @@ bool session_fill(struct agent *a)
 	bool more = false;
 
 	for (p = TAILQ_FIRST(&a->procs); p; p = next) {
-		struct output *o = &p->out[0];
-
 		next = TAILQ_NEXT(p, link);
-		if (!p->session || !o->ready || o->done || !wanted(p))
-			continue;
-		fill(a, p);
-		more |= !p->dead && o->ready && wanted(p);
+		for (int i = 0; p->session && i < 2; i++) {
+			size_t room = room_of(p, i);
+
+			if (!room)
+				continue;
+			fill(a, p, i, room);
+			if (p->dead)
+				break;
+			more |= room_of(p, i) > 0;
+		}
 	}
 	return more;
 }
 
-void session_pull(struct agent *a, struct stream *s, size_t room)
+static void pull(struct agent *a, struct stream *s, int i, size_t room)
 {
-	struct session *session = s->proc->session;
-	uint64_t first = oldest(session);
+	const struct ring *ring = &s->proc->session->ring[i];
+	enum wire_channel ch = i ? WIRE_STDERR : WIRE_STDOUT;
+	uint64_t first = oldest(ring);
 	size_t n, at;
 
-	if (s->at < first)
-		s->at = first; /* too slow: what is gone is gone */
+	if (s->at[i] < first)
+		s->at[i] = first; /* too slow for a terminal: what is gone is gone */
 	n = room - WIRE_HEADER - 1;
-	if (n > session->end - s->at)
-		n = (size_t)(session->end - s->at);
-	if (n > s->credit[WIRE_STDOUT])
-		n = (size_t)s->credit[WIRE_STDOUT];
-	at = (size_t)(s->at % SESSION_RING);
+	if (n > ring->end - s->at[i])
+		n = (size_t)(ring->end - s->at[i]);
+	if (n > s->credit[ch])
+		n = (size_t)s->credit[ch];
+	at = (size_t)(s->at[i] % SESSION_RING);
 	if (n > SESSION_RING - at)
 		n = SESSION_RING - at;
 	if (!n)
 		return;
-	wire_put(&a->cur, WIRE_DATA, WIRE_STDOUT, s->id, session->ring + at, n);
-	s->at += n;
-	s->credit[WIRE_STDOUT] -= n;
+	wire_put(&a->cur, WIRE_DATA, (uint8_t)ch, s->id, ring->p + at, n);
+	s->at[i] += n;
+	s->credit[ch] -= n;
+}
+
+void session_pull(struct agent *a, struct stream *s, size_t room)
+{
+	size_t end = a->cur.len + room;
+
+	for (int i = 0; i < 2; i++) {
+		room = a->cur.len < end ? end - a->cur.len : 0;
+		if (s->proc->session->ring[i].p && room > WIRE_HEADER + 1)
+			pull(a, s, i, room);
+	}
+}
+
+bool session_owes(const struct stream *s)
+{
+	const struct session *session = s->proc->session;
+
+	return s->at[0] < session->ring[0].end || s->at[1] < session->ring[1].end;
 }
 
 /* ---- life ---- */
@@ -232,7 +300,7 @@ void session_tidy(struct agent *a, struct proc *p)
 		return;
 	if (!p->started || p->session->seen_end || !p->session->name[0])
 		proc_bury(a, p);
-	else if (p->out[0].done)
+	else if (p->out[0].done && p->out[1].done)
 		forget_oldest(a);
 }
 
@@ -257,8 +325,10 @@ static void describe(struct jw *w, const struct proc *p)
 	jw_kint(w, "pid", p->pid);
 	jw_key(w, "command");
 	jw_raw(w, s->command.p, s->command.len);
-	jw_kint(w, "cols", s->cols);
-	jw_kint(w, "rows", s->rows);
+	if (p->tty) {
+		jw_kint(w, "cols", s->cols);
+		jw_kint(w, "rows", s->rows);
+	}
 	jw_kint(w, "clients", p->clients);
 	jw_kint(w, "createdWallMs", s->created_wall_ms);
 	jw_kbool(w, "running", !p->reaped);

@@ -82,6 +82,14 @@ void stream_lose_all(struct agent *a)
 	}
 }
 
+void stream_put(struct buf *out, enum wire_type type, const struct stream *s, const struct buf *rec)
+{
+	if (buf_failed(rec))
+		out->failed = true;
+	else
+		wire_put(out, type, 0, s->id, rec->p, rec->len);
+}
+
 void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ...)
 {
 	struct buf rec = BUF_INIT;
@@ -94,7 +102,7 @@ void stream_fail(struct agent *a, struct stream *s, int sys, const char *fmt, ..
 	wire_rec_u64(&rec, WT_CODE, 1);
 	wire_rec_u64(&rec, WT_ERRNO, (uint64_t)sys);
 	wire_rec_str(&rec, WT_MESSAGE, text);
-	wire_put(&a->ctl, WIRE_EXIT, 0, s->id, rec.p, rec.len);
+	stream_put(&a->ctl, WIRE_EXIT, s, &rec);
 	buf_free(&rec);
 	stream_close(a, s);
 }
@@ -107,11 +115,11 @@ void stream_started(struct agent *a, struct stream *s, bool created)
 	wire_rec_u64(&rec, WT_PID, s->proc ? (uint64_t)s->proc->pid : 0);
 	if (session) {
 		wire_rec_str(&rec, WT_SESSION, session->name);
-		wire_rec_u64(&rec, WT_REPLAY, session->end - s->at);
-		wire_rec_u64(&rec, WT_OFFSET, s->at);
+		wire_rec_u64(&rec, WT_REPLAY, session->ring[0].end - s->at[0]);
+		wire_rec_u64(&rec, WT_OFFSET, s->at[0]);
 		wire_rec_u64(&rec, WT_CREATED, created);
 	}
-	wire_put(&a->ctl, WIRE_STARTED, 0, s->id, rec.p, rec.len);
+	stream_put(&a->ctl, WIRE_STARTED, s, &rec);
 	buf_free(&rec);
 }
 
@@ -136,7 +144,7 @@ static void put_exit(struct agent *a, struct stream *s, struct buf *out)
 		proc_exit_record(s->proc, &rec);
 	else
 		wire_rec_u64(&rec, WT_CODE, 0);
-	wire_put(out, WIRE_EXIT, 0, s->id, rec.p, rec.len);
+	stream_put(out, WIRE_EXIT, s, &rec);
 	buf_free(&rec);
 	if (s->proc && s->proc->session)
 		s->proc->session->seen_end = true;
@@ -150,7 +158,7 @@ bool stream_try_exit(struct agent *a, struct stream *s, struct buf *out)
 	if (!p) {
 		if (s->mem_at < s->mem.len)
 			return false;
-	} else if (!p->reaped || !p->started || !p->out[0].done || !p->out[1].done || (p->session && s->at < p->session->end)) {
+	} else if (!p->reaped || !p->started || !p->out[0].done || !p->out[1].done || (p->session && session_owes(s))) {
 		return false;
 	}
 	put_exit(a, s, out);

@@ -5,10 +5,10 @@
  * read whole and validated, or streamed) -> the operation's handler, or 501 when it has none yet. A handler answers at once or
  * keeps the request and answers later from the loop; it answers exactly once. Every error has the status and the shape of its
  * dialect (x-sbx-faults). Requests on the Unix socket come from the same user (checked by SO_PEERCRED) and need no credential: they
- * are the operator's, unless they bring one. TCP needs one, wherever the operation's security schemes look for it, or in
- * X-API-Key or as a bearer, unless the contract marks the operation `security: []`. What is not marked x-sbx-teams is the
- * operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 1024 connections, 30 s without progress while
- * reading a request. Thread: the loop's.
+ * are the operator's, unless they bring one; those on a connection with a known peer (http_adopt) are that peer's. TCP needs one,
+ * wherever the operation's security schemes look for it, or in X-API-Key or as a bearer, unless the contract marks the operation
+ * `security: []`. What is not marked x-sbx-teams is the operator's alone. Limits: 64 KiB of headers, JSON body 16 MiB (413), 8192
+ * connections (or half of the descriptors, if that is less), 30 s without progress while reading a request. Thread: the loop's.
  */
 #ifndef SBX_HTTP_HTTP_H
 #define SBX_HTTP_HTTP_H
@@ -32,15 +32,16 @@ typedef void http_handler(struct http_req *req);
 struct http_dialect {
 	const struct contract *contract;
 	http_handler *const *handlers; /* by operation index; NULL = 501 */
-	/* Called when the headers are in and good, before anything of a body is looked at: false when it has answered. May be NULL. */
+	/* Called when it is known who asks, before query and body are looked at: false when it has answered. May be NULL.
+	 */
 	bool (*admit)(struct http_req *req);
 };
 
 struct http_config {
 	const struct http_dialect *dialects;
 	size_t dialect_count;
-	/* Who is this? `value` is what was presented, `where` the header (or "query") that it came in; both NULL: nothing was. 0 and
-	 * *who, or -1 with UNAUTHORIZED or FORBIDDEN. */
+	/* Who is this? `value` is what was presented, `where` the header (or "query") that it came in; both NULL: nothing was. 0
+	 * and *who, or -1 with UNAUTHORIZED or FORBIDDEN. */
 	int (*authenticate)(void *arg, const char *where, const char *value, struct identity *who, struct err *err);
 	void *arg; /* given to authenticate, and http_app(req) */
 };
@@ -50,6 +51,10 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
 int http_listen_unix(struct http_server *s, const char *path, struct err *err);
 /* "127.0.0.1:8080", "[::1]:0", ":8080" = loopback. Off loopback is refused (FORBIDDEN: TLS comes later). *port is the bound one. */
 int http_listen_tcp(struct http_server *s, const char *address, int *port, struct err *err);
+/* Serve a connection that somebody else made: fd, a connected non-blocking stream socket (one end of a TLS pipe), taken also when
+ * it fails. It counts as TCP, not local. who: the peer, when it is known by other means than a credential: it is taken for that one
+ * unless a request brings a credential, and may call us by any name (no web page can come this way). NULL: as any TCP client. */
+int http_adopt(struct http_server *s, int fd, const struct identity *who, struct err *err);
 /* Stop accepting, close what is idle, drop the rest; done_cb when the loop holds nothing of it any more. */
 void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *arg);
 
@@ -107,6 +112,7 @@ struct ws_ops {
 	/* Something that had to be queued has left since, and less than HTTP_HIGH / 2 is queued now. */
 	void (*on_drain)(void *arg, struct ws *ws);
 	void (*on_close)(void *arg, struct ws *ws); /* last callback; ws is freed after it */
+	void (*on_alarm)(void *arg, struct ws *ws); /* the time of ws_alarm has come; may be NULL */
 };
 /* Answer with 101. 400 and NULL when the client did not ask for an upgrade properly. The server pings every 30 s and gives up
  * on a peer silent for 90 s. */
@@ -119,5 +125,9 @@ size_t ws_queued(const struct ws *ws);
  * n given to ws_send and ws_send_channel (channel bytes do not count). */
 uint64_t ws_sent(const struct ws *ws);
 void ws_close(struct ws *ws, int code, const char *reason); /* close handshake, then on_close */
+/* Call on_alarm once, in so many milliseconds from now; 0: not at all. One at a time: the last call counts. */
+void ws_alarm(struct ws *ws, uint64_t ms);
+/* Read no more from the peer until told to go on; what was read already still comes (at most 256 KiB and a message). */
+void ws_hold(struct ws *ws, bool hold);
 
 #endif

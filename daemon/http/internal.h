@@ -18,7 +18,7 @@
 #include "shared/contract/router.h"
 
 #define HTTP_LOW (HTTP_HIGH / 2)
-#define HTTP_MAX_CONNECTIONS 1024u
+#define HTTP_MAX_CONNECTIONS 8192u /* WebSockets too */
 #define HTTP_MAX_JSON ((size_t)16 << 20)
 #define HTTP_MAX_QUERY 64u
 #define HTTP_READ_TIMEOUT_S 30u
@@ -64,6 +64,12 @@ struct listener {
 	ino_t ino;
 };
 
+/* Where a connection came from; NULL: over TCP. */
+struct http_origin {
+	bool local;
+	struct identity who; /* whose its requests are when they bring no credential */
+};
+
 struct http_server {
 	uv_loop_t *loop;
 	struct http_config config;
@@ -75,8 +81,9 @@ struct http_server {
 	uv_idle_t idle;	   /* the loop's bottom: runs once after server_kick */
 	unsigned handles;  /* uv handles not yet closed */
 	uint64_t deadline; /* of `timer`, loop time; 0 = not running */
-	bool kicked, accept_local, paused, closing, stopping;
-	unsigned connections;
+	bool kicked, paused, closing, stopping;
+	struct http_origin *arriving;	       /* of the connection that is just being given to MHD: that takes it */
+	unsigned connections, max_connections; /* MHD's, and sockets that it does not know any more */
 	struct listener *listeners;
 	struct http_req *reqs;
 	struct ws *sockets, *dirty; /* all; those with work for the loop's bottom */
@@ -92,12 +99,15 @@ struct http_server {
 void server_kick(struct http_server *s);
 /* Count a handle that was initialised, and close one: its memory may go when the callback of uv_close came. */
 void server_handle_closed(struct http_server *s);
+/* One of s->connections is gone. */
+void server_connection_closed(struct http_server *s);
 
 /* ---- listen.c ---- */
 void listeners_update(struct http_server *s); /* poll or not, by s->paused and the number of connections */
 void listeners_close(struct http_server *s);
 
 /* ---- request.c ---- */
+extern const struct identity http_operator; /* who has the Unix socket */
 enum req_phase { REQ_HEAD, REQ_BODY, REQ_FULL, REQ_ANSWERED };
 enum req_mode { MODE_DROP, MODE_JSON, MODE_SINK, MODE_LINGER };
 
@@ -154,6 +164,7 @@ struct http_req {
 	const char *method, *path;
 	struct identity who;
 	int64_t start_us;
+	const struct http_origin *origin; /* of its connection */
 	bool local, head, http11;
 	enum req_phase phase;
 	enum req_mode mode;

@@ -44,6 +44,22 @@ static bool peer_allowed(int fd)
 	return peer.uid == geteuid() || peer.uid == 0;
 }
 
+/* Takes fd also when it fails. who: whose its requests are; NULL: they have to tell. */
+static int add_connection(
+	struct http_server *s, int fd, const struct sockaddr_storage *addr, socklen_t len, bool local, const struct identity *who)
+{
+	if (who) {
+		s->arriving = mem_zalloc(sizeof(*s->arriving));
+		*s->arriving = (struct http_origin){ local, *who };
+	}
+	int rc = MHD_add_connection(s->mhd, fd, (const struct sockaddr *)addr, len) == MHD_YES ? 0 : -1;
+	int why = errno;
+	free(s->arriving);
+	s->arriving = NULL;
+	errno = why;
+	return rc;
+}
+
 static void take_connection(struct listener *l, int fd, const struct sockaddr_storage *addr, socklen_t len)
 {
 	if (l->local && !peer_allowed(fd)) {
@@ -51,10 +67,25 @@ static void take_connection(struct listener *l, int fd, const struct sockaddr_st
 		close(fd);
 		return;
 	}
-	l->s->accept_local = l->local;
-	/* closes fd when it fails */
-	if (MHD_add_connection(l->s->mhd, fd, (const struct sockaddr *)addr, len) != MHD_YES)
+	if (add_connection(l->s, fd, addr, len, l->local, l->local ? &http_operator : NULL) != 0)
 		log_warn("http", "cannot take a connection: %s", uv_strerror(uv_translate_sys_error(errno)));
+}
+
+int http_adopt(struct http_server *s, int fd, const struct identity *who, struct err *err)
+{
+	if (s->closing || s->connections >= s->max_connections) {
+		close(fd);
+		return s->closing ? err_set(err, ERR_UNAVAILABLE, "the server is closing")
+				  : err_set(err, ERR_LIMIT, "too many connections (%u)", s->max_connections);
+	}
+	struct sockaddr_storage addr = { .ss_family = AF_UNIX };
+	socklen_t len = sizeof(addr);
+	(void)getpeername(fd, (struct sockaddr *)&addr, &len); /* if it has gone already, MHD will see */
+	if (add_connection(s, fd, &addr, len, false, who) != 0)
+		return err_sys(err, errno, "cannot take a connection");
+	listeners_update(s);
+	server_kick(s);
+	return 0;
 }
 
 static void on_listener(uv_poll_t *poll, int status, int events)
@@ -63,7 +94,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 	struct http_server *s = l->s;
 	if (status < 0 || !(events & UV_READABLE))
 		return;
-	for (int i = 0; i < 16 && s->connections < HTTP_MAX_CONNECTIONS; i++) {
+	for (int i = 0; i < 16 && s->connections < s->max_connections; i++) {
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
 		int fd = accept4(l->fd, (struct sockaddr *)&addr, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -83,7 +114,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 
 void listeners_update(struct http_server *s)
 {
-	bool want = !s->paused && !s->closing && s->connections < HTTP_MAX_CONNECTIONS;
+	bool want = !s->paused && !s->closing && s->connections < s->max_connections;
 	for (struct listener *l = s->listeners; l; l = l->next) {
 		if (want && !uv_is_active((uv_handle_t *)&l->poll))
 			uv_poll_start(&l->poll, UV_READABLE, on_listener);

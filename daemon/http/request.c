@@ -224,26 +224,25 @@ static struct credential presented(struct http_req *r)
 /* Web pages of other sites must not reach us through the user's browser, by a request or by a name that was pointed at us. */
 static int check_site(struct http_req *r, struct err *err)
 {
-	if (!r->local && !check_host(r->h.value[HDR_HOST]))
+	if (!r->origin && !check_host(r->h.value[HDR_HOST]))
 		return err_set(err, ERR_FORBIDDEN, "'Host' must be an address or localhost");
 	if (!check_origin(r->h.value[HDR_ORIGIN], r->h.value[HDR_HOST]))
 		return err_set(err, ERR_FORBIDDEN, "requests from other sites are refused");
 	return 0;
 }
 
+const struct identity http_operator = { .kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local" };
+
 static int authorize(struct http_req *r, struct err *err)
 {
-	static const struct identity operator = {
-		.kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local"
-	};
 	const struct http_config *config = &r->s->config;
-	r->who = operator;
+	r->who = http_operator;
 	if (r->op->flags & CT_OP_PUBLIC)
 		return 0;
 	struct credential cred = presented(r);
-	if (r->local && !cred.value)
-		return 0;
-	if (config->authenticate(config->arg, cred.where, cred.value, &r->who, err) != 0)
+	if (r->origin && !cred.value)
+		r->who = r->origin->who;
+	else if (config->authenticate(config->arg, cred.where, cred.value, &r->who, err) != 0)
 		return -1;
 	const char *id = ct_s(r->d->contract, r->op->id);
 	if ((r->op->flags & CT_OP_LOCAL) && !r->local)
@@ -444,12 +443,12 @@ static void on_headers(struct http_req *r)
 		struct err denied = ERR_INIT;
 		if (authorize(r, &denied) != 0)
 			http_reply_err(r, &denied);
+		else if (r->d->admit && r->d->handlers[r->op_index] && !r->d->admit(r))
+			; /* it has answered */
 		else if (bad_query != 0 || params_check(r, &e) != 0)
 			reply_fault(r, "parameter", &e);
-		else if (!r->d->admit || !r->d->handlers[r->op_index] || r->d->admit(r)) {
-			if (check_body(r, &e) != 0)
-				http_reply_err(r, &e);
-		}
+		else if (check_body(r, &e) != 0)
+			http_reply_err(r, &e);
 	}
 	if (!r->a.set && r->mode == MODE_SINK)
 		run_handler(r);
@@ -504,7 +503,8 @@ static struct http_req *req_new(struct http_server *s, struct MHD_Connection *co
 	r->conn = conn;
 	r->start_us = clock_mono_us();
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	r->local = info && info->socket_context;
+	r->origin = info ? info->socket_context : NULL;
+	r->local = r->origin && r->origin->local;
 	buf_init(&r->in);
 	buf_init(&r->out.b);
 	buf_init(&r->a.body);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -25,18 +26,25 @@ static void __attribute__((format(printf, 2, 0))) on_mhd_log(void *cls, const ch
 	log_debug("http", "libmicrohttpd: %s", text);
 }
 
+void server_connection_closed(struct http_server *s)
+{
+	s->connections--;
+	listeners_update(s);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_ConnectionNotificationCode what)
 {
 	struct http_server *s = cls;
 	(void)conn;
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		s->connections++;
-		/* any non-NULL pointer: this connection came over the Unix socket */
-		*ctx = s->accept_local ? s : NULL;
+		*ctx = s->arriving;
+		s->arriving = NULL; /* once: the next is nobody's until it is said whose */
 		return;
 	}
-	s->connections--;
-	listeners_update(s);
+	free(*ctx);
+	*ctx = NULL;
+	server_connection_closed(s);
 }
 
 static void pump(struct http_server *s);
@@ -191,6 +199,15 @@ void http_server_close(struct http_server *s, void (*done_cb)(void *arg), void *
 	uv_idle_start(&s->idle, on_idle_close);
 }
 
+/* Clients must not take the descriptors that the VMs need. */
+static unsigned max_connections(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > HTTP_MAX_CONNECTIONS)
+		return HTTP_MAX_CONNECTIONS;
+	return (unsigned)limit.rlim_cur / 2;
+}
+
 static struct MHD_Daemon *start_mhd(struct http_server *s)
 {
 	const unsigned flags =
@@ -199,7 +216,7 @@ static struct MHD_Daemon *start_mhd(struct http_server *s)
 	 * which it sends its header twice) check_framing refuses better */
 	return MHD_start_daemon(flags, 0, NULL, NULL, req_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, s,
 		MHD_OPTION_NOTIFY_COMPLETED, req_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s, MHD_OPTION_CONNECTION_LIMIT, HTTP_MAX_CONNECTIONS + 1,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s, MHD_OPTION_CONNECTION_LIMIT, s->max_connections + 1,
 		MHD_OPTION_CONNECTION_TIMEOUT, HTTP_READ_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL, MHD_OPTION_END);
 }
 
@@ -225,6 +242,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
 	s->loop = loop;
 	s->config = *config;
 	s->router = router;
+	s->max_connections = max_connections();
 	s->times.ping = 30000;
 	s->times.dead = 90000;
 	s->times.close = 2000;

@@ -4,10 +4,14 @@
  * front of the caller's bytes and can go to the socket with one sendmsg and no copy.
  *
  * Small messages are gathered and leave at the loop's bottom; a large one takes along what was gathered.
+ *
+ * The socket is taken over from MHD, by a duplicate of its descriptor: MHD's part of an upgraded connection, which it would keep to
+ * the end, is 44 KiB.
  */
 #include "daemon/http/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -44,13 +48,15 @@ struct ws {
 	const struct ws_ops *ops;
 	void *arg;
 	int fd;
-	struct MHD_UpgradeResponseHandle *urh;
+	struct MHD_UpgradeResponseHandle *urh; /* NULL: MHD has let go of it */
+	bool own;			       /* fd is the duplicate */
 	uv_poll_t poll;
-	uv_timer_t timer;
+	uv_timer_t timer;	    /* the next of ping_at and alarm_at; in the end the limit of the close */
+	uint64_t ping_at, alarm_at; /* loop time; alarm_at 0 = none */
 	unsigned handles;
 	wslay_event_context_ptr ctx;
 	enum ws_state state;
-	bool dirty, broken, blocked, drain_due;
+	bool dirty, broken, blocked, drain_due, held;
 	bool close_sent, peer_closed, shut, timer_closing;
 	struct outq out;
 	struct mark *marks;
@@ -94,7 +100,11 @@ static void release(struct ws *ws)
 	if (ws->next)
 		ws->next->pprev = ws->pprev;
 	if (ws->urh)
-		MHD_upgrade_action(ws->urh, MHD_UPGRADE_ACTION_CLOSE); /* closes the descriptor */
+		MHD_upgrade_action(ws->urh, MHD_UPGRADE_ACTION_CLOSE); /* closes its descriptor */
+	else if (ws->fd >= 0)
+		server_connection_closed(s);
+	if (ws->own)
+		close(ws->fd);
 	wslay_event_context_free(ws->ctx);
 	buf_free(&ws->out.b);
 	buf_free(&ws->early);
@@ -414,6 +424,12 @@ static void run(struct ws *ws)
 			finish(ws);
 		return;
 	}
+	if (ws->own && ws->urh) {
+		MHD_upgrade_action(ws->urh, MHD_UPGRADE_ACTION_CLOSE);
+		ws->urh = NULL;
+		ws->s->connections++; /* it counts this one out */
+		server_kick(ws->s);
+	}
 	if (ws->early.len > 0) {
 		struct buf early = ws->early;
 		buf_init(&ws->early);
@@ -446,7 +462,7 @@ void ws_run_dirty(struct http_server *s)
 
 static void read_some(struct ws *ws)
 {
-	for (int i = 0; i < READS_AT_ONCE && ws->state != WS_DONE && !ws->broken; i++) {
+	for (int i = 0; i < READS_AT_ONCE && ws->state != WS_DONE && !ws->broken && !ws->held; i++) {
 		ssize_t n = recv(ws->fd, ws->s->scratch, HTTP_SCRATCH, MSG_DONTWAIT);
 		if (n > 0)
 			ws_feed(ws, ws->s->scratch, (size_t)n);
@@ -474,7 +490,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 static void watch(struct ws *ws)
 {
 	int events = 0;
-	if (outq_len(&ws->out) < WS_STOP_READING)
+	if (outq_len(&ws->out) < WS_STOP_READING && !ws->held)
 		events |= UV_READABLE;
 	if (ws->blocked)
 		events |= UV_WRITABLE;
@@ -495,17 +511,61 @@ static bool unread(const struct ws *ws)
 	return outq_len(&ws->out) > 0 || (ioctl(ws->fd, SIOCOUTQ, &n) == 0 && n > 0);
 }
 
-static void on_ping(uv_timer_t *timer)
+/* False when it was given up. */
+static bool ping(struct ws *ws)
 {
-	struct ws *ws = timer->data;
 	uint64_t silent = uv_now(ws->s->loop) - ws->heard;
-	if (silent >= ws->s->times.dead && !unread(ws)) {
+	if (silent >= ws->s->times.dead && !ws->held && !unread(ws)) {
 		log_debug("http", "gave up on a silent websocket");
 		finish(ws);
-		return;
+		return false;
 	}
 	if (ws->state == WS_OPEN && !ws->blocked)
 		send_control(ws, WSLAY_PING, NULL, 0);
+	return true;
+}
+
+static void arm(struct ws *ws);
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct ws *ws = timer->data;
+	uint64_t now = uv_now(ws->s->loop);
+	bool alarm = ws->alarm_at && ws->alarm_at <= now;
+	if (ws->ping_at <= now) {
+		ws->ping_at = now + ws->s->times.ping;
+		if (!ping(ws))
+			return;
+	}
+	if (alarm) {
+		ws->alarm_at = 0;
+		if (ws->state == WS_OPEN && ws->ops->on_alarm)
+			ws->ops->on_alarm(ws->arg, ws);
+	}
+	arm(ws);
+}
+
+static void arm(struct ws *ws)
+{
+	if (ws->handles == 0 || ws->timer_closing || ws->state == WS_DONE)
+		return;
+	uint64_t now = uv_now(ws->s->loop), at = ws->alarm_at && ws->alarm_at < ws->ping_at ? ws->alarm_at : ws->ping_at;
+	uv_timer_start(&ws->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+void ws_alarm(struct ws *ws, uint64_t ms)
+{
+	ws->alarm_at = ms ? uv_now(ws->s->loop) + ms : 0;
+	arm(ws);
+}
+
+void ws_hold(struct ws *ws, bool hold)
+{
+	if (ws->held == hold)
+		return;
+	ws->held = hold;
+	ws->heard = uv_now(ws->s->loop);
+	make_dirty(ws);
 }
 
 /* ---- the beginning ---- */
@@ -547,15 +607,19 @@ void ws_upgraded(void *cls, struct MHD_Connection *conn, void *ctx, const char *
 	(void)ctx;
 	int one = 1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* fails on a Unix socket, which needs none */
-	ws->fd = fd;
+	ws->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	ws->own = ws->fd >= 0;
+	if (!ws->own)
+		ws->fd = fd;
 	ws->urh = urh;
 	ws->heard = uv_now(ws->s->loop);
+	ws->ping_at = ws->heard + ws->s->times.ping;
 	uv_timer_init(ws->s->loop, &ws->timer);
 	ws->timer.data = ws->poll.data = ws;
-	ws->broken = uv_poll_init(ws->s->loop, &ws->poll, fd) != 0;
+	ws->broken = uv_poll_init(ws->s->loop, &ws->poll, ws->fd) != 0;
 	ws->handles = ws->broken ? 1 : 2;
 	ws->s->handles += ws->handles;
-	uv_timer_start(&ws->timer, on_ping, ws->s->times.ping, ws->s->times.ping);
+	arm(ws);
 	buf_add(&ws->early, extra, n);
 	if (buf_failed(&ws->early) || ws->s->closing)
 		ws->broken = true;

@@ -233,12 +233,20 @@ static void got_started(struct link_stream *s, const struct wire_frame *f)
 		s->ops->on_started(s->arg, &started);
 }
 
+/* What an end does not say must not pass for success. */
+static bool has_code(const struct wire_frame *f)
+{
+	return wire_rec_get_u64(f->payload, f->length, WT_CODE, UINT64_MAX) <= UINT8_MAX;
+}
+
 static void got_exit(struct link_stream *s, const struct wire_frame *f)
 {
 	const uint8_t *p = f->payload;
 	size_t n = f->length;
 	struct link_exit end = {
-		.code = (int)(wire_rec_get_u64(p, n, WT_CODE, 0) & 0xff),
+		.pid = (int64_t)wire_rec_get_u64(p, n, WT_PID, 0),
+		.code = (int)wire_rec_get_u64(p, n, WT_CODE, 0),
+		.started = s->answered,
 		.signal = (int)(wire_rec_get_u64(p, n, WT_TERMSIG, 0) & 0x7f),
 		.timed_out = wire_rec_get_u64(p, n, WT_TIMED_OUT, 0) != 0,
 		.sys = (int)(wire_rec_get_u64(p, n, WT_ERRNO, 0) & 0xfff),
@@ -271,6 +279,8 @@ static void got_stream_frame(struct link_stream *s, const struct wire_frame *f)
 	case WIRE_EXIT:
 		if (!wire_rec_valid(f->payload, f->length) || (f->type == WIRE_STARTED && s->answered))
 			cut(s, "bad record");
+		else if (f->type == WIRE_EXIT && !has_code(f))
+			cut(s, "an end without an exit code");
 		else if (f->type == WIRE_STARTED)
 			got_started(s, f);
 		else

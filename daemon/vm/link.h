@@ -32,9 +32,11 @@ struct link_started {
 };
 
 struct link_exit {
-	int code;   /* 0..255 */
-	int signal; /* that ended it, or 0 */
+	int64_t pid; /* of what never came to run, else 0 */
+	int code;    /* 0..255 */
+	int signal;  /* that ended it, or 0 */
 	bool timed_out;
+	bool started;	   /* the guest had said before that it began */
 	int sys;	   /* guest errno when the operation failed (or never started), else 0 */
 	char message[256]; /* the agent's words for it, control characters replaced */
 	int64_t utime_us, stime_us, maxrss_kb;

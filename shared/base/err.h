@@ -45,7 +45,8 @@ enum err_code {
 struct err {
 	enum err_code code;
 	int sys; /* errno that caused it, or 0 */
-	const char *word; /* a constant: which of a code's reasons it is, where a dialect tells them apart ("email_taken"), or NULL */
+	const char
+		*word; /* a constant: which of a code's reasons it is, where a dialect tells them apart ("email_taken"), or NULL */
 	char msg[512];
 	char hint[256];
 };

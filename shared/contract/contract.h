@@ -147,7 +147,7 @@ struct ct_op {
 	uint16_t flags;
 	uint32_t bodies, body_count;
 	uint32_t body_limit; /* x-sbx-body-limit: bytes of a JSON body; 0 = the server's own */
-	ct_str rows; /* x-sbx-rows: dotted path to the rows in the answer */
+	ct_str rows;	     /* x-sbx-rows: dotted path to the rows in the answer */
 	uint32_t params, param_count;
 	uint32_t responses, response_count;
 	uint32_t security, security_count; /* alternatives: range of scheme indices in index_pool, some | CT_SCHEME_AND */

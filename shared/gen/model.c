@@ -193,7 +193,8 @@ static int read_ignore(struct model *m, struct yt_node *root, const char *key, b
 static int read_root(struct model *m, struct yt_node *root)
 {
 	static const char *const keys[] = { "openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs",
-		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-content-types", "x-sbx-teams", "x-sbx-env", "x-sbx-faults", NULL };
+		"jsonSchemaDialect", "webhooks", "x-sbx-base", "x-sbx-unknown-fields", "x-sbx-content-types", "x-sbx-teams",
+		"x-sbx-env", "x-sbx-faults", NULL };
 
 	if (model_check_keys(m, root, keys, "the document") != 0)
 		return -1;

@@ -414,7 +414,8 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 {
 	static const char *const keys[] = { "tags", "summary", "description", "externalDocs", "operationId", "parameters",
 		"requestBody", "responses", "callbacks", "deprecated", "security", "servers", "x-sbx-command", "x-sbx-websocket",
-		"x-sbx-stream", "x-sbx-local", "x-sbx-teams", "x-sbx-shared", "x-sbx-rows", "x-sbx-also", "x-sbx-body-limit", NULL };
+		"x-sbx-stream", "x-sbx-local", "x-sbx-teams", "x-sbx-shared", "x-sbx-rows", "x-sbx-also", "x-sbx-body-limit",
+		NULL };
 	struct ct_op op = { .id = model_text(m, node, "operationId"), .params = m->params.n };
 	auto_free char *method = mem_strdup(node->key);
 	bool is_root = m->base_path && strcmp(item->key, "/") == 0; /* "/v1", not "/v1/" */
@@ -435,7 +436,8 @@ static int read_op(struct model *m, struct yt_node *item, struct yt_node *node)
 		op.tag = model_str(m, yt_scalar(tags->first));
 	if (check_id(m, node, &op) != 0 || read_params(m, item, &op) != 0 || read_params(m, node, &op) != 0)
 		return -1;
-	if (check_path(m, item, &op) != 0 || check_also(m, node, &op) != 0 || read_body(m, node, &op) != 0 || read_responses(m, node, &op) != 0)
+	if (check_path(m, item, &op) != 0 || check_also(m, node, &op) != 0 || read_body(m, node, &op) != 0 ||
+		read_responses(m, node, &op) != 0)
 		return -1;
 	if (read_flags(m, node, &op) != 0 || read_limit(m, node, &op) != 0 || read_security(m, node, &op) != 0)
 		return -1;

@@ -29,11 +29,13 @@ int crypto_seal(const uint8_t key[CRYPTO_KEY], const void *data, size_t n, struc
 	if (!ctx)
 		return err_set(err, ERR_LIMIT, "no memory");
 	rand_bytes(p, NONCE);
-	if (EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) != 1 ||
-		EVP_EncryptUpdate(ctx, p + NONCE, &len, data, (int)n) != 1 || EVP_EncryptFinal_ex(ctx, p + NONCE + len, &rest) != 1 ||
-		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG, p + NONCE + n) != 1)
-		abort();
+	bool good = EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) == 1 &&
+		EVP_EncryptUpdate(ctx, p + NONCE, &len, data, (int)n) == 1 &&
+		EVP_EncryptFinal_ex(ctx, p + NONCE + len, &rest) == 1 &&
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG, p + NONCE + n) == 1;
 	EVP_CIPHER_CTX_free(ctx);
+	if (!good)
+		return err_set(err, ERR_INTERNAL, "this build of OpenSSL has no AES-256-GCM");
 	buf_commit(out, NONCE + n + TAG);
 	return 0;
 }

@@ -54,7 +54,8 @@ static bool signed_by(const void *key, size_t key_n, const char *token, const ch
 	uint8_t mac[CRYPTO_MAC];
 	auto_buf given = BUF_INIT;
 	crypto_hmac(key, key_n, token, (size_t)(dot - token), mac);
-	return b64url_decode(&given, dot + 1, strlen(dot + 1)) == 0 && given.len == CRYPTO_MAC && mem_equal_ct(given.p, mac, CRYPTO_MAC);
+	return b64url_decode(&given, dot + 1, strlen(dot + 1)) == 0 && given.len == CRYPTO_MAC &&
+		mem_equal_ct(given.p, mac, CRYPTO_MAC);
 }
 
 js *jwt_verify(const void *key, size_t key_n, const char *token, int64_t now_s, struct err *err)

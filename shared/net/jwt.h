@@ -15,7 +15,8 @@
 
 /* Append the token for the claims (a JSON object) to out. */
 void jwt_sign(const void *key, size_t key_n, const char *claims, struct buf *out);
-/* The claims of a token that was signed with the key and is not over (`exp`, which it must have) at now_s; NULL with UNAUTHORIZED. */
+/* The claims of a token that was signed with the key and is not over (`exp`, which it must have) at now_s; NULL with UNAUTHORIZED.
+ */
 js *jwt_verify(const void *key, size_t key_n, const char *token, int64_t now_s, struct err *err);
 
 /* base64url without padding (RFC 4648 section 5). */

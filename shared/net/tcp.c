@@ -56,6 +56,36 @@ static int parse(const char *text, union address *out, struct err *err)
 	return 0;
 }
 
+/* Letters, digits, hyphens and dots, as DNS has them (RFC 1123), and underscores, which private networks have too. */
+static bool is_name(const char *s)
+{
+	size_t n = strlen(s);
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	return n > 0 && n <= 253 && strspn(s, good) == n && s[0] != '.' && s[0] != '-' && !strstr(s, "..");
+}
+
+int tcp_split(const char *address, char **host, int *port, struct err *err)
+{
+	const char *colon = strrchr(address, ':');
+	int64_t number = 0;
+	if (!colon)
+		return err_set(err, ERR_INVALID, "'%s' is no address: the port is missing", address);
+	if (parse_int(colon + 1, "port", 1, 65535, &number, err) != 0)
+		return -1;
+	size_t n = (size_t)(colon - address);
+	bool bracketed = n > 2 && address[0] == '[' && colon[-1] == ']';
+	auto_free char *text = bracketed ? mem_strndup(address + 1, n - 2) : mem_strndup(address, n);
+	union address ip;
+	bool good = parse_ip(text, &ip) ? bracketed == (ip.any.sa_family == AF_INET6) : !bracketed && is_name(text);
+	if (!good) {
+		err_set(err, ERR_INVALID, "'%s' is no address", address);
+		return err_hint(err, "write it as host.example:443, 10.0.0.1:443 or [::1]:443");
+	}
+	*host = mem_steal(&text);
+	*port = (int)number;
+	return 0;
+}
+
 static bool is_loopback(const union address *a)
 {
 	if (a->any.sa_family == AF_INET6)

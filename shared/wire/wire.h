@@ -63,7 +63,8 @@ enum wire_channel { WIRE_STDIN, WIRE_STDOUT, WIRE_STDERR, WIRE_CHANNELS };
 
 /* What OPEN asks for. All paths are guest paths; relative ones start at the user's home. */
 enum wire_op {
-	WIRE_OP_EXEC = 1,  /* ARG..., ENV..., CWD, USER, TTY, COLS, ROWS, TIMEOUT_MS, SESSION, ATTACH */
+	WIRE_OP_EXEC = 1,  /* ARG..., ENV..., CWD, USER, TTY, COLS, ROWS, TIMEOUT_MS, SESSION, ATTACH, SINCE, REPLAY, PIPES,
+			      NO_INPUT */
 	WIRE_OP_SESSIONS,  /* stdout: one JSON array of sessions; EXIT 0 */
 	WIRE_OP_KILL,	   /* SESSION, SIGNAL: signal a session's group; a finished one is forgotten */
 	WIRE_OP_CONFIGURE, /* after restore: ID, HOSTNAME, SEED, WALL_MS, MAC, IP, GATEWAY, DNS, ENV...; EXIT 0 */
@@ -129,8 +130,9 @@ enum wire_tag {
 	WT_DNS,
 	/* STARTED and EXIT */
 	WT_PID,
-	WT_REPLAY /* bytes of scrollback that come first on stdout; WT_OFFSET: their place */,
-	WT_CODE /* 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT come without STARTED */,
+	WT_REPLAY /* bytes of scrollback that come first on stdout (in OPEN: at most so many); WT_OFFSET: their place */,
+	WT_CODE /* in every EXIT: 0..255; 128+n by signal n; 124 timeout; 126, 127 not run: DATA and EXIT with PID come without
+		 * STARTED */,
 	WT_TERMSIG /* signal that ended it, 0 if none */,
 	WT_TIMED_OUT,
 	WT_ERRNO,
@@ -144,10 +146,13 @@ enum wire_tag {
 	WT_GROW /* CONFIGURE: 1 = let the root file system fill its disk */,
 	WT_LATE /* WRITE: 1 = PATH is only where the data waits; behind it come the file's path and the length of that, a u32 */,
 	WT_RESOLVE /* LIST, STAT: 1 = a link also tells where it leads: resolved, resolvedType, resolvedMode */,
+	WT_PIPES /* session without a terminal: stdin is empty, stdout and stderr are apart; it waits for its slowest client */,
+	WT_NO_INPUT /* stdin is /dev/null, not a pipe */,
 	WT_TAG_END
 };
 
-enum wire_attach { WIRE_ATTACH_CREATE, WIRE_ATTACH_OR_CREATE, WIRE_ATTACH_ONLY };
+/* ONLY: also to one that has ended but was not seen to; RUNNING: not. */
+enum wire_attach { WIRE_ATTACH_CREATE, WIRE_ATTACH_OR_CREATE, WIRE_ATTACH_ONLY, WIRE_ATTACH_RUNNING };
 
 struct wire_frame {
 	uint8_t type, channel;

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import fs_rows
 import stub_vm
 import vm_rows
+import wrenn_rows
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 import ws  # noqa: E402  (the tests' WebSocket client)
@@ -577,6 +578,7 @@ def url_of(address):
 
 fs_close = fs_rows.rows(row, timed, ENV)
 vm_rows.rows(row, ENV, sbx, remove_all)
+wrenn_rows.rows(row, ENV, sbx, remove_all)
 
 
 # ---- the table ----

@@ -240,7 +240,7 @@ def ids(w, op):
     kinds = {n: op.kind_of(n) for n in op.path_names}
     known = {"team": lambda: w.eva.team_id, "member": lambda: w.eva.user_id, "capsule": lambda: w.capsule.rpartition("/")[2],
              "channel": lambda: w.channel["id"], "apiKey": lambda: unknown_id("key"), "host": lambda: w.hosts.announce()["host"]["id"],
-             "snapshot": lambda: unique("nosuch"), "tag": lambda: "tag", "provider": lambda: "github"}
+             "snapshot": lambda: unique("nosuch"), "tag": lambda: "tag", "anyTeam": lambda: w.eva.team_id, "provider": lambda: "github"}
     return {n: known[kind]() for n, kind in kinds.items()}
 
 
@@ -253,6 +253,8 @@ def fillers(op):
 def who(w, op):
     if "hostTokenAuth" in op.schemes:
         return w.anyone.but(("X-Host-Token", w.hosts.online()["token"]))
+    if op.path.startswith("/v1/admin/"):
+        return w.hosts.root
     return w.hosts.owner if op.path.startswith("/v1/hosts/{id}") else w.eva
 
 

@@ -36,7 +36,7 @@ from ws import frame  # noqa: E402  pylint: disable=wrong-import-position
 
 JSON = "application/json"
 SIX_HOURS, WEEK = 6 * 3600, 7 * 86400
-PREFIXES = {"capsule": "cl", "member": "usr", "team": "team", "apiKey": "key", "host": "host", "channel": "ch", "log": "log"}
+PREFIXES = {"anyTeam": "team", "capsule": "cl", "member": "usr", "team": "team", "apiKey": "key", "host": "host", "channel": "ch", "log": "log"}
 HEX64 = re.compile(r"[0-9a-f]{64}")
 DENIED, HIDDEN = (401, 403), (403, 404)
 
@@ -179,7 +179,8 @@ class Operation:
 
     def kind_of(self, name):
         """capsule for {id} of a capsule: what the parameter is called among the components."""
-        return next(k for k, p in CONTRACT.doc["components"]["parameters"].items() if p["name"] == name and any(p is q for q in self.parameters))
+        kind = next(k for k, p in CONTRACT.doc["components"]["parameters"].items() if p["name"] == name and any(p is q for q in self.parameters))
+        return "tag" if kind == "process" else kind  # a word below a capsule
 
     def target(self, values):
         """values: name -> text"""
@@ -624,6 +625,10 @@ def audit(person, resource_type, action, **more):
 
 
 # ---- a suite ----
+class NotYet(Exception):
+    """What the check is about does not exist yet."""
+
+
 class Report(Tap):
     """Names the line of the suite, not the one in here, where a check failed."""
 
@@ -636,6 +641,8 @@ class Report(Tap):
         try:
             function(*args)
             print(f"ok {self.count} - {name}", flush=True)
+        except NotYet as e:
+            print(f"ok {self.count} - {name} # SKIP {e}", flush=True)
         except Exception as e:  # pylint: disable=broad-except
             self.failed += 1
             lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == self.path]

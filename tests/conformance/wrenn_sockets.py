@@ -193,7 +193,7 @@ def _(w):
 def _(w):
     s = w.main.terminal(cmd="/bin/sh", args=["-c", "stty size; pwd; echo $MARK-$HOME; id -un; read x; echo got:$x"], cols=132, rows=0, cwd="/tmp",
                         envs={"MARK": "é 1"}, user="nobody")
-    text = output(s, "root\r?\n")
+    text = output(s, "\nroot\r?\n")
     assert re.search(r"^24 132\r?\n/tmp\r?\né 1-/root\r?\nroot\r?\n", text), repr(text)
     type_in(s, "ü日\n")
     output(s, "got:ü日")

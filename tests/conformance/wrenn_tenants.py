@@ -21,8 +21,8 @@ NAMING = {"apiKey", "team", "member", "capsule", "snapshot", "host", "channel"}
 PLAIN = {"provider", "tag", "anyTeam"}  # parameters that do not: a service, a word below a host, a team for the administrator
 NAMING_MEMBERS = {"team_id": "team", "sandbox_id": "capsule", "template": "snapshot"}  # members of bodies, and which kind they name
 PLAIN_MEMBERS = set("email password name role vcpus memory_mb timeout_sec cmd args background tag envs cwd path file depth type provider "
-                    "availability_zone token arch cpu_cores disk_gb address refresh_token config events".split())
-PLAIN_QUERY = set("code state error email range overwrite type force from to before before_id limit resource_type action".split())
+                    "availability_zone token arch cpu_cores disk_gb address refresh_token config events enabled".split())
+PLAIN_QUERY = set("code state error email range overwrite type force from to before before_id limit resource_type action signal".split())
 # Operations that name nothing of a team, and why nobody can reach another's through them.
 OWN = {"signup": "makes an account", "login": "opens an account by its password", "oauthRedirect": "before any team",
        "oauthCallback": "before any team",
@@ -162,7 +162,7 @@ def _(_):
 # ---- requests ----
 def request(op, ids, values):
     """(target, body): the least that makes sense. ids: slot -> value; values: members of the body."""
-    path = {n: ids.get(n) or {"tag": "tag", "provider": "github"}.get(n) for n in op.path_names}
+    path = {n: ids.get(n) or {"tag": "tag", "selector": "1", "provider": "github"}.get(n) for n in op.path_names}
     target = op.target(path)
     if op.body is None:
         return target, None
@@ -328,6 +328,9 @@ def control(w, op):
             ok(side.owner.post(f"/v1/capsules/{side.ids['capsule']}/pause"))
         elif op.id != "resumeCapsule" and status == "paused":
             ok(side.owner.post(f"/v1/capsules/{side.ids['capsule']}/resume"))
+    if "selector" in op.path_names:  # a process that is there
+        tag = ok(client.post(f"/v1/capsules/{ids['id']}/exec", {"cmd": "/bin/sleep", "args": ["60"], "background": True}), 202)["tag"]
+        ids = {**ids, "selector": tag}
     answer = ask(client, op, *request(op, ids, values_of))
     assert answer is None if op.websocket else answer.status in (200, 201, 204), f"not even for the owner: {answer}"
     if op.id == "createCapsule":

@@ -1,7 +1,7 @@
 /* link: shared/net/jwt.c shared/net/crypto.c | -lcrypto */
 /*
- * Tokens: any text is none, unless it was signed with the key; what was signed is taken just when its claims are good, and not with a
- * byte of it changed. Base64 without padding has one text for each value.
+ * Tokens: any text is none, unless it was signed with the key; what was signed is taken just when its claims are good, and not with
+ * a byte of it changed. Base64 without padding has one text for each value.
  */
 #include <stdint.h>
 #include <stdlib.h>

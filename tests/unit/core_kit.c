@@ -96,9 +96,11 @@ struct sandbox *core_kit_box(struct core_kit *k, int64_t team, enum sandbox_stat
 	struct sandbox *sb = mem_zalloc(sizeof(*sb));
 	sb->core = core;
 	sb->state = state;
-	sb->row = (struct db_sandbox){
-		.id = mem_printf("box%zu", core->count), .image = mem_strdup("base"), .account = team, .vcpus = vcpus, .memory_mb = memory_mb
-	};
+	sb->row = (struct db_sandbox){ .id = mem_printf("box%zu", core->count),
+		.image = mem_strdup("base"),
+		.account = team,
+		.vcpus = vcpus,
+		.memory_mb = memory_mb };
 	core->boxes = mem_grow(core->boxes, core->count + 1, sizeof(struct sandbox *));
 	core->boxes[core->count++] = sb;
 	return sb;

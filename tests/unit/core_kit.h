@@ -1,6 +1,6 @@
 /*
- * core_kit: a core that is no more than a database, a secret, accounts and the sandboxes that a test puts there. What it would do to
- * them, and the news for channels, is noted. Link tests/unit/core_kit.c and what CORE_KIT in it names.
+ * core_kit: a core that is no more than a database, a secret, accounts and the sandboxes that a test puts there. What it would do
+ * to them, and the news for channels, is noted. Link tests/unit/core_kit.c and what CORE_KIT in it names.
  */
 #ifndef SBX_UNIT_CORE_KIT_H
 #define SBX_UNIT_CORE_KIT_H

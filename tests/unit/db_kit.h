@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/db/account.h"
 #include "daemon/db/db.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -48,6 +49,15 @@ static inline void db_kit_reopen(struct db_kit *k)
 	db_close(k->db);
 	k->db = db_open(k->path, &err);
 	assert_non_null(k->db);
+}
+
+/* Somebody is in a team, as its owner by default: as db_member_insert. */
+static inline int join_team(struct db *db, int64_t team, int64_t user, const char *role, int64_t joined_ms, struct err *err)
+{
+	const struct db_member row = {
+		.team = team, .user = user, .role = LENT(role), .is_default = !strcmp(role, "owner"), .joined_ms = joined_ms
+	};
+	return db_member_insert(db, &row, err);
 }
 
 #define DB_TEST(f) cmocka_unit_test_setup_teardown(f, db_kit_setup, db_kit_teardown)

@@ -1,6 +1,7 @@
 #include "tests/unit/http_fixture.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -52,6 +53,7 @@ static const struct fx_op {
 	{ "local", "GET", CT_OP_LOCAL, CT_BODY_NONE, h_ping, 0, 0 },
 	{ "need", "GET", 0, CT_BODY_NONE, h_ping, 3, 3 },
 	{ "never", "GET", 0, CT_BODY_NONE, h_never, 0, 0 },
+	{ "operator", "GET", CT_OP_TEAMS, CT_BODY_NONE, h_ping, 0, 0 }, /* not for teams: see make_ops */
 	{ "ping", "GET", 0, CT_BODY_NONE, h_ping, 0, 0 },
 	{ "public", "GET", CT_OP_PUBLIC, CT_BODY_NONE, h_ping, 0, 0 },
 	{ "quit", "GET", 0, CT_BODY_NONE, h_quit, 0, 0 },
@@ -69,7 +71,10 @@ static const struct fx_op {
 struct world {
 	struct fx fx;
 	uv_loop_t loop;
-	uv_async_t stop;
+	uv_async_t stop, adopt;
+	const struct identity *guest; /* of the connection to be adopted */
+	int guest_fd, guest_rc;
+	sem_t guest_done;
 	pthread_t thread;
 	char pool[4096];
 	size_t pool_len;
@@ -168,7 +173,7 @@ static void make_contract(struct world *w)
 		.schema_count = ARRAY_LEN(w->schemas),
 		.op_count = OPS,
 	};
-	w->dialect = (struct http_dialect){ &w->contract, w->handlers };
+	w->dialect = (struct http_dialect){ .contract = &w->contract, .handlers = w->handlers };
 }
 
 /* ---- handlers ---- */
@@ -417,7 +422,23 @@ static void chat_message(void *arg, struct ws *ws, bool text, const uint8_t *dat
 		c->closed = true;
 		return;
 	}
+	if (text && n == 4 && memcmp(data, "ring", 4) == 0) {
+		ws_alarm(ws, 30);
+		return;
+	}
+	if (text && n == 4 && memcmp(data, "wait", 4) == 0) {
+		ws_hold(ws, true);
+		ws_alarm(ws, 250);
+		return;
+	}
 	ws_send(ws, text, data, n);
+}
+
+static void chat_alarm(void *arg, struct ws *ws)
+{
+	(void)arg;
+	ws_hold(ws, false);
+	ws_send(ws, true, "now", 3);
 }
 
 static void chat_close(void *arg, struct ws *ws)
@@ -430,7 +451,7 @@ static void chat_close(void *arg, struct ws *ws)
 
 static void h_ws(struct http_req *r)
 {
-	static const struct ws_ops ops = { chat_message, NULL, chat_close };
+	static const struct ws_ops ops = { .on_message = chat_message, .on_close = chat_close, .on_alarm = chat_alarm };
 	struct chat *c = mem_zalloc(sizeof(*c));
 	c->f = http_app(r);
 	http_on_done(r, count_done);
@@ -458,7 +479,7 @@ static void flood_on(void *arg, struct ws *ws)
 
 static void h_flood(struct http_req *r)
 {
-	static const struct ws_ops ops = { NULL, flood_on, chat_close };
+	static const struct ws_ops ops = { .on_drain = flood_on, .on_close = chat_close };
 	struct chat *c = mem_zalloc(sizeof(*c));
 	c->f = http_app(r);
 	c->left = (size_t)http_query_int(r, "n", 1000);
@@ -476,7 +497,25 @@ static void on_stop(uv_async_t *async)
 	struct world *w = async->data;
 	if (w->fx.server)
 		http_server_close(w->fx.server, on_closed, &w->fx);
+	uv_close((uv_handle_t *)&w->adopt, NULL);
 	uv_close((uv_handle_t *)async, NULL);
+}
+
+static void on_adopt(uv_async_t *async)
+{
+	struct world *w = async->data;
+	w->guest_rc = http_adopt(w->fx.server, w->guest_fd, w->guest, NULL);
+	sem_post(&w->guest_done);
+}
+
+int fx_adopt(struct fx *f, int fd, const struct identity *who)
+{
+	struct world *w = (struct world *)f;
+	w->guest_fd = fd;
+	w->guest = who;
+	uv_async_send(&w->adopt);
+	sem_wait(&w->guest_done);
+	return w->guest_rc;
 }
 
 static void *run(void *arg)
@@ -508,9 +547,7 @@ void fx_converse(struct fx *f, const void *data, size_t n)
 	int pair[2];
 	char answer[4096];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	f->server->accept_local = true;
-	assert_int_equal(MHD_add_connection(f->server->mhd, pair[1], (struct sockaddr *)&addr, sizeof(addr)), MHD_YES);
+	assert_int_equal(http_adopt(f->server, pair[1], &http_operator, NULL), 0);
 	for (size_t at = 0; at < n;) {
 		ssize_t k = send(pair[0], (const char *)data + at, n - at, MSG_NOSIGNAL);
 		at += k > 0 ? (size_t)k : n - at;
@@ -537,7 +574,9 @@ struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit)
 	assert_non_null(mkdtemp(w->fx.dir));
 	snprintf(w->fx.sock, sizeof(w->fx.sock), "%s/sock", w->fx.dir);
 	uv_async_init(&w->loop, &w->stop, on_stop);
-	w->stop.data = w;
+	uv_async_init(&w->loop, &w->adopt, on_adopt);
+	sem_init(&w->guest_done, 0, 0);
+	w->stop.data = w->adopt.data = w;
 	w->fx.server->times.ping = ping;
 	w->fx.server->times.dead = dead;
 	w->fx.server->times.close = close_limit;
@@ -554,6 +593,7 @@ void fx_stop(struct fx *f)
 	pthread_join(w->thread, NULL);
 	assert_int_equal(atomic_load(&f->closed), 1);
 	assert_int_equal(uv_loop_close(&w->loop), 0);
+	sem_destroy(&w->guest_done);
 	assert_int_equal(access(f->sock, F_OK), -1);
 	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);
 	free(w);

@@ -30,6 +30,8 @@ struct fx {
 /* Start the server (timeouts of WebSockets in ms). The one fixture of the process. */
 struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit);
 void fx_stop(struct fx *f);
+/* Have the server adopt a connection (taken), in its own thread. */
+int fx_adopt(struct fx *f, int fd, const struct identity *who);
 /* For fuzzing: a server in the caller's thread that listens nowhere; one conversation with it: the client's bytes are sent,
  * whatever the server says is dropped. */
 struct fx *fx_inline(void);

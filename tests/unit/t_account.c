@@ -1,5 +1,6 @@
 /* link: tests/unit/core_kit.c daemon/core/account.c daemon/core/password.c daemon/core/team.c daemon/core/identity.c daemon/core/secret.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_mono_ms */
-/* People coming in: sign-up, login, how often one may fail, and by other services. The clock stands still unless a test turns it. */
+/* People coming in: sign-up, login, how often one may fail, and by other services. The clock stands still unless a test turns it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 static int64_t now_ms = 1000000;
 
@@ -130,10 +132,10 @@ static void t_signup_refused(void **state)
 	long_name[sizeof(long_name) - 1] = long_mail[sizeof(long_mail) - 1] = long_word[sizeof(long_word) - 1] = '\0';
 	const struct {
 		const char *email, *password, *name, *what;
-	} rows[] = { { "", GOOD, "n", "'email'" }, { "ab", GOOD, "n", "'email'" }, { "a@", GOOD, "n", "'email'" }, { " a@ ", GOOD, "n", "'email'" },
-		{ "abc", GOOD, "n", "'email'" }, { long_mail, GOOD, "n", "'email'" }, { "a@b", "1234567", "n", "'password'" },
-		{ "a@b", "", "n", "'password'" }, { "a@b", long_word, "n", "'password'" }, { "a@b", GOOD, "", "'name'" },
-		{ "a@b", GOOD, " \t\n", "'name'" }, { "a@b", GOOD, long_name, "'name'" } };
+	} rows[] = { { "", GOOD, "n", "'email'" }, { "ab", GOOD, "n", "'email'" }, { "a@", GOOD, "n", "'email'" },
+		{ " a@ ", GOOD, "n", "'email'" }, { "abc", GOOD, "n", "'email'" }, { long_mail, GOOD, "n", "'email'" },
+		{ "a@b", "1234567", "n", "'password'" }, { "a@b", "", "n", "'password'" }, { "a@b", long_word, "n", "'password'" },
+		{ "a@b", GOOD, "", "'name'" }, { "a@b", GOOD, " \t\n", "'name'" }, { "a@b", GOOD, long_name, "'name'" } };
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_int_equal(signup(k, rows[i].email, rows[i].password, rows[i].name, &a), ERR_INVALID);
 		assert_non_null(strstr(a.err.msg, rows[i].what));
@@ -176,6 +178,21 @@ static void t_address_taken(void **state)
 	/* the local account is nobody's */
 	assert_int_equal(login(k, "local", "", &a), ERR_INVALID);
 	assert_int_equal(login(k, "local", GOOD, &a), ERR_UNAUTHORIZED);
+}
+
+/* A team that cannot be made leaves no account without one. */
+static void t_all_or_none(void **state)
+{
+	struct core_kit *k = *state;
+	struct answer a;
+	sqlite3 *h = db_handle(k->core->db);
+	assert_int_equal(
+		sqlite3_exec(h, "CREATE TRIGGER t BEFORE INSERT ON member BEGIN SELECT raise(ABORT, 'no'); END", NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(signup(k, "a@b.c", GOOD, "Ada", &a), ERR_INTERNAL);
+	assert_int_equal(sqlite3_exec(h, "DROP TRIGGER t", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_UNAUTHORIZED);
+	sign_up(k, "a@b.c");
 }
 
 /* ---- coming back ---- */
@@ -227,7 +244,7 @@ static void t_default_team(void **state)
 	struct identity boss = core_kit_person(k, "boss@b.c");
 	assert_int_equal(team_create(k->core, "Later", user, &other, &err), 0);
 	/* a team that he joined before all others */
-	assert_int_equal(db_member_insert(k->core->db, boss.team, user, "member", false, 1, &err), 0);
+	assert_int_equal(join_team(k->core->db, boss.team, user, "member", 1, &err), 0);
 	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
 	assert_int_equal(a.team_id, own);
 	assert_string_equal(a.role, "owner");
@@ -349,6 +366,13 @@ static void t_own_logins_do_not_help(void **state)
 		assert_int_equal(login(k, email, GOOD, &a), ERR_OK);
 		fail_often(k, "victim@b.c", 1);
 		assert_int_equal(login(k, "victim@b.c", GOOD, &a), ERR_LIMIT); /* still remembered */
+		/* nor when the last to fail there was oneself */
+		now_ms += 70000;
+		fail_often(k, email, 1);
+		now_ms += 70000;
+		assert_int_equal(login(k, email, GOOD, &a), ERR_OK);
+		fail_often(k, "victim@b.c", 1);
+		assert_int_equal(login(k, "victim@b.c", GOOD, &a), ERR_LIMIT);
 	}
 	assert_true(shared > 0);
 }
@@ -480,6 +504,7 @@ int main(void)
 		CORE_TEST(t_signup),
 		CORE_TEST(t_signup_refused),
 		CORE_TEST(t_address_taken),
+		CORE_TEST(t_all_or_none),
 		CORE_TEST(t_login),
 		CORE_TEST(t_long_passwords),
 		CORE_TEST(t_default_team),

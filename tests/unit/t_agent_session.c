@@ -384,6 +384,123 @@ static void test_flooding_terminal(void **state)
 	assert_non_null(strstr(flood->out[WIRE_STDOUT].p, "11 77"));
 }
 
+/* ---- sessions without a terminal ---- */
+
+static struct host_stream *piped(struct host *h, const char *name, const char *script)
+{
+	struct buf rec = BUF_INIT;
+
+	host_rec_exec(&rec, "/bin/sh", "-c", script, NULL);
+	wire_rec_str(&rec, WT_SESSION, name);
+	wire_rec_u64(&rec, WT_ATTACH, WIRE_ATTACH_CREATE);
+	wire_rec_u64(&rec, WT_PIPES, 1);
+	return host_open(h, &rec);
+}
+
+/* Join a running one for what comes from now on. */
+static struct host_stream *follow(struct host *h, const char *name)
+{
+	struct buf rec = BUF_INIT;
+
+	wire_rec_u64(&rec, WT_OP, WIRE_OP_EXEC);
+	wire_rec_str(&rec, WT_SESSION, name);
+	wire_rec_u64(&rec, WT_ATTACH, WIRE_ATTACH_RUNNING);
+	wire_rec_u64(&rec, WT_REPLAY, 0);
+	return host_open(h, &rec);
+}
+
+static void test_pipes(void **state)
+{
+	struct host *h = *state;
+	struct host_stream *s = piped(h, "", "readlink /proc/$$/fd/0; test -t 1 || echo no tty; echo err >&2; sleep 0.1; exit 3");
+
+	host_wait_started(h, s);
+	assert_non_null(memmem(s->started_rec.p, s->started_rec.len, "proc-", 5));
+	assert_null(strstr(sessions(h), "\"cols\""));
+	assert_int_equal(host_wait(h, s), 3);
+	assert_string_equal(s->out[WIRE_STDOUT].p, "/dev/null\nno tty\n");
+	assert_string_equal(s->out[WIRE_STDERR].p, "err\n");
+	assert_string_equal(sessions(h), "[]");
+	s = piped(h, "p", "kill -9 $$");
+	assert_int_equal(host_wait(h, s), 137);
+	assert_int_equal(host_exit_u64(s, WT_TERMSIG), 9);
+}
+
+static void test_pipes_not_found(void **state)
+{
+	struct host *h = *state;
+	struct buf rec = BUF_INIT;
+	struct host_stream *s;
+
+	host_rec_exec(&rec, "no-such", NULL);
+	wire_rec_str(&rec, WT_SESSION, "p");
+	wire_rec_u64(&rec, WT_PIPES, 1);
+	s = host_open(h, &rec);
+	assert_int_equal(host_wait(h, s), 127);
+	assert_false(s->started);
+	assert_true(host_exit_u64(s, WT_PID) > 1);
+	assert_string_equal(s->out[WIRE_STDERR].p, "sbx: 'no-such': command not found\n");
+}
+
+/* Without a client it neither ends nor waits for anybody to read; who joins gets what comes then. */
+static void test_pipes_outlive_their_client(void **state)
+{
+	struct host *h = *state;
+	char path[] = "/tmp/sbx-t.XXXXXX";
+	auto_fd int fd = mkstemp(path);
+	auto_free char *script = mem_printf(
+		"echo first; read x <&0; seq 1 200000; seq 1 200000 >&2; rm %s; while sleep 0.05; do echo now; done", path);
+	struct host_stream *s = piped(h, "p", script);
+
+	assert_true(fd >= 0);
+	host_wait_output(h, s, "first");
+	close_stream(h, s);
+	for (int i = 0; i < 500 && access(path, F_OK) == 0; i++)
+		usleep(10000);
+	assert_int_equal(access(path, F_OK), -1);
+	s = follow(h, "p");
+	host_wait_output(h, s, "now\n");
+	assert_int_equal(host_started_u64(s, WT_REPLAY), 0);
+	assert_memory_equal(s->out[WIRE_STDOUT].p, "now\n", 4);
+	assert_int_equal(s->out[WIRE_STDERR].len, 0);
+	/* the host goes: the process stays */
+	host_hello(h, true);
+	s = follow(h, "p");
+	host_wait_output(h, s, "now\n");
+	kill_session(h, "p", SIGTERM);
+	assert_int_equal(host_wait(h, s), 143);
+	s = follow(h, "p");
+	host_wait(h, s);
+	assert_int_equal(host_exit_u64(s, WT_ERRNO), ENOENT);
+}
+
+/* It waits for its slowest client, and when that one leaves it goes on. */
+static void test_pipes_lose_nothing(void **state)
+{
+	struct host *h = *state;
+	size_t lines = 9 * 2 + 90 * 3 + 900 * 4 + 9000 * 5 + 90000 * 6 + 100001 * 7;
+	struct host_stream *fast = piped(h, "p", "sleep 0.2; seq 1 200000; sleep 0.2; seq 1 200000 >&2"), *slow, *idle;
+
+	slow = follow(h, "p");
+	idle = follow(h, "p");
+	slow->hold = idle->hold = true;
+	host_wait_started(h, slow);
+	while (host_poll(h, 400))
+		;
+	assert_int_equal(slow->out[WIRE_STDOUT].len, WIRE_WINDOW);
+	assert_true(fast->out[WIRE_STDOUT].len <= WIRE_WINDOW + 256 * 1024);
+	host_frame(h, idle, WIRE_CLOSE, NULL, 0);
+	slow->hold = false;
+	host_credit(h, slow, WIRE_WINDOW);
+	assert_int_equal(host_wait(h, slow), 0);
+	assert_int_equal(host_wait(h, fast), 0);
+	for (enum wire_channel ch = WIRE_STDOUT; ch <= WIRE_STDERR; ch++) {
+		assert_int_equal(slow->out[ch].len, lines);
+		assert_int_equal(fast->out[ch].len, lines);
+		assert_memory_equal(slow->out[ch].p, fast->out[ch].p, lines);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +518,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_finished_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flooding_terminal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipes_not_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipes_outlive_their_client, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipes_lose_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

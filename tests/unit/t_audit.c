@@ -74,7 +74,8 @@ static void t_kinds(void **state)
 		assert_string_equal(row.metadata[1], "x=");
 		assert_null(row.metadata[2]);
 		assert_true(row.created_ms > 1500000000000);
-		auto_free char *news = kinds[kind].event ? mem_printf("%s thing %s;", kinds[kind].event, row.status) : mem_strdup("");
+		auto_free char *news =
+			kinds[kind].event ? mem_printf("%s thing %s;", kinds[kind].event, row.status) : mem_strdup("");
 		assert_string_equal(k->news.p, news);
 		db_audit_release(&row);
 	}
@@ -86,7 +87,8 @@ static void t_actors(void **state)
 	static const struct {
 		struct identity who;
 		const char *type;
-	} rows[] = { { { .kind = IDENTITY_KEY, .id = "k", .name = "ci" }, "api_key" }, { { .kind = IDENTITY_USER, .id = "k", .name = "ci" }, "user" },
+	} rows[] = { { { .kind = IDENTITY_KEY, .id = "k", .name = "ci" }, "api_key" },
+		{ { .kind = IDENTITY_USER, .id = "k", .name = "ci" }, "user" },
 		{ { .kind = IDENTITY_LOCAL, .id = "k", .name = "ci" }, "user" } };
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		audit_note(k->core, AUDIT_KEY_CREATE, &rows[i].who, 0, NULL, NULL);
@@ -115,7 +117,7 @@ static void t_actors(void **state)
 static void t_sandbox(void **state)
 {
 	struct core_kit *k = *state;
-	const struct identity operator = { .kind = IDENTITY_LOCAL, .team = TEAM_LOCAL, .id = "local", .name = "local" };
+	const struct identity operator= { .kind = IDENTITY_LOCAL, .team = TEAM_LOCAL, .id = "local", .name = "local" };
 	struct sandbox *sb = core_kit_box(k, 7, SANDBOX_RUNNING, 1, 1);
 	audit_sandbox(AUDIT_SANDBOX_CREATE, &operator, sb);
 	struct db_audit row = newest(k, 7);

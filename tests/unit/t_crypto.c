@@ -48,8 +48,9 @@ static void t_hmac(void **state)
 	repeat(&k[4], '\xaa', 131);
 	buf_str(&d[4], "Test Using Larger Than Block-Size Key - Hash Key First");
 	repeat(&k[5], '\xaa', 131);
-	buf_str(&d[5], "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be "
-		       "hashed before being used by the HMAC algorithm.");
+	buf_str(&d[5],
+		"This is a test using a larger than block-size key and a larger than block-size data. The key needs to be "
+		"hashed before being used by the HMAC algorithm.");
 	for (size_t i = 0; i < 6; i++) {
 		uint8_t mac[CRYPTO_MAC];
 		auto_buf hex = BUF_INIT;
@@ -155,8 +156,8 @@ static void t_standard(void **state)
 {
 	static const uint8_t zeros[CRYPTO_KEY] = { 0 };
 	uint8_t sealed[12 + 16 + 16] = { 0 };
-	static const uint8_t rest[] = { 0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e, 0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d, 0x18, 0xd0,
-		0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0, 0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19 };
+	static const uint8_t rest[] = { 0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e, 0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d,
+		0x18, 0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0, 0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19 };
 	auto_buf out = BUF_INIT;
 	struct err err = ERR_INIT;
 	(void)state;

@@ -109,14 +109,15 @@ static void t_search(void **state)
 {
 	struct db_kit *k = *state;
 	struct err err = ERR_INIT;
-	static const char *const emails[] = { "a@b.c", "a@b.d", "a@bb.c", "a_@b.c", "ab@b.c", "a%@b.c", "\xc3\xa9@b.c", "a@b\xf0\x9f\x98\x80" };
+	static const char *const emails[] = { "a@b.c", "a@b.d", "a@bb.c", "a_@b.c", "ab@b.c", "a%@b.c", "\xc3\xa9@b.c",
+		"a@b\xf0\x9f\x98\x80" };
 	static const struct {
 		const char *prefix;
 		int64_t limit;
 		const char *want;
-	} rows[] = { { "a@b", 9, "a@b.c a@b.d a@bb.c a@b\xf0\x9f\x98\x80 " }, { "a@b", 2, "a@b.c a@b.d " }, { "a@b.c", 9, "a@b.c " },
-		{ "a_@", 9, "a_@b.c " }, { "a%@", 9, "a%@b.c " }, { "%@", 9, "" }, { "A@b", 9, "" }, { "\xc3\xa9@", 9, "\xc3\xa9@b.c " },
-		{ "local", 9, "" }, { "a@b\xf0\x9f", 9, "a@b\xf0\x9f\x98\x80 " } };
+	} rows[] = { { "a@b", 9, "a@b.c a@b.d a@bb.c a@b\xf0\x9f\x98\x80 " }, { "a@b", 2, "a@b.c a@b.d " },
+		{ "a@b.c", 9, "a@b.c " }, { "a_@", 9, "a_@b.c " }, { "a%@", 9, "a%@b.c " }, { "%@", 9, "" }, { "A@b", 9, "" },
+		{ "\xc3\xa9@", 9, "\xc3\xa9@b.c " }, { "local", 9, "" }, { "a@b\xf0\x9f", 9, "a@b\xf0\x9f\x98\x80 " } };
 	for (size_t i = 0; i < ARRAY_LEN(emails); i++) {
 		char uid[8];
 		snprintf(uid, sizeof(uid), "u%zu", i);
@@ -200,13 +201,13 @@ static void t_members(void **state)
 	struct db_member got;
 	int64_t a = add_user(k->db, "ua", "a@b.c"), b = add_user(k->db, "ub", "b@b.c");
 	int64_t t = add_team(k->db, "t1"), u = add_team(k->db, "t2");
-	assert_int_equal(db_member_insert(k->db, t, b, "owner", true, 20, &err), 0);
-	assert_int_equal(db_member_insert(k->db, t, a, "member", false, 10, &err), 0);
-	assert_int_equal(db_member_insert(k->db, u, a, "owner", true, 30, &err), 0);
-	assert_int_equal(db_member_insert(k->db, u, a, "member", true, 40, &err), -1);
+	assert_int_equal(join_team(k->db, t, b, "owner", 20, &err), 0);
+	assert_int_equal(join_team(k->db, t, a, "member", 10, &err), 0);
+	assert_int_equal(join_team(k->db, u, a, "owner", 30, &err), 0);
+	assert_int_equal(join_team(k->db, u, a, "member", 40, &err), -1);
 	assert_int_equal(err.code, ERR_CONFLICT);
-	assert_int_equal(db_member_insert(k->db, u + 1, a, "member", true, 40, &err), -1); /* no such team */
-	assert_int_equal(db_member_insert(k->db, u, b + 1, "member", true, 40, &err), -1);
+	assert_int_equal(join_team(k->db, u + 1, a, "member", 40, &err), -1); /* no such team */
+	assert_int_equal(join_team(k->db, u, b + 1, "member", 40, &err), -1);
 	db_kit_reopen(k);
 	member_names(k->db, true, t, "t1:ua:member:0 t1:ub:owner:1 ");
 	member_names(k->db, false, a, "t1:ua:member:0 t2:ua:owner:1 ");
@@ -235,9 +236,13 @@ static void t_members(void **state)
 static void add_key(struct db *db, const char *id, int64_t team, int64_t created_ms)
 {
 	struct err err = ERR_INIT;
-	struct db_key key = {
-		.id = LENT(id), .name = LENT("ci"), .prefix = LENT("p"), .hash = LENT(id), .account = team, .created_by = 3, .created_ms = created_ms
-	};
+	struct db_key key = { .id = LENT(id),
+		.name = LENT("ci"),
+		.prefix = LENT("p"),
+		.hash = LENT(id),
+		.account = team,
+		.created_by = 3,
+		.created_ms = created_ms };
 	assert_int_equal(db_key_insert(db, &key, &err), 0);
 }
 

@@ -67,7 +67,8 @@ static void t_audit(void **state)
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 200000, .limit = 9 }, "1 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .before_ms = 201000, .limit = 9 }, "3 2 1 ");
 	/* what is wanted */
-	static char *sandbox[] = { LENT("sandbox"), NULL }, *two[] = { LENT("create"), LENT("add"), NULL }, *sand[] = { LENT("sand"), NULL };
+	static char *sandbox[] = { LENT("sandbox"), NULL }, *two[] = { LENT("create"), LENT("add"), NULL },
+		    *sand[] = { LENT("sand"), NULL };
 	static char *none[] = { NULL }, *both[] = { LENT("add,pause"), NULL };
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .types = sandbox, .limit = 9 }, "3 1 ");
 	ids_are(k->db, &(struct db_audit_query){ .team = 1, .admin = 1, .actions = two, .limit = 9 }, "2 1 ");
@@ -155,9 +156,13 @@ static int64_t add_channel(struct db *db, const char *uid, int64_t team, const c
 {
 	static char *events[] = { LENT("host.up"), LENT("host.down"), NULL };
 	struct err err = ERR_INIT;
-	struct db_channel row = {
-		.uid = LENT(uid), .team = team, .name = LENT(name), .provider = LENT("slack"), .events = events, .config = LENT("c"), .created_ms = at
-	};
+	struct db_channel row = { .uid = LENT(uid),
+		.team = team,
+		.name = LENT(name),
+		.provider = LENT("slack"),
+		.events = events,
+		.config = LENT("c"),
+		.created_ms = at };
 	assert_int_equal(db_channel_insert(db, &row, &err), 0);
 	return row.id;
 }
@@ -231,7 +236,8 @@ static void t_deliveries(void **state)
 	assert_int_equal(next_due(k->db), 0);
 	struct db_delivery first = { .channel = a, .event = LENT("e1"), .due_ms = 300 };
 	struct db_delivery second = { .channel = b, .event = LENT("e2"), .due_ms = 200 };
-	struct db_delivery third = { .channel = b, .event = LENT("e3"), .due_ms = 200 }, lost = { .channel = b + 1, .event = LENT("e4") };
+	struct db_delivery third = { .channel = b, .event = LENT("e3"), .due_ms = 200 },
+			   lost = { .channel = b + 1, .event = LENT("e4") };
 	assert_int_equal(db_delivery_insert(k->db, &first, &err), 0);
 	assert_int_equal(db_delivery_insert(k->db, &second, &err), 0);
 	assert_int_equal(db_delivery_insert(k->db, &third, &err), 0);

@@ -15,9 +15,12 @@
 static int64_t add_host(struct db *db, const char *uid, const char *type, int64_t team, int64_t created_ms)
 {
 	struct err err = ERR_INIT;
-	struct db_host row = {
-		.uid = LENT(uid), .type = LENT(type), .team = team, .status = LENT("pending"), .created_by = 2, .created_ms = created_ms
-	};
+	struct db_host row = { .uid = LENT(uid),
+		.type = LENT(type),
+		.team = team,
+		.status = LENT("pending"),
+		.created_by = 2,
+		.created_ms = created_ms };
 	assert_int_equal(db_host_insert(db, &row, &err), 0);
 	assert_true(row.id > 0);
 	return row.id;

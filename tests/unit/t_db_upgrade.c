@@ -58,7 +58,8 @@ static sqlite3 *make_old(struct db_kit *k, size_t version)
 
 static const char rows_of_6[] =
 	"INSERT INTO sandbox (id, name, image, template_key, state, reason, accel, env, labels, vcpus, memory_mb, timeout_s, net,"
-	" account, created_ms, expires_ms, pid, start_time, create_us, mac, parent, layers, run_vcpus, run_memory_mb, booted, idle_s,"
+	" account, created_ms, expires_ms, pid, start_time, create_us, mac, parent, layers, run_vcpus, run_memory_mb, booted, "
+	"idle_s,"
 	" idled, net_rules, image_digest, disk_mb) VALUES"
 	" ('one', 'web', 'img', 'key', 'running', 'why', 'kvm', x'413d3100', x'6b3d7600', 1, 2, 3, 4, 0, 5, 6, 7, 8, 9, 'ma', 'pa',"
 	" x'6c3100', 10, 11, 12, 13, 14, 'ru', 'di', 15),"
@@ -92,7 +93,8 @@ static void check_one(const struct db_sandbox *s)
 	assert_string_equal(s->parent, "pa");
 	assert_string_equal(s->net_rules, "ru");
 	assert_string_equal(s->image_digest, "di");
-	assert_true(s->vcpus == 1 && s->memory_mb == 2 && s->timeout_s == 3 && s->net == 4 && s->account == 0 && s->created_ms == 5);
+	assert_true(
+		s->vcpus == 1 && s->memory_mb == 2 && s->timeout_s == 3 && s->net == 4 && s->account == 0 && s->created_ms == 5);
 	assert_true(s->expires_ms == 6 && s->pid == 7 && s->start_time == 8 && s->create_us == 9 && s->run_vcpus == 10);
 	assert_true(s->run_memory_mb == 11 && s->booted == 12 && s->idle_s == 13 && s->idled == 14 && s->disk_mb == 15);
 	/* what is new */
@@ -233,7 +235,8 @@ static void t_from_every_version(void **state)
 /* Databases in the field were made by these very steps: a change goes into a new one. */
 static void t_steps_stay(void **state)
 {
-	static const uint64_t shipped[] = { 0x982f4afa2ed143ca, 0x507cc29764459653, 0x15e156b50e4df811, 0xfa017cf96cdf2353, 0x879a9b89e7632f16, 0x888e947f99f93243 };
+	static const uint64_t shipped[] = { 0x982f4afa2ed143ca, 0x507cc29764459653, 0x15e156b50e4df811, 0xfa017cf96cdf2353,
+		0x879a9b89e7632f16, 0x888e947f99f93243 };
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(shipped); i++) {
 		uint64_t h = 14695981039346656037u;

@@ -342,6 +342,7 @@ static void t_teams(void **state)
 		auto_free char *doc = mem_printf(DOC_HEAD "%s%s", rows[i].root, ops);
 		build(&b, doc);
 		assert_int_equal(is_teams(&b.c, 0), rows[i].a);
+		assert_int_equal(b.c.ops[0].flags & ~CT_OP_TEAMS, CT_OP_PUBLIC); /* and nothing else */
 		assert_true(is_teams(&b.c, 1));
 		assert_false(is_teams(&b.c, 2));
 		built_free(&b);

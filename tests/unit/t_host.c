@@ -123,7 +123,9 @@ static struct made make(struct cast *c, enum person p, bool byoc)
 	return m;
 }
 
-static const struct host_machine machine = { .address = "10.0.0.1:1", .arch = "x86_64", .cpu_cores = 8, .memory_mb = 9, .disk_gb = 10 };
+static const struct host_machine machine = {
+	.address = "10.0.0.1:1", .arch = "x86_64", .cpu_cores = 8, .memory_mb = 9, .disk_gb = 10
+};
 
 static enum err_code register_with(struct cast *c, const char *token, char refresh[HOST_TOKEN_LEN + 1])
 {
@@ -326,7 +328,8 @@ static void t_beat(void **state)
 	assert_int_equal(register_with(&c, regular.token, refresh), ERR_OK);
 	assert_int_equal(host_identify(c.k->core, byoc.uid, &own, &err), 0);
 	assert_int_equal(host_identify(c.k->core, regular.uid, &other, &err), 0);
-	assert_true(own.kind == IDENTITY_HOST && own.team == c.who[OWNER].team && own.role == ROLE_NONE && !own.admin && own.host > 0);
+	assert_true(
+		own.kind == IDENTITY_HOST && own.team == c.who[OWNER].team && own.role == ROLE_NONE && !own.admin && own.host > 0);
 	assert_false(identity_is_operator(&other));
 	assert_int_equal(code_of(host_beat(c.k->core, &own, regular.uid, &err), &err), ERR_FORBIDDEN);
 	now_ms += HOST_LOST_MS;

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,63 @@ static void t_keys(void **state)
 	check(fx_tcp(f), "GET /t/v1/local HTTP/1.1\r\nX-API-Key: " FX_KEY "\r\n" END, 403, "forbidden");
 	check(fx_unix(f), "GET /t/v1/local HTTP/1.1\r\n" END, 200, "\"account\":0");
 	check(fx_unix(f), "GET /t/v1/ping?apiKey=x&token=y HTTP/1.1\r\n" END, 200, NULL);
+}
+
+/* One end of a pair that the server has adopted the other end of. */
+static int guest(void **state, const struct identity *who)
+{
+	int pair[2];
+	const struct timeval limit = { .tv_sec = 5 };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(fx_adopt(fixture(state), pair[1], who), 0);
+	return pair[0];
+}
+
+static void t_adopted(void **state)
+{
+	static const struct identity control = {
+		.kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .name = "control plane"
+	};
+	static const struct identity team = { .kind = IDENTITY_KEY, .team = 9 };
+	const char *elsewhere = "GET /t/v1/ping HTTP/1.1\r\nHost: node-1.example:8443\r\n\r\n";
+	struct fx_reply r;
+	int fd = guest(state, &control);
+	for (int i = 0; i < 2; i++) {
+		fx_ask(fd, "GET /t/v1/operator HTTP/1.1\r\n" END, &r);
+		assert_int_equal(r.status, 200);
+		assert_non_null(strstr(r.body.p, "\"account\":0"));
+		buf_free(&r.body);
+	}
+	fx_ask(fd, "GET /t/v1/stream?n=3000000 HTTP/1.1\r\n" END, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.len, 3000000);
+	buf_free(&r.body);
+	close(fd);
+	/* nothing makes it local; what it brings counts more than what it is */
+	check(guest(state, &control), "GET /t/v1/local HTTP/1.1\r\n" END, 403, "Unix socket");
+	check(guest(state, &control), "GET /t/v1/ping HTTP/1.1\r\nX-API-Key: " FX_KEY "\r\n" END, 200, "\"account\":7");
+	check(guest(state, &control), "GET /t/v1/operator HTTP/1.1\r\nX-API-Key: " FX_KEY "\r\n" END, 403, "operator");
+	check(guest(state, &control), "GET /t/v1/ping HTTP/1.1\r\nX-API-Key: wrong\r\n" END, 401, NULL);
+	check(guest(state, &control), elsewhere, 200, NULL);
+	check(guest(state, &control), "GET /t/v1/ping HTTP/1.1\r\nOrigin: http://evil.example\r\n" END, 403, NULL);
+	/* somebody who may do less */
+	check(guest(state, &team), "GET /t/v1/ping HTTP/1.1\r\n" END, 200, "\"account\":9");
+	check(guest(state, &team), "GET /t/v1/operator HTTP/1.1\r\n" END, 403, "operator");
+	/* nobody in particular */
+	check(guest(state, NULL), "GET /t/v1/ping HTTP/1.1\r\n" END, 401, NULL);
+	check(guest(state, NULL), "GET /t/v1/ping HTTP/1.1\r\nX-API-Key: " FX_KEY "\r\n" END, 200, "\"account\":7");
+	check(guest(state, NULL), elsewhere, 403, "Host");
+	/* and he leaves nothing to the next, of either kind */
+	close(guest(state, &control));
+	check(fx_tcp(fixture(state)), "GET /t/v1/ping HTTP/1.1\r\n" END, 401, NULL);
+	check(fx_unix(fixture(state)), "GET /t/v1/local HTTP/1.1\r\n" END, 200, NULL);
+	/* one who has gone already */
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	close(pair[0]);
+	assert_int_equal(fx_adopt(fixture(state), pair[1], &control), 0);
 }
 
 static void t_websocket_key_in_query(void **state)
@@ -596,6 +654,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_keep_alive_and_pipeline),
 		cmocka_unit_test(t_keys),
+		cmocka_unit_test(t_adopted),
 		cmocka_unit_test(t_websocket_key_in_query),
 		cmocka_unit_test(t_routes),
 		cmocka_unit_test(t_query),

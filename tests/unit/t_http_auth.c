@@ -131,9 +131,13 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The status of the answer; the body's end goes to said. */
-static int ask(struct world *w, bool local, const char *request, struct buf *said)
+/* How it comes: as anybody, over the Unix socket, from a peer that is known. */
+enum { TCP, UNIX, PEER };
+
+/* The status of the answer; all of it goes to said. */
+static int ask(struct world *w, int how, const char *request, struct buf *said)
 {
+	static const struct identity peer = { .kind = IDENTITY_HOST, .team = TEAM_LOCAL, .host = 9 };
 	int pair[2], status = 0;
 	auto_buf answer = BUF_INIT;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -141,8 +145,13 @@ static int ask(struct world *w, bool local, const char *request, struct buf *sai
 	w->where[0] = w->value[0] = '\0';
 	w->who = (struct identity){ .team = -7 };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	w->server->accept_local = local;
-	assert_int_equal(MHD_add_connection(w->server->mhd, pair[1], (struct sockaddr *)&addr, sizeof(addr)), MHD_YES);
+	if (how == UNIX) { /* as a listener does */
+		w->server->arriving = mem_zalloc(sizeof(struct http_origin));
+		*w->server->arriving = (struct http_origin){ true, http_operator };
+		assert_int_equal(MHD_add_connection(w->server->mhd, pair[1], (struct sockaddr *)&addr, sizeof(addr)), MHD_YES);
+	} else {
+		assert_int_equal(http_adopt(w->server, pair[1], how == PEER ? &peer : NULL, NULL), 0);
+	}
 	assert_int_equal(send(pair[0], request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
 	for (int i = 0; i < 100 && !strstr(answer.p, "\r\n\r\n"); i++) {
 		char bytes[4096];
@@ -162,13 +171,11 @@ static int ask(struct world *w, bool local, const char *request, struct buf *sai
 	return status;
 }
 
-static int get(struct world *w, bool local, const char *path, const char *headers)
+static int get(struct world *w, int how, const char *path, const char *headers)
 {
 	auto_free char *request = mem_printf("GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, headers);
-	return ask(w, local, request, NULL);
+	return ask(w, how, request, NULL);
 }
-
-enum { TCP, UNIX };
 
 /* Found in this place, and taken. */
 static void found(struct world *w, const char *path, const char *headers, const char *where, const char *value)
@@ -237,8 +244,9 @@ static void t_tcp_needs_one(void **state)
 	assert_int_equal(w->admitted, 1);
 	/* who is nobody is told nothing of what else is wrong */
 	assert_int_equal(get(w, TCP, "/teams?n=x", ""), 401);
-	assert_int_equal(get(w, TCP, "/teams?n=x", "X-My-Key: t3\r\n"), 400);
 	assert_int_equal(w->admitted, 0);
+	assert_int_equal(get(w, TCP, "/teams?n=x", "X-My-Key: t3\r\n"), 400);
+	assert_true(w->admitted == 1 && w->handled == 0);
 }
 
 static void t_local_socket(void **state)
@@ -261,13 +269,34 @@ static void t_local_socket(void **state)
 	assert_int_equal(get(w, UNIX, "/local", ""), 204);
 }
 
+/* Whom the connection vouches for: he, unless the request says otherwise; never as the local socket. */
+static void t_known_peer(void **state)
+{
+	struct world *w = *state;
+	assert_int_equal(get(w, PEER, "/teams", ""), 204);
+	assert_int_equal(w->asked, 0);
+	assert_true(w->who.kind == IDENTITY_HOST && w->who.host == 9);
+	assert_int_equal(get(w, PEER, "/plain", ""), 403);
+	assert_int_equal(get(w, PEER, "/local", ""), 403);
+	assert_int_equal(get(w, PEER, "/local", "X-My-Key: op\r\n"), 403);
+	assert_int_equal(get(w, PEER, "/teams", "X-My-Key: t3\r\n"), 204);
+	assert_int_equal(w->who.team, 3);
+	assert_int_equal(get(w, PEER, "/teams", "X-My-Key: wrong\r\n"), 401);
+	/* by whatever name, but not from a page */
+	assert_int_equal(ask(w, PEER, "GET /teams HTTP/1.1\r\nHost: cp.example\r\n\r\n", NULL), 204);
+	assert_int_equal(get(w, PEER, "/teams", "Origin: http://evil.example\r\n"), 403);
+	/* the next one that comes is nobody again */
+	assert_int_equal(get(w, TCP, "/teams", ""), 401);
+}
+
 static void t_whose(void **state)
 {
 	static const struct {
 		const char *path, *headers;
 		int status;
-	} rows[] = { { "/plain", "X-My-Key: op\r\n", 204 }, { "/teams", "X-My-Key: op\r\n", 204 }, { "/plain", "X-My-Key: t3\r\n", 403 },
-		{ "/plain", "Authorization: Bearer u3\r\n", 403 }, { "/teams", "Authorization: Bearer u3\r\n", 204 },
+	} rows[] = { { "/plain", "X-My-Key: op\r\n", 204 }, { "/teams", "X-My-Key: op\r\n", 204 },
+		{ "/plain", "X-My-Key: t3\r\n", 403 }, { "/plain", "Authorization: Bearer u3\r\n", 403 },
+		{ "/teams", "Authorization: Bearer u3\r\n", 204 },
 		/* a host is no operator, though it is nobody's */
 		{ "/host", "X-Host-Token: h0\r\n", 204 }, { "/plain", "X-My-Key: h0\r\n", 403 } };
 	struct world *w = *state;
@@ -290,21 +319,24 @@ static void t_open(void **state)
 	assert_int_equal(w->handled + w->admitted, 0);
 }
 
-/* Asked before anything of a body is looked at, of those who may call it, and only where there is something to call. */
+/* Asked before query and body are looked at, of those who may call it, and only where there is something to call. */
 static void t_admit(void **state)
 {
 	struct world *w = *state;
-	static const char post[] = "POST /refused HTTP/1.1\r\nHost: localhost\r\nX-My-Key: %s\r\nContent-Type: %s\r\nContent-Length: %s\r\n\r\n%s";
+	static const char post[] =
+		"POST /refused HTTP/1.1\r\nHost: localhost\r\nX-My-Key: %s\r\nContent-Type: %s\r\nContent-Length: %s\r\n\r\n%s";
 	auto_free char *good = mem_printf(post, "t3", "application/json", "2", "{}");
 	auto_free char *bad = mem_printf(post, "t3", "text/plain", "2", "no");
 	auto_free char *huge = mem_printf(post, "t3", "application/json", "99999999999", "");
 	auto_free char *nobody = mem_printf(post, "x", "application/json", "2", "{}");
+	auto_free char *query = mem_printf("POST /refused?unknown=%%zz HTTP/1.1\r\nHost: localhost\r\nX-My-Key: t3\r\n\r\n");
 	auto_buf said = BUF_INIT;
 	assert_int_equal(ask(w, TCP, good, &said), 409);
 	assert_non_null(strstr(said.p, "\"error\":\"conflict\""));
 	assert_int_equal(w->handled, 0);
 	assert_int_equal(ask(w, TCP, bad, NULL), 409);
 	assert_int_equal(ask(w, TCP, huge, NULL), 409);
+	assert_int_equal(ask(w, TCP, query, NULL), 409);
 	assert_int_equal(ask(w, TCP, nobody, NULL), 401);
 	assert_int_equal(w->admitted, 0);
 	assert_int_equal(get(w, TCP, "/none", "X-My-Key: t3\r\n"), 501);
@@ -316,20 +348,24 @@ static void t_admit(void **state)
 /* x-sbx-content-types: what stands where JSON is due is JSON, whatever it is called; else it is refused. */
 static void t_content_types(void **state)
 {
-	static const char paths[] = "paths: {/p: {post: {operationId: p, requestBody: {content: {application/json: {schema: {type: object}}}}}}}\n";
+	static const char paths[] =
+		"paths: {/p: {post: {operationId: p, requestBody: {content: {application/json: {schema: {type: object}}}}}}}\n";
 	static const struct {
 		const char *type, *body;
 		int strict, lax;
-	} rows[] = { { "Content-Type: application/json\r\n", "{}", 204, 204 }, { "", "{}", 204, 204 }, { "Content-Type: text/plain\r\n", "{}", 415, 204 },
-		{ "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415, 204 }, { "Content-Type: text/plain\r\n", "no", 415, 400 },
-		{ "Content-Type: text/plain\r\n", "[]", 415, 400 } };
+	} rows[] = { { "Content-Type: application/json\r\n", "{}", 204, 204 }, { "", "{}", 204, 204 },
+		{ "Content-Type: text/plain\r\n", "{}", 415, 204 },
+		{ "Content-Type: application/x-www-form-urlencoded\r\n", "{}", 415, 204 },
+		{ "Content-Type: text/plain\r\n", "no", 415, 400 }, { "Content-Type: text/plain\r\n", "[]", 415, 400 } };
 	(void)state;
 	for (int lax = 0; lax < 2; lax++) {
 		struct world *w = mem_zalloc(sizeof(*w));
-		auto_free char *text = mem_printf(DOC_HEAD "x-sbx-content-types: %s\nsecurity: []\n%s", lax ? "ignore" : "refuse", paths);
+		auto_free char *text =
+			mem_printf(DOC_HEAD "x-sbx-content-types: %s\nsecurity: []\n%s", lax ? "ignore" : "refuse", paths);
 		start(w, text);
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-			auto_free char *request = mem_printf("POST /p HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 2\r\n\r\n%s", rows[i].type, rows[i].body);
+			auto_free char *request = mem_printf(
+				"POST /p HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 2\r\n\r\n%s", rows[i].type, rows[i].body);
 			assert_int_equal(ask(w, TCP, request, NULL), lax ? rows[i].lax : rows[i].strict);
 		}
 		void *done = w;
@@ -346,6 +382,7 @@ int main(void)
 		TEST(t_in_the_address),
 		TEST(t_tcp_needs_one),
 		TEST(t_local_socket),
+		TEST(t_known_peer),
 		TEST(t_whose),
 		TEST(t_open),
 		TEST(t_admit),

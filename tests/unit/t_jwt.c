@@ -51,9 +51,10 @@ static bool claims_good(const char *header, const char *claims)
 /* RFC 7515, A.1 */
 static void t_standard(void **state)
 {
-	static const char token[] = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
-				    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-				    "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+	static const char token[] =
+		"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+		"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+		"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 	static const char k[] = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
 	struct err err = ERR_INIT;
 	auto_buf secret = BUF_INIT;
@@ -129,9 +130,9 @@ static void t_wrong_key(void **state)
 static void t_algorithms(void **state)
 {
 	static const char *const bad[] = { "{\"alg\":\"none\"}", "{\"alg\":\"None\"}", "{\"alg\":\"hs256\"}", "{\"alg\":\"HS384\"}",
-		"{\"alg\":\"RS256\"}", "{\"alg\":\"\"}", "{\"alg\":null}", "{\"alg\":1}", "{\"alg\":[\"HS256\"]}", "{}", "{\"typ\":\"JWT\"}",
-		"[]", "\"HS256\"", "null", "", "{", "{\"alg\":\"HS256\"}x", "{\"alg\":\"HS256\",\"alg\":\"HS256\"}",
-		"{\"alg\":\"HS256\",\"crit\":[\"x\"],\"x\":1}" };
+		"{\"alg\":\"RS256\"}", "{\"alg\":\"\"}", "{\"alg\":null}", "{\"alg\":1}", "{\"alg\":[\"HS256\"]}", "{}",
+		"{\"typ\":\"JWT\"}", "[]", "\"HS256\"", "null", "", "{", "{\"alg\":\"HS256\"}x",
+		"{\"alg\":\"HS256\",\"alg\":\"HS256\"}", "{\"alg\":\"HS256\",\"crit\":[\"x\"],\"x\":1}" };
 	(void)state;
 	assert_true(claims_good("{\"alg\":\"HS256\"}", "{\"exp\":1001}"));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -149,9 +150,9 @@ static void t_algorithms(void **state)
 
 static void t_time(void **state)
 {
-	static const char *const bad[] = { "{\"exp\":1000}", "{\"exp\":999}", "{\"exp\":0}", "{\"exp\":-1}", "{\"exp\":\"1001\"}", "{\"exp\":null}",
-		"{\"exp\":true}", "{\"exp\":1e300}", "{\"exp\":[1001]}", "{}", "[1001]", "1001", "null", "", "{\"exp\":1001", "{\"exp\":1001,}",
-		"{\"exp\":1001,\"exp\":1001}", "{\"a\":{\"exp\":1001}}" };
+	static const char *const bad[] = { "{\"exp\":1000}", "{\"exp\":999}", "{\"exp\":0}", "{\"exp\":-1}", "{\"exp\":\"1001\"}",
+		"{\"exp\":null}", "{\"exp\":true}", "{\"exp\":1e300}", "{\"exp\":[1001]}", "{}", "[1001]", "1001", "null", "",
+		"{\"exp\":1001", "{\"exp\":1001,}", "{\"exp\":1001,\"exp\":1001}", "{\"a\":{\"exp\":1001}}" };
 	(void)state;
 	assert_true(claims_good(HEADER, "{\"exp\":1001}"));
 	assert_true(claims_good(HEADER, "{\"exp\":9007199254740991}"));
@@ -197,8 +198,8 @@ static void t_size(void **state)
 
 static void t_junk(void **state)
 {
-	static const char *const junk[] = { "", ".", "..", "...", "....", "a", "a.b", "a.b.c", " ", "\xff.\xff.\xff", "eyJ9..", "..eyJ9",
-		"wrn_0123456789abcdef0123456789abcdef", "%s%s%n.%n.%n" };
+	static const char *const junk[] = { "", ".", "..", "...", "....", "a", "a.b", "a.b.c", " ", "\xff.\xff.\xff", "eyJ9..",
+		"..eyJ9", "wrn_0123456789abcdef0123456789abcdef", "%s%s%n.%n.%n" };
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(junk); i++)
 		assert_false(good(junk[i]));

@@ -12,6 +12,7 @@
 #include "daemon/db/table.h"
 #include "shared/base/mem.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 static int64_t now_ms = 1000000;
 
@@ -62,7 +63,8 @@ static void t_forms(void **state)
 		assert_memory_equal(key.prefix, secret, forms[i].shown);
 		assert_int_equal(strlen(key.hash), 64);
 		assert_null(strstr(key.hash, secret + 4));
-		assert_true(key.account == person.team && key.created_by == person.user && key.created_ms == now_ms && !key.used_ms);
+		assert_true(
+			key.account == person.team && key.created_by == person.user && key.created_ms == now_ms && !key.used_ms);
 		make(k, &spec, again, NULL);
 		assert_string_not_equal(secret, again);
 		assert_int_equal(check(k, secret, &who), ERR_OK);
@@ -157,8 +159,8 @@ static void t_delete(void **state)
 	assert_int_equal(key_delete(k->core, team, "nosuch", &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	assert_int_equal(key_delete(k->core, team, id[3], &err), -1); /* another team's */
-	assert_int_equal(key_revoke(k->core, team, id[3], &err), 0); /* says nothing, does nothing */
-	assert_int_equal(key_revoke(k->core, team, "ci", &err), 0); /* by id alone */
+	assert_int_equal(key_revoke(k->core, team, id[3], &err), 0);  /* says nothing, does nothing */
+	assert_int_equal(key_revoke(k->core, team, "ci", &err), 0);   /* by id alone */
 	assert_int_equal(how_many(k, team), 3);
 	assert_int_equal(key_delete(k->core, team, id[0], &err), 0); /* the id comes first */
 	assert_int_equal(check(k, secret[0], &who), ERR_UNAUTHORIZED);
@@ -179,7 +181,7 @@ static void t_whose(void **state)
 	struct err err = ERR_INIT;
 	struct identity boss = core_kit_person(k, "a@b.c"), maker = core_kit_person(k, "b@b.c"), who;
 	char secret[KEY_SECRET_MAX + 1];
-	assert_int_equal(db_member_insert(k->core->db, boss.team, maker.user, "member", false, 1, &err), 0);
+	assert_int_equal(join_team(k->core->db, boss.team, maker.user, "member", 1, &err), 0);
 	make(k, &(struct key_spec){ .team = boss.team, .user = maker.user, .form = KEY_WRENN }, secret, NULL);
 	assert_int_equal(team_remove_member(k->core, &boss, maker.id, &err), 0);
 	assert_int_equal(check(k, secret, &who), ERR_OK);

@@ -121,6 +121,49 @@ static void break_a_record(struct peer *p)
 	put(p);
 }
 
+static void end_without_code(struct peer *p)
+{
+	auto_buf r = BUF_INIT;
+	started(p);
+	wire_rec_u64(&r, WT_UTIME_US, 1000);
+	wire_put(&p->out, WIRE_EXIT, 0, p->stream, r.p, r.len);
+	put(p);
+}
+
+static void end_with_nothing(struct peer *p)
+{
+	started(p);
+	wire_put(&p->out, WIRE_EXIT, 0, p->stream, NULL, 0);
+	put(p);
+}
+
+/* Eight bits of it would be success. */
+static void end_with_large_code(struct peer *p)
+{
+	auto_buf r = BUF_INIT;
+	started(p);
+	wire_rec_u64(&r, WT_CODE, 256);
+	wire_put(&p->out, WIRE_EXIT, 0, p->stream, r.p, r.len);
+	put(p);
+}
+
+static void end_with_short_code(struct peer *p)
+{
+	auto_buf r = BUF_INIT;
+	started(p);
+	wire_rec_bytes(&r, WT_CODE, "\x01", 1);
+	wire_put(&p->out, WIRE_EXIT, 0, p->stream, r.p, r.len);
+	put(p);
+}
+
+static void end_unstarted(struct peer *p)
+{
+	auto_buf r = BUF_INIT;
+	wire_rec_u64(&r, WT_CODE, 0);
+	wire_put(&p->out, WIRE_EXIT, 0, p->stream, r.p, r.len);
+	put(p);
+}
+
 static void start_twice(struct peer *p)
 {
 	started(p);
@@ -260,7 +303,8 @@ static void meet(struct fixture *f, worst *act)
 
 static void test_cut(void **state)
 {
-	static worst *const acts[] = { overdraw, end_twice, break_a_record, start_twice, write_to_stdin, give_endless_credit };
+	static worst *const acts[] = { overdraw, end_twice, break_a_record, start_twice, write_to_stdin, give_endless_credit,
+		end_without_code, end_with_nothing, end_with_large_code, end_with_short_code };
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
 		void *one = NULL;
 		setup(&one);
@@ -296,6 +340,15 @@ static void test_streams_that_are_not_open(void **state)
 	meet(f, speak_for_others);
 	assert_int_equal(f->data_calls, 0);
 	assert_int_equal(f->end.code, 9);
+	assert_true(f->end.started);
+}
+
+static void test_end_of_what_never_began(void **state)
+{
+	struct fixture *f = *state;
+	meet(f, end_unstarted);
+	assert_int_equal(f->end.sys, 0);
+	assert_false(f->end.started);
 }
 
 int main(void)
@@ -306,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_costs_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_drops_the_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_streams_that_are_not_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_of_what_never_began, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

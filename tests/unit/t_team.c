@@ -12,6 +12,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
+#include "tests/unit/db_kit.h"
 
 /* ---- a team with one of each role, made anew for every question ---- */
 
@@ -37,8 +38,7 @@ static void cast_team(struct cast *c)
 		if (p == OWNER)
 			c->team = own.team;
 		else if (p != STRANGER)
-			assert_int_equal(
-				db_member_insert(c->k->core->db, c->team, own.user, role_name(roles[p]), false, p, &err), 0);
+			assert_int_equal(join_team(c->k->core->db, c->team, own.user, role_name(roles[p]), p, &err), 0);
 		c->who[p] = core_kit_member(c->k, c->team, own.user, roles[p]);
 	}
 	c->who[KEY] = (struct identity){ .kind = IDENTITY_KEY, .team = c->team, .id = "k", .name = "k" };
@@ -72,7 +72,8 @@ static enum err_code code_of(int rc, const struct err *err)
 
 static void t_rename(void **state)
 {
-	static const enum err_code want[PERSONS] = { ERR_OK, ERR_OK, ERR_FORBIDDEN, ERR_OK, ERR_FORBIDDEN, ERR_FORBIDDEN, ERR_FORBIDDEN };
+	static const enum err_code want[PERSONS] = { ERR_OK, ERR_OK, ERR_FORBIDDEN, ERR_OK, ERR_FORBIDDEN, ERR_FORBIDDEN,
+		ERR_FORBIDDEN };
 	struct cast c = { .k = *state };
 	for (enum person p = OWNER; p < PERSONS; p++) {
 		struct err err = ERR_INIT;
@@ -109,7 +110,8 @@ static void t_delete(void **state)
 
 static void t_add(void **state)
 {
-	static const enum err_code want[PERSONS] = { ERR_OK, ERR_OK, ERR_FORBIDDEN, ERR_OK, ERR_FORBIDDEN, ERR_FORBIDDEN, ERR_FORBIDDEN };
+	static const enum err_code want[PERSONS] = { ERR_OK, ERR_OK, ERR_FORBIDDEN, ERR_OK, ERR_FORBIDDEN, ERR_FORBIDDEN,
+		ERR_FORBIDDEN };
 	struct cast c = { .k = *state };
 	for (enum person p = OWNER; p < PERSONS; p++) {
 		struct err err = ERR_INIT;
@@ -218,7 +220,9 @@ static void t_require(void **state)
 	(void)state;
 	for (enum role have = ROLE_NONE; have <= ROLE_OWNER; have++) {
 		for (enum role need = ROLE_MEMBER; need <= ROLE_OWNER; need++) {
-			struct identity who = { .kind = IDENTITY_USER, .role = have, .admin = true }; /* of the installation: no matter */
+			struct identity who = {
+				.kind = IDENTITY_USER, .role = have, .admin = true
+			}; /* of the installation: no matter */
 			struct err err = ERR_INIT;
 			assert_int_equal(code_of(team_require(&who, need, &err), &err), have >= need ? ERR_OK : ERR_FORBIDDEN);
 		}
@@ -230,12 +234,14 @@ static void t_require(void **state)
 static void t_local(void **state)
 {
 	struct core_kit *k = *state;
-	const struct identity operator = { .kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local" };
+	const struct identity operator= {
+		.kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local"
+	};
 	struct err err = ERR_INIT;
 	struct db_member m;
 	core_kit_person(k, "a@b.c");
-	assert_int_equal(code_of(team_delete(k->core, &operator, &err), &err), ERR_FORBIDDEN);
-	assert_int_equal(code_of(team_leave(k->core, &operator, &err), &err), ERR_FORBIDDEN);
+	assert_int_equal(code_of(team_delete(k->core, &operator, & err), &err), ERR_FORBIDDEN);
+	assert_int_equal(code_of(team_leave(k->core, &operator, & err), &err), ERR_FORBIDDEN);
 	/* whoever were in it would be an operator */
 	assert_int_equal(code_of(team_add_member(k->core, &operator, "a@b.c", &m, &err), &err), ERR_NOT_FOUND);
 	assert_int_equal(team_rename(k->core, &operator, "Our Machine", NULL, &err), 0);
@@ -313,7 +319,8 @@ static void t_deleted(void **state)
 	struct db_member m, *all;
 	size_t n;
 	struct identity who = core_kit_person(k, "a@b.c"), other = core_kit_person(k, "b@b.c");
-	static const enum sandbox_state states[] = { SANDBOX_RUNNING, SANDBOX_PAUSED, SANDBOX_STOPPED, SANDBOX_CREATING, SANDBOX_DELETING };
+	static const enum sandbox_state states[] = { SANDBOX_RUNNING, SANDBOX_PAUSED, SANDBOX_STOPPED, SANDBOX_CREATING,
+		SANDBOX_DELETING };
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
 		core_kit_box(k, who.team, states[i], 1, 1);
 		core_kit_box(k, other.team, SANDBOX_RUNNING, 1, 1);

@@ -86,8 +86,9 @@ static void t_tick(void **state)
 	core_kit_box(k, 2, SANDBOX_RUNNING, 1, 100);
 	core_kit_box(k, TEAM_LOCAL, SANDBOX_PAUSED, 4, 256);
 	core_kit_box(k, 2, SANDBOX_RUNNING, 2, 50);
-	core_kit_box(k, 3, SANDBOX_POOLED, 2, 50);
 	core_kit_box(k, 4, SANDBOX_STOPPED, 2, 50);
+	core_kit_box(k, 3, SANDBOX_POOLED, 2, 50);
+	core_kit_box(k, 1, SANDBOX_RUNNING, 7, 70);
 	usage_tick(k->core, now_ms);
 	usage_tick(k->core, now_ms + 9999); /* too early */
 	struct kept kept = kept_of(k, 2);
@@ -98,6 +99,10 @@ static void t_tick(void **state)
 	kept = kept_of(k, TEAM_LOCAL);
 	assert_int_equal(kept.n, 1);
 	use_is(&kept.all[0], 0, 0, 128);
+	free(kept.all);
+	kept = kept_of(k, 1);
+	assert_int_equal(kept.n, 1);
+	use_is(&kept.all[0], 1, 7, 70);
 	free(kept.all);
 	assert_int_equal(rows_of(k, 3), 0); /* what waits in the pool is nobody's */
 	assert_int_equal(rows_of(k, 4), 1);

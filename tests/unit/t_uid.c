@@ -52,8 +52,9 @@ static void t_format(void **state)
 static void t_parse(void **state)
 {
 	static const char *const bad[] = { "", "cl-", "cl", "abcdefghijkl", "cl-abcdefghijkl", "cl-000000000000abcdefghijkl",
-		"cl-00000000000000abcdefghijkl", "CL-0000000000000abcdefghijkl", "cl-0000000000000ABCDEFGHIJKL", "cl-0000000000000abcdefghijk ",
-		" cl-0000000000000abcdefghijkl", "cl-0000000000000abcdefghijk-", "cl-0000000000000abcdefghijk\xc3", "cl_0000000000000abcdefghijkl",
+		"cl-00000000000000abcdefghijkl", "cl-0000000000000abcdefghijkl-", "CL-0000000000000abcdefghijkl",
+		"cl-0000000000000ABCDEFGHIJKL", "cl-0000000000000abcdefghijk ", " cl-0000000000000abcdefghijkl",
+		"cl-0000000000000abcdefghijk-", "cl-0000000000000abcdefghijk\xc3", "cl_0000000000000abcdefghijkl",
 		"cl-cl-0000000000abcdefghijkl", "cl-0000000000000abcdefghij\n" };
 	struct err err = ERR_INIT;
 	(void)state;

@@ -108,7 +108,7 @@ static void random_hex(void **state)
 
 static void trimming(void **state)
 {
-	static const char *const rows[][2] = { { "", "" }, { " ", "" }, { " \t\r\n\v\f", "" }, { "a", "a" }, { "  a", "a" }, { "a\n\n", "a" },
+	static const char *const rows[][2] = { { "", "" }, { " ", "" }, { " \t\r\n\v\f", "" }, { "a", "a" }, { "  a", "a" }, { "\v\fa\f\v", "a" }, { "a\n\n", "a" },
 		{ " a b\tc ", "a b\tc" }, { "\xc2\xa0x", "\xc2\xa0x" }, { "\x1fx", "\x1fx" } };
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -275,6 +275,32 @@ static void t_silence(void **state)
 	assert_true(fx_wait(&f->ws_closed, before + 2));
 }
 
+static void t_alarm(void **state)
+{
+	struct fx *f = *state;
+	int fd = fx_ws(f, "ws", NULL, 0);
+	fx_ws_send(fd, true, TEXT, "ring", 4);
+	expect(fd, TEXT, "now", 3);
+	fx_ws_send(fd, true, TEXT, "ring", 4);
+	fx_ws_send(fd, true, TEXT, "first", 5);
+	expect(fd, TEXT, "first", 5);
+	expect(fd, TEXT, "now", 3);
+	leave(f, fd);
+}
+
+/* What comes while nobody listens waits in the socket; its sender is not taken for dead, however long that is. */
+static void t_hold(void **state)
+{
+	struct fx *f = *state;
+	int fd = fx_ws(f, "ws", NULL, 0);
+	fx_ws_send(fd, true, TEXT, "wait", 4);
+	usleep(20000);
+	fx_ws_send(fd, true, TEXT, "later", 5);
+	expect(fd, TEXT, "now", 3);
+	expect(fd, TEXT, "later", 5);
+	leave(f, fd);
+}
+
 static int setup(void **state)
 {
 	*state = fx_start(40, 150, 60);
@@ -301,6 +327,8 @@ int main(void)
 		cmocka_unit_test(t_flood),
 		cmocka_unit_test(t_ping_flood),
 		cmocka_unit_test(t_silence),
+		cmocka_unit_test(t_alarm),
+		cmocka_unit_test(t_hold),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -75,7 +75,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_obj(w);
 	jw_kstr(w, "id", row->id);
 	jw_kstr(w, "name", row->name);
-	jw_kstr(w, "state", sandbox_state_name(sandbox_state(sb)));
+	jw_kstr(w, "state", sandbox_state_name(sandbox_shown_state(sb)));
 	jw_kstr(w, "image", row->image);
 	if (row->image_digest)
 		jw_kstr(w, "imageDigest", row->image_digest);
@@ -145,7 +145,7 @@ static bool matches(const struct filter *f, const struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
 	return (f->team == TEAM_ANY || f->team == row->account) && (f->pool || sandbox_state(sb) != SANDBOX_POOLED) &&
-		(!f->state || !strcmp(f->state, sandbox_state_name(sandbox_state(sb)))) &&
+		(!f->state || !strcmp(f->state, sandbox_state_name(sandbox_shown_state(sb)))) &&
 		(!f->name || (row->name && str_starts(row->name, f->name))) && (!f->image || !strcmp(row->image, f->image)) &&
 		(!f->label || has_label(row->labels, f->label));
 }
@@ -173,8 +173,12 @@ static int parse_cursor(const char *text, int64_t *ms, const char **id, struct e
 void sbx_listSandboxes(struct http_req *r)
 {
 	struct core *core = api_of(r)->core;
-	struct filter f = { api_scope(r), http_query(r, "state"), http_query(r, "name"), http_query(r, "image"), http_query(r, "label"),
-		http_query_bool(r, "pool", false) };
+	struct filter f = { .team = api_scope(r),
+		.state = http_query(r, "state"),
+		.name = http_query(r, "name"),
+		.image = http_query(r, "image"),
+		.label = http_query(r, "label"),
+		.pool = http_query_bool(r, "pool", false) };
 	int64_t limit = http_query_int(r, "limit", 100), cursor_ms, n = 0;
 	const char *cursor_id;
 	struct err err = ERR_INIT;

@@ -14,8 +14,8 @@ static const char *prefix_of(const char *type)
 {
 	static const struct {
 		const char *type, *prefix;
-	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY }, { "team", UID_TEAM },
-		{ "channel", UID_CHANNEL }, { "member", UID_USER } };
+	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY },
+		{ "team", UID_TEAM }, { "channel", UID_CHANNEL }, { "member", UID_USER } };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (!strcmp(all[i].type, type))
 			return all[i].prefix;

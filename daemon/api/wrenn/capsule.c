@@ -255,6 +255,17 @@ static int64_t positive(int64_t v, int64_t def)
 	return v > 0 ? v : def;
 }
 
+/* Capsules of such a team run nowhere else. No host takes any yet. */
+static bool brings_hosts(struct http_req *r)
+{
+	struct db_team team;
+	if (team_get(wrenn_core(r), http_team(r), &team, NULL))
+		return false;
+	bool byoc = team.byoc != 0;
+	db_team_release(&team);
+	return byoc;
+}
+
 void wrenn_createCapsule(struct http_req *r)
 {
 	const js *body = http_body(r);
@@ -270,6 +281,12 @@ void wrenn_createCapsule(struct http_req *r)
 	}
 	if (snapshot_check_name(template, &err)) {
 		err_set(&err, ERR_INVALID, "'%.80s' cannot be the name of a template", template);
+		http_reply_err(r, &err);
+		return;
+	}
+	if (brings_hosts(r)) {
+		err_set(&err, ERR_UNAVAILABLE, "none of the team's hosts can take the capsule");
+		err_word(&err, "no_hosts");
 		http_reply_err(r, &err);
 		return;
 	}
@@ -487,8 +504,7 @@ void wrenn_getCapsuleStats(struct http_req *r)
 	struct err err = ERR_INIT;
 	usage_range(range, &range_s, &bucket_s);
 	usage_now(wrenn_core(r), team, &now);
-	if (usage_peaks(wrenn_core(r), team, &peak, &err) ||
-		usage_series(wrenn_core(r), team, range_s, bucket_s, &all, &n, &err)) {
+	if (usage_peaks(wrenn_core(r), team, &peak, &err) || usage_series(wrenn_core(r), team, range_s, bucket_s, &all, &n, &err)) {
 		http_reply_err(r, &err);
 		return;
 	}

@@ -229,7 +229,8 @@ static void reply_credentials(struct http_req *r, int status, struct db_host *ho
 void wrenn_registerHost(struct http_req *r)
 {
 	const js *body = http_body(r);
-	struct host_machine machine = { .address = js_str(js_get(body, "address"), ""), .arch = js_str(js_get(body, "arch"), NULL) };
+	struct host_machine machine = { .address = js_str(js_get(body, "address"), ""),
+		.arch = js_str(js_get(body, "arch"), NULL) };
 	struct db_host host;
 	struct err err = ERR_INIT;
 	char refresh[HOST_TOKEN_LEN + 1];

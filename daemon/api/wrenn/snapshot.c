@@ -12,7 +12,8 @@
 
 #define BUILDS "build." /* begins the names of those that builds of images keep */
 
-struct template {
+struct template
+{
 	const char *name, *type;
 	int64_t vcpus, memory_mb, size, created_ms;
 	bool platform;

@@ -36,9 +36,8 @@ static int check_kind(struct http_req *r, const struct ct_op *op, struct err *er
 /* What kind of thing the path's {id} is, by the operation's tag. */
 static const struct {
 	const char *tag, *prefix;
-} kinds[] = {
-	{ "api-keys", UID_KEY }, { "teams", UID_TEAM }, { "capsules", UID_CAPSULE }, { "hosts", UID_HOST }, { "channels", UID_CHANNEL }
-};
+} kinds[] = { { "api-keys", UID_KEY }, { "teams", UID_TEAM }, { "capsules", UID_CAPSULE }, { "hosts", UID_HOST },
+	{ "channels", UID_CHANNEL } };
 
 static int check_ids(struct http_req *r, const struct ct_op *op, struct err *err)
 {
@@ -86,6 +85,9 @@ static const struct {
 	{ WRENN_OP_EXEC_COMMAND, RUNNING },
 	{ WRENN_OP_EXEC_STREAM, RUNNING },
 	{ WRENN_OP_PTY_SESSION, RUNNING },
+	{ WRENN_OP_LIST_PROCESSES, RUNNING },
+	{ WRENN_OP_KILL_PROCESS, RUNNING },
+	{ WRENN_OP_CONNECT_PROCESS, RUNNING },
 	{ WRENN_OP_UPLOAD_FILE, RUNNING },
 	{ WRENN_OP_DOWNLOAD_FILE, RUNNING },
 	{ WRENN_OP_STREAM_UPLOAD_FILE, RUNNING },
@@ -124,7 +126,9 @@ static int check_capsule(struct http_req *r, struct err *err)
 	struct sandbox *sb = sandbox_find(wrenn_core(r), http_team(r), id, &gone);
 	if (!sb || strcmp(sandbox_row(sb)->id, id) != 0) {
 		int past = is_past(r, id, err);
-		return past < 0 ? -1 : past ? wrong_state(id, "over", states, err) : err_set(err, ERR_NOT_FOUND, "sandbox not found");
+		return past < 0 ? -1
+			: past	? wrong_state(id, "over", states, err)
+				: err_set(err, ERR_NOT_FOUND, "sandbox not found");
 	}
 	enum sandbox_state now = sandbox_state(sb);
 	unsigned is = now == SANDBOX_RUNNING ? RUNNING : now == SANDBOX_PAUSED ? PAUSED : 0;
