@@ -119,12 +119,10 @@ static int find_team(struct core *core, const struct identity *who, struct db_me
 		return team_member(core, who->team, who->user, out, err);
 	if (team_get(core, who->team, &team, err))
 		return -1;
-	*out = (struct db_member){ .team = team.id,
-		.team_uid = mem_steal(&team.uid),
-		.team_name = mem_steal(&team.name),
-		.team_slug = mem_steal(&team.slug),
-		.team_byoc = team.byoc,
-		.team_created_ms = team.created_ms };
+	*out = (struct db_member){ .team = team.id, .team_byoc = team.byoc, .team_created_ms = team.created_ms };
+	out->team_uid = mem_steal(&team.uid);
+	out->team_name = mem_steal(&team.name);
+	out->team_slug = mem_steal(&team.slug);
 	db_team_release(&team);
 	return 0;
 }
