@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "daemon/net/tls_pipe.h"
@@ -27,6 +28,7 @@ struct tls_world {
 	uv_loop_t loop;
 	uv_poll_t acceptor;
 	uv_timer_t watchdog;
+	int64_t deadline_ms;
 	int listener, port, limit_ms;
 	char address[32];
 	struct ca *ca;
