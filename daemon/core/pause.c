@@ -15,6 +15,7 @@
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
 #include "daemon/vm/freeze.h"
 #include "daemon/vm/ram.h"
 #include "shared/base/fs.h"
@@ -119,7 +120,10 @@ int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg,
 		return -1;
 	op->idle = idle;
 	op->freeze.stay = true;
-	op_work(op, pause_work, pause_after);
+	if (is_remote(sb))
+		remote_pause(sb);
+	else
+		op_work(op, pause_work, pause_after);
 	return 0;
 }
 
@@ -232,7 +236,9 @@ int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct er
 	struct op *op = op_begin(sb, OP_RESUME, cb, arg, err);
 	if (!op)
 		return -1;
-	/* from the loop, so that a failure is told from there */
-	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_begin, sb);
+	if (is_remote(sb))
+		remote_resume(sb);
+	else /* from the loop, so that a failure is told from there */
+		sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_begin, sb);
 	return 0;
 }

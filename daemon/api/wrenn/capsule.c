@@ -30,6 +30,7 @@ const char *wrenn_status(const struct sandbox *sb)
 		[SANDBOX_STARTING] = "starting",
 		[SANDBOX_DELETING] = "stopped",
 		[SANDBOX_POOLED] = "pending",
+		[SANDBOX_MISSING] = "missing",
 	};
 	return words[sandbox_state(sb)];
 }
@@ -255,17 +256,6 @@ static int64_t positive(int64_t v, int64_t def)
 	return v > 0 ? v : def;
 }
 
-/* Capsules of such a team run nowhere else. No host takes any yet. */
-static bool brings_hosts(struct http_req *r)
-{
-	struct db_team team;
-	if (team_get(wrenn_core(r), http_team(r), &team, NULL))
-		return false;
-	bool byoc = team.byoc != 0;
-	db_team_release(&team);
-	return byoc;
-}
-
 void wrenn_createCapsule(struct http_req *r)
 {
 	const js *body = http_body(r);
@@ -281,12 +271,6 @@ void wrenn_createCapsule(struct http_req *r)
 	}
 	if (snapshot_check_name(template, &err)) {
 		err_set(&err, ERR_INVALID, "'%.80s' cannot be the name of a template", template);
-		http_reply_err(r, &err);
-		return;
-	}
-	if (brings_hosts(r)) {
-		err_set(&err, ERR_UNAVAILABLE, "none of the team's hosts can take the capsule");
-		err_word(&err, "no_hosts");
 		http_reply_err(r, &err);
 		return;
 	}
