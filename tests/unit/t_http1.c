@@ -37,7 +37,7 @@ static void test_head_kinds(void **state)
 	struct http1_head h;
 	struct err err = ERR_INIT;
 	static const char upgrade[] = "HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n"
-				     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+				      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 	assert_true(http1_head(upgrade, strlen(upgrade), &h, &err) > 0);
 	assert_string_equal(h.upgrade, "WebSocket");
 	assert_string_equal(h.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
