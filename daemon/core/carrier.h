@@ -13,9 +13,10 @@
 
 #include "daemon/core/core.h"
 #include "daemon/core/series.h"
-#include "daemon/core/snapshot.h"
 #include "daemon/db/db.h"
 #include "shared/base/err.h"
+
+struct snapshot;
 
 enum carry_verb {
 	CARRY_CREATE, /* what row says, under its id */

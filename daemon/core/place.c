@@ -5,7 +5,7 @@
 
 #include "daemon/core/host.h"
 #include "daemon/core/internal.h"
-#include "daemon/core/remote.h"
+#include "daemon/core/remote_snapshot.h"
 #include "daemon/db/account.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"

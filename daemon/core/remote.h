@@ -13,7 +13,6 @@
 
 #include "daemon/core/carrier.h"
 #include "daemon/core/internal.h"
-#include "daemon/db/host.h"
 
 /* Is it carried by another machine? */
 static inline bool is_remote(const struct sandbox *sb)
@@ -55,15 +54,5 @@ void remote_ask(struct sandbox *sb, struct carry_ask *ask, remote_then *then);
 struct errand;
 typedef void errand_cb(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer);
 int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand_cb *cb, void *arg, struct err *err);
-
-/* ---- snapshots that hosts keep (remote_snapshot.c) ---- */
-/* As sandbox_snapshot. */
-int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err);
-/* How a record is told of; out has the row's texts. */
-void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *out);
-/* The host that has it: 1 and its number, 0, -1. */
-int remote_snapshot_host(struct core *core, int64_t team, const char *name, int64_t *host, struct err *err);
-/* It is forgotten here, and there when it can be: 1, 0 there is none, -1. */
-int remote_snapshot_remove(struct core *core, int64_t team, const char *name, struct err *err);
 
 #endif

@@ -1,11 +1,8 @@
-/*
- * Snapshots that are kept on the machine where they were taken: their records are here, their trees are there. What is made from
- * one is placed there (place.h).
- */
+#include "daemon/core/remote_snapshot.h"
+
 #include <stdlib.h>
 
 #include "daemon/core/remote.h"
-#include "daemon/db/host.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 

@@ -11,6 +11,7 @@
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
 #include "daemon/core/remote.h"
+#include "daemon/core/remote_snapshot.h"
 #include "daemon/core/vault.h"
 #include "daemon/vm/accel.h"
 #include "daemon/vm/keep.h"

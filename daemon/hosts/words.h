@@ -6,6 +6,7 @@
 #define SBX_HOSTS_WORDS_H
 
 #include "daemon/core/carrier.h"
+#include "daemon/core/snapshot.h"
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 #include "shared/base/json.h"
