@@ -148,13 +148,19 @@ int host_create(struct core *core, const struct identity *who, const struct host
 	return 0;
 }
 
+/* The first time; or anew, when it is not heard of and may have lost its credentials. */
+static bool may_register(const struct db_host *host)
+{
+	return strcmp(host->status, STATUS_ONLINE) != 0;
+}
+
 int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	if (host_get(core, who, uid, out, err))
 		return -1;
 	int rc = host_manage(who, out, true, err);
-	if (rc == 0 && strcmp(out->status, STATUS_PENDING) != 0)
+	if (rc == 0 && !may_register(out))
 		rc = err_set(err, ERR_STATE, "the host has registered already");
 	if (rc == 0)
 		rc = issue(core, out, token, err);
@@ -193,7 +199,7 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
 	if (find_by_id(core, id, out, err))
 		return -1;
-	if (strcmp(out->status, STATUS_PENDING) != 0) {
+	if (!may_register(out)) {
 		db_host_release(out);
 		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
 	}
@@ -206,6 +212,10 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 	out->heartbeat_ms = out->changed_ms = now;
 	rand_id(family, FAMILY);
 	rand_hex(refresh, HOST_TOKEN_LEN);
+	if (db_host_refresh_revoke_all(core->db, id, now, err)) {
+		db_host_release(out);
+		return -1;
+	}
 	if (!db_host_update(core->db, out, err) && !add_refresh(core, id, family, refresh, err))
 		return 0;
 	db_host_release(out);
@@ -235,8 +245,10 @@ int host_register(struct core *core, const char *token, const struct host_machin
 		db_rollback(core->db);
 		return -1;
 	}
-	if (!db_commit(core->db, err))
+	if (!db_commit(core->db, err)) {
+		remote_compare(core, out->id);
 		return 0;
+	}
 	db_host_release(out);
 	return -1;
 }

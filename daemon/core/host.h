@@ -28,7 +28,7 @@ struct host_spec {
 /* token: HOST_TOKEN_LEN hex digits, good for an hour and one use. INVALID, FORBIDDEN, NOT_FOUND. */
 int host_create(struct core *core, const struct identity *who, const struct host_spec *spec, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err);
-/* Another token for one that is still pending: CONFLICT otherwise. */
+/* Another token for one that is still pending, or unreachable (its credentials may be lost): STATE otherwise. */
 int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err);
 

@@ -7,7 +7,7 @@
 
 #include "daemon/core/carrier.h"
 #include "daemon/core/host.h"
-#include "daemon/core/pool.h"
+#include "daemon/core/metrics.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -378,6 +378,33 @@ void remote_close(struct core *core)
 		core->carrier->cancel(core->carrier->self, e->call);
 		on_errand(e, &answer);
 	}
+}
+
+/* ---- what they use ---- */
+
+struct points_wait {
+	metrics_cb *cb;
+	void *arg;
+};
+
+static void on_points(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer)
+{
+	struct points_wait *w = arg;
+	(void)core;
+	(void)e;
+	w->cb(w->arg, answer->points, answer->err ? 0 : answer->point_count, answer->err);
+	free(w);
+}
+
+int metrics_ask(const struct sandbox *sb, const char *range, metrics_cb *cb, void *arg, struct err *err)
+{
+	struct carry_ask ask = { .verb = CARRY_POINTS, .id = sb->row.id, .range = range };
+	struct points_wait *w = mem_zalloc(sizeof(*w));
+	*w = (struct points_wait){ cb, arg };
+	if (remote_errand(sb->core, sb->row.host, &ask, on_points, w, err) == 0)
+		return 0;
+	free(w);
+	return -1;
 }
 
 /* ---- what a host has, and what we know ---- */

@@ -148,6 +148,12 @@ int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now
 	return db_run(db, sql, "refresh token", true, err, "ti", family, now_ms) < 0 ? -1 : 0;
 }
 
+int db_host_refresh_revoke_all(struct db *db, int64_t host, int64_t now_ms, struct err *err)
+{
+	static const char sql[] = "UPDATE host_refresh SET revoked_ms = ?2 WHERE host = ?1 AND revoked_ms = 0";
+	return db_run(db, sql, "refresh token", true, err, "ii", host, now_ms) < 0 ? -1 : 0;
+}
+
 void db_host_refresh_release(struct db_host_refresh *row)
 {
 	db_release(&refreshes, row);

@@ -65,6 +65,8 @@ int db_host_refresh_get(struct db *db, const char *hash, struct db_host_refresh 
 /* It is used up: by the row's request, at its revoked_ms. */
 int db_host_refresh_use(struct db *db, const struct db_host_refresh *row, struct err *err);
 int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now_ms, struct err *err);
+/* Of every family of a host. */
+int db_host_refresh_revoke_all(struct db *db, int64_t host, int64_t now_ms, struct err *err);
 void db_host_refresh_release(struct db_host_refresh *row);
 
 /* Snapshots that are kept on the machine where they were taken. */
