@@ -202,7 +202,7 @@ void op_end(struct sandbox *sb, const struct err *err)
 	sb->op = NULL;
 	if (err)
 		log_warn("core", "%s: cannot %s: %s", sb->row.id, transitions[op->kind].verb, err->msg);
-	if (sb->state == SANDBOX_RUNNING && !sb->vm) /* it ended while the worker was at it */
+	if (sb->state == SANDBOX_RUNNING && !sb->vm && !is_remote(sb)) /* it ended while the worker was at it */
 		sandbox_ended_by_itself(sb);
 	if (op->cb)
 		op->cb(op->arg, sb, err ? &copy : NULL);
