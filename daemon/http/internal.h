@@ -136,6 +136,7 @@ enum req_header {
 	HDR_API_KEY,
 	HDR_AUTHORIZATION,
 	HDR_EXPECT,
+	HDR_TEAM,
 	HDR_COUNT,
 };
 
