@@ -610,6 +610,8 @@ void req_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_
 		req_over(r, r->raw_sent ? r->raw_ok : ok);
 		if (r->ws)
 			ws_break(r->ws);
+		if (r->take)
+			take_failed(r->take);
 	}
 	req_free(r);
 }
