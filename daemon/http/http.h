@@ -112,8 +112,9 @@ void http_body_resume(struct http_req *r);
  * Answer 101 and give the connection away, if the client asked to upgrade to `protocol`: cb gets its descriptor (non-blocking,
  * close-on-exec, the callee's to close), once, from the loop, and the bytes that came early (valid during the call); or -1 when the
  * client went before, the server is closing, or there is no descriptor left. What is taken is no connection of the server's any
- * more. False: it did not ask properly, and was answered 400; cb does not come. The request is over either way; when its connection is
- * given away, on_done comes before cb. One whose body has not entirely come (a streamed one, at its headers) cannot be upgraded: 400. */
+ * more. False: it did not ask properly, and was answered 400; cb does not come. The request is over either way; when its connection
+ * is given away, on_done comes before cb. One whose body has not entirely come (a streamed one, at its headers) cannot be upgraded:
+ * 400. */
 typedef void http_taken_cb(void *arg, int fd, const void *early, size_t n);
 bool http_take(struct http_req *r, const char *protocol, http_taken_cb *cb, void *arg);
 
