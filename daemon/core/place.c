@@ -13,7 +13,7 @@
 #define BYOC "byoc"
 
 /* What a host keeps for itself, of large machines; an eighth of a smaller one. And how many vCPUs share a processor. */
-static const double memory_reserve_mb = 8192, disk_reserve_mb = 30720, reserve_part = 8, cpu_share = 1.5;
+static const double memory_reserve_mb = 8192, disk_reserve_mb = 30720, reserve_part = 8, cpu_share = 1.5, cpu_least = 1e-3;
 static const double unknown_free = 0.5;
 enum { MEMORY_GUESS_MB = 512, DISK_GUESS_MB = 1024 };
 
@@ -31,8 +31,8 @@ double place_free(const struct db_host *host, const struct place_load *load, con
 	double disk = fraction((double)host->disk_gb * 1024, disk_reserve_mb, load->disk_mb, want->disk_mb);
 	double cpu = fraction((double)host->cpu_cores * cpu_share, 0, load->vcpus, want->vcpus);
 	/* processors are shared: without any left it still runs, only slower */
-	if (cpu < 0)
-		cpu = 1e-3 / (1 - cpu);
+	if (cpu < cpu_least)
+		cpu = cpu_least / (1 + cpu_least - cpu);
 	return fmin(memory, fmin(disk, cpu));
 }
 

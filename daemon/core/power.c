@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/lend.h"
 #include "daemon/core/remote.h"
 #include "daemon/image/bundle.h"
 #include "daemon/vm/qcow2.h"
@@ -90,6 +91,9 @@ int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg,
 		return 0;
 	}
 	op->ended = stop_vm_ended;
+	lend_end(sb);
+	if (sb->vm && !sb->link && sandbox_open_link(sb, false, &op->err)) /* it was lent */
+		log_warn("core", "%s: %s", sb->row.id, op->err.msg);
 	wire_rec_u64(&r, WT_OP, WIRE_OP_SHUTDOWN);
 	if (sb->vm && sb->link && !force)
 		sb->configure = link_stream_open(sb->link, &r, &stop_ops, sb, NULL);
