@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 of the daemon at random moments while several clients create, pause, resume, snapshot and delete capsules over the Wrenn API:
-wrenn_kill.py ROUNDS SEED, with SBX_HOME set and sbx in PATH.
+wrenn_kill.py ROUNDS SEED [HOSTS], with SBX_HOME set and sbx in PATH. With HOSTS the capsules run on so many other daemons, and one of
+all is killed each time, which the others have to live with.
 
 After every kill: what was acknowledged is so. A capsule that was created is there, in the state that was last acknowledged or the one that
 was just asked for; one that was deleted is over; a template that was acknowledged is listed, and one can start from it in the end. What was
@@ -12,12 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-ROUNDS, SEED = int(sys.argv[1]), int(sys.argv[2])
+ROUNDS, SEED, HOSTS = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0
 HOME = os.environ["SBX_HOME"]
 CLIENTS = 3
+SETTLED_S = 20  # until all daemons agree again
 rng = random.Random(SEED)
 lock = threading.Lock()
 acked = {}  # id -> set of statuses that may be
@@ -108,7 +111,7 @@ def client(key, own, seed, stop):
             if status < 300:
                 with lock:
                     done[what] += 1
-            elif status not in (409, 404):
+            elif status not in (409, 404) and not (HOSTS and status in (502, 503)):
                 fail_later.append(f"{what}: {status}")
     except Gone:
         pass
@@ -118,15 +121,77 @@ def pid():
     return ask("", "GET", "/sbx/v1/system")[1]["pid"]
 
 
-def check(key):
-    for capsule, may in acked.items():
+class Host:
+    """Another daemon, that carries capsules for the one in SBX_HOME."""
+
+    def __init__(self, port):
+        made = json.loads(sbx("host", "add", "-o", "json"))
+        self.home, self.id, self.process = tempfile.mkdtemp(prefix="sbx-kh.", dir="/tmp"), made["host"]["id"], None
+        self.up(["--control", f"http://{port}"], made["token"])
+
+    def up(self, args=(), token=""):
+        read, write = os.pipe()
+        env = {**os.environ, "SBX_HOME": self.home, "SBX_HOST_TOKEN": token}
+        self.process = subprocess.Popen(["sbxd", "--role", "host", "--heartbeat", "1", "--ready-fd", str(write), *args], env=env,
+                                        pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as said:
+            if not said.read().startswith("ready"):
+                fail("a host does not come up")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def ids(self):
+        env = {**os.environ, "SBX_HOME": self.home}
+        got = subprocess.run(["sbx", "ls", "-o", "json"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        return {row["id"] for row in json.loads(got.stdout)}
+
+    def end(self):
+        subprocess.run(["sbx", "down", "--yes"], env={**os.environ, "SBX_HOME": self.home}, capture_output=True, stdin=subprocess.DEVNULL,
+                       timeout=120, check=False)
+        self.kill()
+        subprocess.run(["rm", "-rf", self.home], check=True)
+
+
+def state_of(key, capsule, may):
+    """What it is; while its host comes back it is missing, or as it was."""
+    end = time.monotonic() + (SETTLED_S if hosts else 0)
+    while True:
         status, answer = ask(key, "GET", f"/v1/capsules/{capsule}")
         if status != 200:
             fail(f"{capsule} was acknowledged and is gone: {status} {answer}")
         # a VM may have died with the daemon in the middle of a pause: then it is over, which only that allows
-        if answer["status"] not in may and not (answer["status"] == "stopped" and len(may) > 1):
+        if answer["status"] in may or (answer["status"] == "stopped" and len(may) > 1):
+            return answer["status"]
+        if time.monotonic() > end:
             fail(f"{capsule} is {answer['status']}, and may be {sorted(may)}")
-        acked[capsule] = {answer["status"]}
+        time.sleep(0.2)
+
+
+def check_hosts(key):
+    """What runs answers, and the hosts have what is listed and nothing else."""
+    end = time.monotonic() + SETTLED_S
+    while True:
+        _, listed = ask(key, "GET", "/v1/capsules")
+        here, there = {c["id"][-12:] for c in listed}, set().union(*(h.ids() for h in hosts))
+        dead = [c["id"] for c in listed if c["status"] == "running" and not answers(key, c["id"])]
+        if here == there and not dead:
+            return
+        if time.monotonic() > end:
+            fail(f"listed {sorted(here)}, on the hosts {sorted(there)}, no answer from {dead}")
+        time.sleep(0.3)
+
+
+def answers(key, capsule):
+    status, answer = ask(key, "POST", f"/v1/capsules/{capsule}/exec", {"cmd": "echo", "args": ["x"]})
+    return status == 200 and answer["stdout"] == "x\n"
+
+
+def check(key):
+    for capsule, may in acked.items():
+        acked[capsule] = {state_of(key, capsule, may)}
     _, listed = ask(key, "GET", "/v1/snapshots?type=snapshot")
     names = {t["name"] for t in listed}
     if missing := set(templates) - names:
@@ -137,10 +202,13 @@ def check(key):
     for stray in {c["id"] for c in listed} - set(acked):  # created, and the answer was lost
         if ask(key, "DELETE", f"/v1/capsules/{stray}")[0] != 204:
             fail(f"{stray} cannot be deleted")
+    if hosts:
+        check_hosts(key)
 
 
-fail_later = []
-sbx("up")
+fail_later, hosts = [], []
+port = sbx("up", "--listen", "127.0.0.1:0")
+hosts += [Host(port) for _ in range(HOSTS)]
 status, session = ask("", "POST", "/v1/auth/signup", {"email": "a@example.org", "password": "12345678", "name": "A"})
 key = ask(session["token"], "POST", "/v1/api-keys", {})[1]["key"]
 ask(key, "DELETE", "/v1/capsules/" + ask(key, "POST", "/v1/capsules", {"memory_mb": 256})[1]["id"])  # the template is there
@@ -151,13 +219,20 @@ for n in range(ROUNDS):
     for t in threads:
         t.start()
     time.sleep(rng.uniform(0.05, 1.5))
-    os.kill(pid(), signal.SIGKILL)
+    host = rng.choice([None, *hosts])
+    if host:
+        host.kill()
+    else:
+        os.kill(pid(), signal.SIGKILL)
     stop.set()
     for t in threads:
         t.join()
     if fail_later:
         fail("; ".join(fail_later[:5]))
-    sbx("up")
+    if host:
+        host.up()
+    else:
+        sbx("up", "--listen", port)
     check(key)
 for name in list(templates)[:1]:
     status, answer = ask(key, "POST", "/v1/capsules", {"template": name})
@@ -169,4 +244,8 @@ for capsule in acked:
         fail(f"{capsule} cannot be deleted")
 if left := ask(key, "GET", "/v1/capsules")[1]:
     fail(f"left: {left}")
+if hosts:
+    check_hosts(key)
+for host in hosts:
+    host.end()
 print(f"seed {SEED}: {ROUNDS} kills; {done}")
