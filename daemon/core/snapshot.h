@@ -38,5 +38,8 @@ void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg);
 /* Forget the name; what is only its goes with the store's next gc. Sandboxes that were made from it have what they need. */
 void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);
+/* Forget all of teams that are deleted (ascending numbers), some time soon and without telling: what fails is logged, and is for
+ * the next start of the daemon. */
+void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n);
 
 #endif
