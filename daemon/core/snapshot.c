@@ -154,7 +154,8 @@ static int add(struct job *j, struct store *s, const char *name, const struct ha
 		.vcpus = info.vcpus,
 		.memory_mb = info.memory_mb,
 		.created_ms = info.created_ms,
-		.disk = disk };
+		.disk = disk,
+		.stored = info.stored };
 	vm_info_free(&info);
 	return 0;
 }
@@ -412,7 +413,8 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 		.vcpus = t->info.vcpus,
 		.memory_mb = t->info.memory_mb,
 		.created_ms = t->info.created_ms,
-		.disk = t->disk };
+		.disk = t->disk,
+		.stored = t->info.stored };
 
 	t->cb(t->arg, &shot, err ? 0 : 1, err);
 	/* its team was deleted meanwhile, with its snapshots, among which this one was not yet */

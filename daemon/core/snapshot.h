@@ -21,7 +21,8 @@ struct snapshot {
 	struct hash tree;
 	char *image, *parent, *accel;
 	int64_t vcpus, memory_mb, created_ms;
-	uint64_t disk; /* bytes */
+	uint64_t disk;	/* bytes, as its guest sees it */
+	int64_t stored; /* bytes that it takes in the store (keep.h); 0: not known, for it was made by an older sbx */
 };
 
 /* Letters, digits and ._- , at most SNAPSHOT_NAME_MAX, beginning with a letter or digit. INVALID. */

@@ -449,6 +449,20 @@ def _(w):
     same(w.big.running().sh("cat /root/mark"), "first\n")
 
 
+@check("snapshot: size_bytes is what it takes, not how large the disk is: it grows by what was written")
+def _(w):
+    capsule, sizes = w.create(), []
+    for _ in range(2):
+        row = ok(w.key.post("/v1/snapshots", {"sandbox_id": capsule.id, "name": unique("size")}), 201)
+        same([t["size_bytes"] for t in ok(w.key.get("/v1/snapshots")) if t["name"] == row["name"]], [row["size_bytes"]])
+        sizes.append(row["size_bytes"])
+        capsule.running().sh("dd if=/dev/urandom of=/dev/shm/x bs=1M count=10")
+        ok(w.key.delete("/v1/snapshots/" + row["name"]), 204)
+    capsule.destroy()
+    assert 1 << 20 < sizes[0] < 100 << 20, sizes
+    assert 10 << 20 <= sizes[1] - sizes[0] < 20 << 20, sizes
+
+
 @check("snapshot: 409 already_exists, and ?overwrite=true replaces")
 def _(w):
     w.copy.sh("echo other > /root/mark")
