@@ -78,7 +78,7 @@ SBXGEN_SRC := $(call src,shared/gen) $(YAML) $(BASE)
 # The daemon's tokens are not the command's: it would have to load OpenSSL, which the linker saves it in an unsanitized build alone.
 SBX_NET := $(filter-out shared/net/crypto.c shared/net/jwt.c shared/net/ca.c,$(NET))
 SBX_SRC := $(call src,cli cli/api cli/build cli/cmd cli/fs cli/render cli/term cli/endpoint) $(BASE) $(CONTRACT) $(SBX_NET) $(YAML) $(STORE)
-SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
+SBXD_SRC := $(call src,daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/hosts daemon/proxy daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/)))) $(BASE) $(WIRE) $(CONTRACT) $(NET) $(STORE)
 NETD_SRC := $(call src,daemon/netd) shared/net/egress.c $(BASE)
 AGENT_SRC := $(call src,daemon/guest) $(WIRE) $(BASE)
 

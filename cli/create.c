@@ -13,6 +13,19 @@
 #define LOOK_MS 500
 #define UNDO_MS 5000
 
+static void put_host(struct jw *w, const struct create_options *o)
+{
+	if (o->on)
+		jw_kstr(w, "host", o->on);
+	if (!o->host_tags.n)
+		return;
+	jw_key(w, "hostTags");
+	jw_arr(w);
+	for (size_t i = 0; i < o->host_tags.n; i++)
+		jw_str(w, o->host_tags.v[i]);
+	jw_arr_end(w);
+}
+
 static void put_labels(struct jw *w, const struct opt_list *labels)
 {
 	jw_key(w, "labels");
@@ -110,6 +123,7 @@ static int request_body(const struct create_options *o, struct buf *out, struct 
 		return -1;
 	if (o->labels.n)
 		put_labels(&w, &o->labels);
+	put_host(&w, o);
 	jw_obj_end(&w);
 	return 0;
 }

@@ -9,8 +9,8 @@
 struct create_options {
 	const char *name, *image, *fs, *snapshot;
 	struct opt_num vcpus, memory, timeout, idle;
-	struct opt_list env, labels, ports;
-	const char *net;
+	struct opt_list env, labels, ports, host_tags;
+	const char *net, *on;
 };
 
 extern const char *const create_nets[];
@@ -45,6 +45,10 @@ extern const char *const create_nets[];
 		.off = offsetof(type, m.net) }, \
 	{ .kind = OPT_LIST, .letter = 'p', .name = "port", .arg = "HOST[:GUEST]", \
 		.help = "port of this machine that leads to one inside, repeatable", .off = offsetof(type, m.ports) }, \
+	{ .kind = OPT_STR, .name = "on", .arg = "HOST", .help = "the host that is to carry it (see: sbx host ls)", \
+		.off = offsetof(type, m.on) }, \
+	{ .kind = OPT_LIST, .name = "host-tag", .arg = "TAG", .help = "a tag that its host must have, repeatable", \
+		.off = offsetof(type, m.host_tags) }, \
 	CREATE_OPTION_FS(type, m.fs)
 /* clang-format on */
 

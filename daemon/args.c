@@ -27,6 +27,12 @@ const char daemon_usage[] =
 	"  --notify-private    channels may deliver to this machine and its networks; otherwise to public addresses only\n"
 	"  --notify-origin SERVICE=URL\n"
 	"                      reach discord, slack, teams, googlechat or telegram there\n"
+	"  --role host         carry sandboxes for a control plane, another sbxd:\n"
+	"  --control URL       its API: https, or http on this machine (env: SBX_CONTROL; then known)\n"
+	"  --token TOKEN       of `sbx host add` there, to register with, once (env: SBX_HOST_TOKEN)\n"
+	"  --address IP:PORT   where it reaches this host; port 0 takes a free one (default: this machine only)\n"
+	"  --heartbeat SECONDS how often to tell it that this host is there (default: 30)\n"
+	"  --host-lost SECONDS as a control plane: without heartbeats for so long a host is unreachable (default: 90)\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
@@ -49,6 +55,12 @@ enum option_id {
 	OPT_IMPORT,
 	OPT_PULL,
 	OPT_PASSWORD_COST,
+	OPT_ROLE,
+	OPT_CONTROL,
+	OPT_TOKEN,
+	OPT_ADDRESS,
+	OPT_HEARTBEAT,
+	OPT_HOST_LOST,
 	OPT_NOTIFY_PRIVATE,
 	OPT_NOTIFY_ORIGIN,
 	OPT_VERSION,
@@ -68,6 +80,12 @@ static const struct option options[] = {
 	{ "import", required_argument, NULL, OPT_IMPORT },
 	{ "pull", required_argument, NULL, OPT_PULL },
 	{ "password-cost", required_argument, NULL, OPT_PASSWORD_COST },
+	{ "role", required_argument, NULL, OPT_ROLE },
+	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "token", required_argument, NULL, OPT_TOKEN },
+	{ "address", required_argument, NULL, OPT_ADDRESS },
+	{ "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
+	{ "host-lost", required_argument, NULL, OPT_HOST_LOST },
 	{ "notify-private", no_argument, NULL, OPT_NOTIFY_PRIVATE },
 	{ "notify-origin", required_argument, NULL, OPT_NOTIFY_ORIGIN },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -83,6 +101,49 @@ static int take_pool(struct daemon_args *args, const char *value, struct err *er
 		return -1;
 	args->pool_size = (unsigned)n;
 	return 0;
+}
+
+static int take_role(struct daemon_args *args, const char *value, struct err *err)
+{
+	args->host = !strcmp(value, "host");
+	if (args->host || !strcmp(value, "control"))
+		return 0;
+	err_set(err, ERR_USAGE, "'--role %s' is none", value);
+	return err_hint(err, "it is control (which every daemon is that has hosts), or host");
+}
+
+static int take_seconds(const char *name, const char *value, int64_t *out_ms, struct err *err)
+{
+	int64_t n = 0;
+	if (parse_int(value, name, 1, 86400, &n, err))
+		return -1;
+	*out_ms = n * 1000;
+	return 0;
+}
+
+/* Those of hosts and of what has some. */
+static int take_hosting(struct daemon_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case OPT_ROLE:
+		return take_role(args, value, err);
+	case OPT_HEARTBEAT:
+		return take_seconds("--heartbeat", value, &args->beat_ms, err);
+	case OPT_HOST_LOST:
+		return take_seconds("--host-lost", value, &args->host_lost_ms, err);
+	case OPT_CONTROL:
+		args->control = value;
+		return 0;
+	case OPT_TOKEN:
+		args->token = value;
+		return 0;
+	case OPT_ADDRESS:
+		args->address = value;
+		return 0;
+	default:
+		err_set(err, ERR_USAGE, "wrong option");
+		return err_hint(err, "see: sbxd --help");
+	}
 }
 
 /* SERVICE=URL */
@@ -157,8 +218,7 @@ static int take(struct daemon_args *args, int id, const char *value, struct err 
 		args->memory_mb = (unsigned)n;
 		return 0;
 	default:
-		err_set(err, ERR_USAGE, "wrong option");
-		return err_hint(err, "see: sbxd --help");
+		return take_hosting(args, id, value, err);
 	}
 }
 
@@ -210,6 +270,21 @@ static int read_logins(struct daemon_args *args, struct err *err)
 	return rc;
 }
 
+static int read_hosting(struct daemon_args *args, struct err *err)
+{
+	if (!args->host && (args->control || args->token || args->address)) {
+		err_set(err, ERR_USAGE, "--control, --token and --address are for a host");
+		return err_hint(err, "add: --role host");
+	}
+	if (!args->host)
+		return 0;
+	if (!args->control)
+		args->control = get_variable("SBX_CONTROL");
+	if (!args->token)
+		args->token = get_variable("SBX_HOST_TOKEN");
+	return 0;
+}
+
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
@@ -237,7 +312,7 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 		return DAEMON_FAILED;
 	if (args->image || args->scratch)
 		return DAEMON_BUILD;
-	return read_logins(args, err) ? DAEMON_USAGE : DAEMON_SERVE;
+	return read_hosting(args, err) || read_logins(args, err) ? DAEMON_USAGE : DAEMON_SERVE;
 }
 
 void daemon_args_free(struct daemon_args *args)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "daemon/notify/deliver.h"
 #include "daemon/oauth/config.h"
@@ -27,6 +28,9 @@ struct daemon_args {
 	unsigned vcpus, memory_mb, pool_size, password_cost;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
+	bool host;		     /* carry sandboxes for a control plane: */
+	const char *control, *token, *address;
+	int64_t beat_ms, host_lost_ms; /* 0: as usual */
 	struct notify_config notify; /* where channels may deliver to */
 	struct oauth_config oauth;
 };

@@ -22,6 +22,8 @@
 #include "daemon/args.h"
 #include "daemon/build_main.h"
 #include "daemon/core/core.h"
+#include "daemon/hosts/carriers.h"
+#include "daemon/hosts/member.h"
 #include "daemon/http/http.h"
 #include "daemon/import_main.h"
 #include "daemon/oauth/oauth.h"
@@ -43,10 +45,13 @@ struct daemon {
 	struct core *core;
 	struct http_server *server;
 	struct oauth *oauth;
+	struct carriers *carriers;
+	struct member *member; /* of a control plane; or NULL */
 	struct api api;
 	struct listener *listeners;
 	size_t listener_count;
-	bool going;
+	int ready_fd;
+	bool going, failed;
 };
 
 /* ---- the daemon's own affairs, for the API ---- */
@@ -105,6 +110,7 @@ static void on_server_closed(void *arg)
 	free_listeners(d);
 	oauth_close(d->oauth);
 	core_close(d->core);
+	carriers_close(d->carriers);
 	d->core = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
@@ -117,6 +123,8 @@ static void go_down(void *arg)
 		return;
 	d->going = true;
 	log_info("sbxd", "going down; VMs that run go on");
+	member_close(d->member);
+	d->member = NULL;
 	http_server_close(d->server, on_server_closed, d);
 }
 
@@ -124,6 +132,53 @@ static void on_signal(uv_signal_t *handle, int signo)
 {
 	(void)signo;
 	go_down(handle->data);
+}
+
+/* Tell who started us, in one line: "ready", or what went wrong and what to do. */
+static void say_ready(struct daemon *d, const struct err *err)
+{
+	if (d->ready_fd < 0)
+		return;
+	auto_free char *text = err ? mem_printf("%s\n%s\n", err->msg, err->hint) : mem_strdup("ready\n");
+	struct err ignored = ERR_INIT;
+	if (fs_write_all(d->ready_fd, text, strlen(text), &ignored))
+		log_warn("sbxd", "nobody waits for our start: %s", ignored.msg);
+	close(d->ready_fd);
+	d->ready_fd = -1;
+}
+
+static void say_failed(struct daemon *d, const struct err *err)
+{
+	say_ready(d, err);
+	log_error("sbxd", "%s", err->msg);
+	if (err->hint[0])
+		log_error("sbxd", "%s", err->hint);
+	d->failed = true;
+}
+
+/* ---- as a host of a control plane ---- */
+
+static void on_member_ready(void *arg)
+{
+	say_ready(arg, NULL);
+}
+
+static void on_member_over(void *arg, const struct err *why)
+{
+	say_failed(arg, why);
+	go_down(arg);
+}
+
+static int start_member(struct daemon *d, const struct daemon_args *args, struct err *err)
+{
+	static const struct member_ops ops = { .on_ready = on_member_ready, .on_over = on_member_over };
+	const struct member_config config = {
+		.control = args->control, .token = args->token, .address = args->address, .beat_ms = args->beat_ms
+	};
+	if (!args->host)
+		return 0;
+	d->member = member_new(&d->loop, &config, d->core, d->server, &ops, d, err);
+	return d->member ? 0 : -1;
 }
 
 /* ---- start ---- */
@@ -164,6 +219,7 @@ static int start(struct daemon *d, const struct daemon_args *args, struct err *e
 		.program = args->program,
 		.pool_size = args->pool_size,
 		.notify = &args->notify,
+		.host_lost_ms = args->host_lost_ms,
 		.password_cost = args->password_cost };
 	d->core = core_new(&config, err);
 	if (!d->core)
@@ -177,19 +233,9 @@ static int start(struct daemon *d, const struct daemon_args *args, struct err *e
 		if (rc < 0)
 			return err_sys(err, -rc, "cannot watch signals");
 	}
-	return start_serving(d, args, err);
-}
-
-/* Tell who started us, in one line: "ready", or what went wrong and what to do. */
-static void say_ready(int fd, const struct err *err)
-{
-	if (fd < 0)
-		return;
-	auto_free char *text = err ? mem_printf("%s\n%s\n", err->msg, err->hint) : mem_strdup("ready\n");
-	struct err ignored = ERR_INIT;
-	if (fs_write_all(fd, text, strlen(text), &ignored))
-		log_warn("sbxd", "nobody waits for our start: %s", ignored.msg);
-	close(fd);
+	d->carriers = carriers_new(&d->loop, d->core);
+	core_carry(d->core, carriers_port(d->carriers));
+	return start_serving(d, args, err) || start_member(d, args, err) ? -1 : 0;
 }
 
 /* A VM costs a few descriptors; the usual soft limit of 1024 would end at some 200 of them. */
@@ -205,7 +251,7 @@ static void raise_limits(void)
 
 static int serve(const struct daemon_args *args)
 {
-	struct daemon d = { 0 };
+	struct daemon d = { .ready_fd = args->ready_fd };
 	struct err err = ERR_INIT;
 	int rc = uv_loop_init(&d.loop);
 	if (rc < 0) {
@@ -215,18 +261,17 @@ static int serve(const struct daemon_args *args)
 	raise_limits();
 	umask(077);
 	rc = start(&d, args, &err);
-	say_ready(args->ready_fd, rc ? &err : NULL);
 	if (rc) {
-		log_error("sbxd", "%s", err.msg);
-		if (err.hint[0])
-			log_error("sbxd", "%s", err.hint);
+		say_failed(&d, &err);
 		return 1;
 	}
+	if (!d.member)
+		say_ready(&d, NULL);
 	log_info("sbxd", "version %s serves '%s'", sbx_version, args->home);
 	uv_run(&d.loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&d.loop) != 0)
 		log_warn("sbxd", "some handles were still open at the end");
-	return 0;
+	return d.failed;
 }
 
 static int print_operations(void)

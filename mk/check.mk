@@ -83,7 +83,7 @@ bench: all $(MICRO_BIN) ## Measure, beside the peers that are installed (see dep
 	@tests/bench/bench.py
 
 # ---- lint ----
-LINT_C := $(sort $(call src,cli cli/api cli/build cli/man cli/cmd cli/fs cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/proxy \
+LINT_C := $(sort $(call src,cli cli/api cli/build cli/man cli/cmd cli/fs cli/render cli/term cli/endpoint daemon daemon/core daemon/vm daemon/image daemon/notify daemon/net daemon/oauth daemon/db daemon/http daemon/hosts daemon/proxy \
 	daemon/api $(patsubst %/,%,$(sort $(wildcard daemon/api/*/))) daemon/netd daemon/guest shared/base shared/wire shared/contract shared/yaml shared/gen shared/net shared/store))
 LINT_H := $(sort $(shell find cli daemon shared -name '*.h'))
 LINT_SH := $(sort $(shell grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh' mk tests .ci $(wildcard daemon/image completions examples) 2>/dev/null)) \

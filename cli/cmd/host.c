@@ -136,6 +136,7 @@ const struct command cmd_host_add = {
 	.name = "add",
 	.summary = "Announce a host, and print the token that it registers with",
 	.usage = "[--type TYPE] [--team TEAM] [--provider NAME] [--zone NAME]",
+	.about = "On the machine that is to carry sandboxes, this then starts it: sbxd --role host --control URL --token TOKEN",
 	.example = "  token=$(sbx host add --provider hetzner --zone fsn1)",
 	.options = add_options,
 	.options_size = sizeof(struct add_options),
@@ -153,7 +154,7 @@ static int token(struct cli *cli, const void *opts, const struct args *args, str
 const struct command cmd_host_token = {
 	.group = "host",
 	.name = "token",
-	.summary = "Print another token for a host that has not registered yet",
+	.summary = "Print another token for a host that has not registered yet, or is not heard of",
 	.usage = "HOST",
 	.example = "  sbx host token k3j8s0qx1a",
 	.min_args = 1,

@@ -14,11 +14,11 @@
 #include <stdint.h>
 
 #include "cli/endpoint/endpoint.h"
-#include "cli/endpoint/http1.h"
 #include "sbx_contract.h"
 #include "shared/base/buf.h"
 #include "shared/base/err.h"
 #include "shared/base/json.h"
+#include "shared/net/http1.h"
 
 #define CLIENT_TIMEOUT_MS 60000
 

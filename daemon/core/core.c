@@ -11,6 +11,7 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
+#include "daemon/core/remote.h"
 #include "daemon/core/team.h"
 #include "daemon/core/usage.h"
 #include "daemon/core/vault.h"
@@ -69,9 +70,10 @@ static void on_tick(uv_timer_t *timer)
 		sandbox_tick(core->boxes[i], now);
 	pool_tick(core->pool, now);
 	usage_tick(core, clock_wall_ms());
-	if (now - core->host_checked_ms >= HOST_CHECK_MS) {
+	if (now - core->host_checked_ms >= core->host_lost_ms / 3) {
 		core->host_checked_ms = now;
 		host_check(core);
+		remote_compare_all(core);
 	}
 	if (now - core->swept_ms < SWEEP_MS)
 		return;
@@ -113,6 +115,7 @@ struct core *core_new(const struct core_config *config, struct err *err)
 		.pool_size = config->pool_size,
 		.password_cost = config->password_cost };
 	core->lock_fd = -1;
+	core->host_lost_ms = config->host_lost_ms ? config->host_lost_ms : HOST_LOST_MS;
 	core->started_ms = clock_wall_ms();
 	core->builder = builder_new(&core->config);
 	auto_free char *store = fs_join(core->home, "store");
@@ -137,6 +140,7 @@ struct core *core_new(const struct core_config *config, struct err *err)
 void core_close(struct core *core)
 {
 	core->closing = true;
+	remote_close(core);
 	core_release_all(core);
 	vault_close(core->vault);
 	bases_close(core->bases);

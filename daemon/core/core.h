@@ -25,6 +25,7 @@ struct core_config {
 	const char *program;	  /* this executable, started as `program --build ...` */
 	unsigned pool_size;	  /* VMs that wait, a shape (pool.h) */
 	unsigned password_cost;	  /* of bcrypt (password.h); 0: as usual */
+	int64_t host_lost_ms;	  /* without a heartbeat, until a host counts as unreachable (host.h); 0: as usual */
 	const struct notify_config *notify; /* how channels deliver (notify/deliver.h); NULL: as usual. Copied */
 };
 

@@ -14,8 +14,10 @@
 
 #include "daemon/core/catalog.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/place.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/port.h"
+#include "daemon/core/remote.h"
 #include "daemon/core/snapshot.h"
 #include "daemon/image/resolve.h"
 #include "shared/base/fs.h"
@@ -112,19 +114,10 @@ static void released(struct sandbox *sb, struct op *op)
 		create_fail(sb, &err);
 }
 
-static void on_launched(struct sandbox *sb, const struct err *launch_err)
+void create_finish(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
-	if (launch_err) {
-		create_fail(sb, launch_err);
-		return;
-	}
-	create_phase(sb, "identity");
 	sb->row.create_us = clock_mono_us() - sb->asked_us;
-	if (sb->state == SANDBOX_POOLED) {
-		hold(sb);
-		return;
-	}
 	if (sandbox_set_state(sb, SANDBOX_RUNNING, NULL, &err)) {
 		create_fail(sb, &err);
 		return;
@@ -133,6 +126,19 @@ static void on_launched(struct sandbox *sb, const struct err *launch_err)
 	eventlog_add(sb->log, "created", "from image %s in %lld ms", sb->row.image, (long long)sb->row.create_us / 1000);
 	sandbox_arm_expiry(sb);
 	tell_created(sb);
+}
+
+static void on_launched(struct sandbox *sb, const struct err *launch_err)
+{
+	if (launch_err) {
+		create_fail(sb, launch_err);
+		return;
+	}
+	create_phase(sb, "identity");
+	if (sb->state == SANDBOX_POOLED)
+		hold(sb);
+	else
+		create_finish(sb);
 }
 
 /* ---- the VM ---- */
@@ -357,7 +363,9 @@ static void begin_vm(struct sandbox *sb)
 static void on_begin(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
-	if (sb->fs.path)
+	if (is_remote(sb))
+		remote_create(sb);
+	else if (sb->fs.path)
 		mount_prepare(sb, begin_vm);
 	else
 		begin_vm(sb);
@@ -403,7 +411,8 @@ static struct sandbox *new_record(struct core *core, struct db_sandbox *row, enu
 {
 	char id[ID_LENGTH + 1];
 	rand_id(id, ID_LENGTH);
-	row->id = mem_strdup(id);
+	if (!row->id)
+		row->id = mem_strdup(id);
 	row->state = mem_strdup(sandbox_state_name(state));
 	row->mac = launch_mac();
 	row->created_ms = next_ms(core);
@@ -422,22 +431,36 @@ struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct 
 	return new_record(core, row, SANDBOX_CREATING, err);
 }
 
-/* What is to be created, as a record without an id. */
-static int make_row(struct core *core, const struct sandbox_spec *spec, struct db_sandbox *row, struct err *err)
+/* What its image is, which the host knows if it is another. */
+static int choose_image(struct core *core, const struct sandbox_spec *spec, int64_t host, struct catalog_choice *out, struct err *err)
+{
+	*out = (struct catalog_choice){ 0 };
+	if (spec->snapshot)
+		return snapshot_check_name(spec->snapshot, err);
+	return host > 0 ? 0 : catalog_choose(core, spec->image, out, err);
+}
+
+/* What is to be created, as a record; without an id, unless one is given. host: number of that which carries it. */
+static int make_row(struct core *core, const struct sandbox_spec *spec, int64_t host, struct db_sandbox *row, struct err *err)
 {
 	struct catalog_choice choice;
 
+	if (host > 0 && spec->fs_ref) {
+		err_set(err, ERR_INVALID, "trees of the store can be mounted only in what runs on this machine itself");
+		return -1;
+	}
 	if (spec->snapshot && spec->fs_ref) {
 		err_set(err, ERR_INVALID, "what is made from a snapshot has the tree that was mounted in it, and no other");
 		return -1;
 	}
 	if (create_check_name(core, spec->account, spec->name, err))
 		return -1;
-	choice = (struct catalog_choice){ 0 };
-	if (spec->snapshot ? snapshot_check_name(spec->snapshot, err) : catalog_choose(core, spec->image, &choice, err))
+	if (choose_image(core, spec, host, &choice, err))
 		return -1;
 	char *digest = mem_steal(&choice.digest);
 	*row = (struct db_sandbox){
+		.id = spec->id ? mem_strdup(spec->id) : NULL,
+		.host = host,
 		.name = spec->name ? mem_strdup(spec->name) : NULL,
 		.image = spec->snapshot ? mem_printf(SNAPSHOT_IMAGE "%s", spec->snapshot) : mem_strdup(spec->image),
 		.image_digest = digest,
@@ -460,7 +483,7 @@ static int make_row(struct core *core, const struct sandbox_spec *spec, struct d
 int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
 	struct db_sandbox row;
-	if (make_row(core, spec, &row, err))
+	if (make_row(core, spec, 0, &row, err))
 		return -1;
 	struct sandbox *sb = new_record(core, &row, SANDBOX_POOLED, err);
 	if (!sb)
@@ -540,14 +563,29 @@ static void set_mount(struct sandbox *sb, const struct sandbox_spec *spec)
 		sb->fs.path[n - 1] = '\0';
 }
 
+/* host: the number of the machine that is to carry it, 0 or HOST_CONTROL for this one. */
+static int place(struct core *core, const struct sandbox_spec *spec, int64_t *host, struct err *err)
+{
+	struct db_host row;
+	int placed = place_choose(core, spec, &row, err);
+	*host = spec->id ? HOST_CONTROL : 0;
+	if (placed != 1)
+		return placed;
+	*host = row.id;
+	db_host_release(&row);
+	return 0;
+}
+
 struct sandbox *sandbox_create(
 	struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err)
 {
 	struct db_sandbox row;
-	if (make_row(core, spec, &row, err))
+	int64_t host;
+	if (place(core, spec, &host, err) || make_row(core, spec, host, &row, err))
 		return NULL;
-	/* one in the pool has an empty drive */
-	struct sandbox *sb = spec->snapshot || spec->fs_ref ? NULL : pool_take(core->pool, &row);
+	/* one in the pool has an empty drive, and an id */
+	bool apart = spec->snapshot || spec->fs_ref || host;
+	struct sandbox *sb = apart ? NULL : pool_take(core->pool, &row);
 	bool pooled = sb != NULL;
 	if (!pooled) {
 		sb = create_record(core, &row, err);

@@ -5,11 +5,13 @@
 
 #include "daemon/core/audit.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
 #include "daemon/core/team.h"
 #include "daemon/image/hash.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
+#include "shared/net/tcp.h"
 
 #define TYPE_REGULAR "regular"
 #define TYPE_BYOC "byoc"
@@ -146,13 +148,19 @@ int host_create(struct core *core, const struct identity *who, const struct host
 	return 0;
 }
 
+/* The first time; or anew, when it is not heard of and may have lost its credentials. */
+static bool may_register(const struct db_host *host)
+{
+	return strcmp(host->status, STATUS_ONLINE) != 0;
+}
+
 int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	if (host_get(core, who, uid, out, err))
 		return -1;
 	int rc = host_manage(who, out, true, err);
-	if (rc == 0 && strcmp(out->status, STATUS_PENDING) != 0)
+	if (rc == 0 && !may_register(out))
 		rc = err_set(err, ERR_STATE, "the host has registered already");
 	if (rc == 0)
 		rc = issue(core, out, token, err);
@@ -170,10 +178,10 @@ static void set_text(char **member, const char *text)
 	*member = copy;
 }
 
-static int add_refresh(struct core *core, int64_t host, const char *family, char token[HOST_TOKEN_LEN + 1], struct err *err)
+static int add_refresh(struct core *core, int64_t host, const char *family, const char *token, struct err *err)
 {
 	char hash[HASH_HEX];
-	make_token(token, hash);
+	hash_bytes(token, HOST_TOKEN_LEN, hash);
 	struct db_host_refresh row = {
 		.hash = hash, .host = host, .family = (char *)(uintptr_t)family, .expires_ms = clock_wall_ms() + refresh_life_ms
 	};
@@ -191,7 +199,7 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
 	if (find_by_id(core, id, out, err))
 		return -1;
-	if (strcmp(out->status, STATUS_PENDING) != 0) {
+	if (!may_register(out)) {
 		db_host_release(out);
 		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
 	}
@@ -203,10 +211,23 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 	out->disk_gb = machine->disk_gb;
 	out->heartbeat_ms = out->changed_ms = now;
 	rand_id(family, FAMILY);
+	rand_hex(refresh, HOST_TOKEN_LEN);
+	if (db_host_refresh_revoke_all(core->db, id, now, err)) {
+		db_host_release(out);
+		return -1;
+	}
 	if (!db_host_update(core->db, out, err) && !add_refresh(core, id, family, refresh, err))
 		return 0;
 	db_host_release(out);
 	return -1;
+}
+
+/* Where it is reached stands in its certificate. */
+static int check_address(const char *address, struct err *err)
+{
+	auto_free char *name = NULL;
+	int port;
+	return tcp_split(address, &name, &port, err) ? err_prefix(err, "'address'") : 0;
 }
 
 int host_register(struct core *core, const char *token, const struct host_machine *machine, struct db_host *out,
@@ -215,6 +236,8 @@ int host_register(struct core *core, const char *token, const struct host_machin
 	char hash[HASH_HEX];
 	if (!*token || !machine->address || !*machine->address)
 		return err_set(err, ERR_INVALID, "'token' and 'address' are required");
+	if (check_address(machine->address, err))
+		return -1;
 	hash_bytes(token, strlen(token), hash);
 	if (db_begin(core->db, err))
 		return -1;
@@ -222,15 +245,60 @@ int host_register(struct core *core, const char *token, const struct host_machin
 		db_rollback(core->db);
 		return -1;
 	}
-	if (!db_commit(core->db, err))
+	if (!db_commit(core->db, err)) {
+		remote_compare(core, out->id);
 		return 0;
+	}
 	db_host_release(out);
 	return -1;
 }
 
-static int rotate(struct core *core, const struct db_host_refresh *old, char refresh[HOST_TOKEN_LEN + 1], struct err *err)
+/* What a token is exchanged for: only who has the token and its holder's name for the exchange can ask for it, and again. */
+static void next_token(const struct core *core, const char *token, const char *request, char out[HOST_TOKEN_LEN + 1])
+{
+	uint8_t key[SECRET_SIZE];
+	auto_free char *purpose = mem_printf("host refresh %s %s", token, request);
+	secret_derive(&core->secret, purpose, key);
+	auto_buf hex = BUF_INIT;
+	buf_hex(&hex, key, sizeof(key));
+	str_copy(out, HOST_TOKEN_LEN + 1, hex.p);
+}
+
+/* 1: the token was used up by this very request, and refresh, which it gave, was not used since; 0; -1. */
+static int is_retry(struct core *core, const struct db_host_refresh *old, const char *request, const char *refresh, struct err *err)
+{
+	char hash[HASH_HEX];
+	struct db_host_refresh next;
+	if (!request || !str_same(old->request, request))
+		return 0;
+	hash_bytes(refresh, HOST_TOKEN_LEN, hash);
+	int found = db_host_refresh_get(core->db, hash, &next, err);
+	if (found != 1)
+		return found;
+	found = next.revoked_ms == 0;
+	db_host_refresh_release(&next);
+	return found;
+}
+
+static int exchange(struct core *core, struct db_host_refresh *old, const char *request, const char *refresh, struct err *err)
+{
+	if (db_begin(core->db, err))
+		return -1;
+	old->revoked_ms = clock_wall_ms();
+	set_text(&old->request, request);
+	if (add_refresh(core, old->host, old->family, refresh, err) || db_host_refresh_use(core->db, old, err)) {
+		db_rollback(core->db);
+		return -1;
+	}
+	return db_commit(core->db, err);
+}
+
+static int rotate(struct core *core, struct db_host_refresh *old, const char *request, const char *refresh, struct err *err)
 {
 	int64_t now = clock_wall_ms();
+	int retry = old->revoked_ms ? is_retry(core, old, request, refresh, err) : 0;
+	if (retry)
+		return retry > 0 ? 0 : -1;
 	if (old->revoked_ms) {
 		log_warn("host", "a refresh token came back after it was used: its family is revoked");
 		if (db_host_refresh_revoke_family(core->db, old->family, now, err))
@@ -238,16 +306,11 @@ static int rotate(struct core *core, const struct db_host_refresh *old, char ref
 	}
 	if (old->revoked_ms || old->expires_ms <= now)
 		return err_set(err, ERR_UNAUTHORIZED, "the refresh token is invalid or has expired");
-	if (db_begin(core->db, err))
-		return -1;
-	if (add_refresh(core, old->host, old->family, refresh, err) || db_host_refresh_revoke(core->db, old->hash, now, err)) {
-		db_rollback(core->db);
-		return -1;
-	}
-	return db_commit(core->db, err);
+	return exchange(core, old, request, refresh, err);
 }
 
-int host_refresh(struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err)
+int host_refresh(struct core *core, const char *token, const char *request, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1],
+	struct err *err)
 {
 	char hash[HASH_HEX];
 	struct db_host_refresh old;
@@ -258,7 +321,11 @@ int host_refresh(struct core *core, const char *token, struct db_host *out, char
 	if (found != 1)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the refresh token is invalid or has expired");
 	int rc = find_by_id(core, old.host, out, err);
-	if (rc == 0 && (rc = rotate(core, &old, refresh, err)))
+	if (request)
+		next_token(core, token, request, refresh);
+	else
+		rand_hex(refresh, HOST_TOKEN_LEN);
+	if (rc == 0 && (rc = rotate(core, &old, request, refresh, err)))
 		db_host_release(out);
 	db_host_refresh_release(&old);
 	return rc;
@@ -295,9 +362,16 @@ int host_beat(struct core *core, const struct identity *who, const char *uid, st
 		rc = set_status(core, &host, STATUS_ONLINE, err);
 		if (rc == 0 && host.team)
 			audit_note(core, AUDIT_HOST_UP, NULL, host.team, host.uid, NULL);
+		if (rc == 0)
+			remote_compare(core, host.id);
 	}
 	db_host_release(&host);
 	return rc;
+}
+
+bool host_is_up(const struct db_host *host)
+{
+	return !strcmp(host->status, STATUS_ONLINE) && host->address && *host->address;
 }
 
 void host_check(struct core *core)
@@ -311,12 +385,15 @@ void host_check(struct core *core)
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - all[i].heartbeat_ms <= HOST_LOST_MS)
+		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - all[i].heartbeat_ms <= core->host_lost_ms)
 			continue;
-		if (set_status(core, &all[i], STATUS_LOST, &err))
+		if (set_status(core, &all[i], STATUS_LOST, &err)) {
 			log_warn("host", "%s", err.msg);
-		else if (all[i].team)
+			continue;
+		}
+		if (all[i].team)
 			audit_note(core, AUDIT_HOST_DOWN, NULL, all[i].team, all[i].uid, NULL);
+		remote_lost(core, all[i].id);
 	}
 	db_hosts_release(all, n);
 }
@@ -339,12 +416,23 @@ char **host_carries(const struct core *core, const struct db_host *host)
 	return ids;
 }
 
+/* They are asked of the host now: its address is known to what is under way. */
+static void end_carried(struct core *core, const struct db_host *host)
+{
+	char **ids = host_carries(core, host);
+	for (size_t i = 0; ids[i]; i++)
+		sandbox_delete(sandbox_find(core, TEAM_ANY, ids[i], NULL), NULL, NULL);
+	drop_list(ids);
+}
+
 int host_delete(struct core *core, const struct identity *who, const char *uid, struct err *err)
 {
 	struct db_host host;
 	if (host_get(core, who, uid, &host, err))
 		return -1;
 	int rc = host_manage(who, &host, true, err);
+	if (rc == 0)
+		end_carried(core, &host);
 	if (rc == 0)
 		rc = db_host_delete(core->db, host.id, err);
 	if (rc == 0)

@@ -9,6 +9,7 @@
 #ifndef SBX_CORE_HOST_H
 #define SBX_CORE_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@
 #include "daemon/db/host.h"
 #include "shared/base/err.h"
 
-enum { HOST_TOKEN_LEN = 64, HOST_TOKEN_LIFE_MS = 3600 * 1000, HOST_LOST_MS = 90000 };
+enum { HOST_TOKEN_LEN = 64, HOST_TOKEN_LIFE_MS = 3600 * 1000, HOST_BEAT_MS = 30000, HOST_LOST_MS = 90000 };
 
 struct host_spec {
 	const char *type;     /* "regular" or "byoc" */
@@ -27,7 +28,7 @@ struct host_spec {
 /* token: HOST_TOKEN_LEN hex digits, good for an hour and one use. INVALID, FORBIDDEN, NOT_FOUND. */
 int host_create(struct core *core, const struct identity *who, const struct host_spec *spec, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err);
-/* Another token for one that is still pending: CONFLICT otherwise. */
+/* Another token for one that is still pending, or unreachable (its credentials may be lost): STATE otherwise. */
 int host_retoken(struct core *core, const struct identity *who, const char *uid, struct db_host *out,
 	char token[HOST_TOKEN_LEN + 1], struct err *err);
 
@@ -38,7 +39,10 @@ struct host_machine {
 /* UNAUTHORIZED: the token is not good. refresh: HOST_TOKEN_LEN hex digits. */
 int host_register(struct core *core, const char *token, const struct host_machine *machine, struct db_host *out,
 	char refresh[HOST_TOKEN_LEN + 1], struct err *err);
-int host_refresh(struct core *core, const char *token, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1], struct err *err);
+/* request: a name that the caller made up for this exchange, or NULL. An answer that was lost may be asked for again under the same
+ * name, for as long as the token that it gave was not used. */
+int host_refresh(struct core *core, const char *token, const char *request, struct db_host *out, char refresh[HOST_TOKEN_LEN + 1],
+	struct err *err);
 int host_beat(struct core *core, const struct identity *who, const char *uid, struct err *err);
 /* Who shows a token of that host. */
 int host_identify(struct core *core, const char *uid, struct identity *who, struct err *err);
@@ -52,13 +56,15 @@ int host_find(struct core *core, const char *uid, struct db_host *out, struct er
 char **host_carries(const struct core *core, const struct db_host *host);
 /* He may manage it: FORBIDDEN else. */
 int host_manage(const struct identity *who, const struct db_host *host, bool by_role, struct err *err);
+/* What runs on it is ended, as far as it can be reached; what is paused stays where it is, and cannot be resumed any more. */
 int host_delete(struct core *core, const struct identity *who, const char *uid, struct err *err);
 int host_tags(struct core *core, const struct identity *who, const char *uid, struct db_host_tag **out, size_t *n, struct err *err);
 int host_tag_add(struct core *core, const struct identity *who, const char *uid, const char *tag, struct err *err);
 int host_tag_remove(struct core *core, const struct identity *who, const char *uid, const char *tag, struct err *err);
 
-/* Every HOST_CHECK_MS: who was not heard of is unreachable. */
-enum { HOST_CHECK_MS = 30000 };
+/* Can it be asked for anything? */
+bool host_is_up(const struct db_host *host);
+/* Three times in that time: who was not heard of is unreachable, and what it carries missing. */
 void host_check(struct core *core);
 
 #endif

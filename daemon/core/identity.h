@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 enum identity_kind {
-	IDENTITY_LOCAL, /* who has the daemon's own socket: its operator */
-	IDENTITY_KEY,	/* an API key: a team's, no person */
-	IDENTITY_USER,	/* a person who logged in, in one of his teams */
-	IDENTITY_HOST,	/* a machine that carries sandboxes for us */
+	IDENTITY_LOCAL,	  /* who has the daemon's own socket: its operator */
+	IDENTITY_KEY,	  /* an API key: a team's, no person */
+	IDENTITY_USER,	  /* a person who logged in, in one of his teams */
+	IDENTITY_HOST,	  /* a machine that carries sandboxes for us */
+	IDENTITY_CONTROL, /* the control plane that this host carries sandboxes for */
 };
 
 enum role { ROLE_NONE, ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER };
@@ -25,7 +26,7 @@ enum role { ROLE_NONE, ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER };
 
 struct identity {
 	enum identity_kind kind;
-	int64_t team; /* whose things it is about; of a host none */
+	int64_t team; /* whose things it is about; of a host none; of the control plane whichever it asks for */
 	int64_t user; /* of IDENTITY_USER and IDENTITY_LOCAL */
 	int64_t host; /* of IDENTITY_HOST */
 	enum role role;
@@ -34,16 +35,16 @@ struct identity {
 	char name[IDENTITY_TEXT]; /* of the key or user */
 };
 
-/* May this one see and do everything? */
+/* May this one do everything? The control plane may, also while it asks for a team. */
 static inline bool identity_is_operator(const struct identity *who)
 {
-	return who->team == TEAM_LOCAL && who->kind != IDENTITY_HOST;
+	return who->kind == IDENTITY_CONTROL || (who->team == TEAM_LOCAL && who->kind != IDENTITY_HOST);
 }
 
-/* The teams whose things it may see: its own, or all. */
+/* The teams whose things it sees: its own (of the control plane: the one that it asks for), or all. */
 static inline int64_t identity_scope(const struct identity *who)
 {
-	return identity_is_operator(who) ? TEAM_ANY : who->team;
+	return who->team == TEAM_LOCAL && who->kind != IDENTITY_HOST ? TEAM_ANY : who->team;
 }
 
 const char *role_name(enum role role);

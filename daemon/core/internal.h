@@ -26,8 +26,10 @@ struct core {
 	struct secret secret;
 	struct accounts *accounts;
 	struct courier *courier; /* channel.c */
+	const struct carrier *carrier; /* NULL until core_carry */
+	struct errand *errands;	       /* remote.c */
 	uv_timer_t tick; /* once a second: idleness, sweeping */
-	int64_t swept_ms, host_checked_ms, used_s;
+	int64_t swept_ms, host_checked_ms, host_lost_ms, used_s;
 	struct metrics *metrics;
 	struct import *imports; /* importer.h */
 	struct sandbox **boxes; /* oldest first */
@@ -63,6 +65,7 @@ struct op {
 	/* The VM has ended meanwhile, or was ended by the operation. */
 	void (*ended)(struct sandbox *sb, struct op *op);
 	bool failed, idle;
+	enum sandbox_state was; /* before it */
 	int64_t since_ms;
 	struct err err;
 	/* What its worker needs beside this: freed with the operation, when no thread works on it any more. */
@@ -71,6 +74,9 @@ struct op {
 };
 
 typedef void launch_cb(struct sandbox *sb, const struct err *err);
+struct carry;
+struct carry_answer;
+typedef void remote_then(struct sandbox *sb, const struct carry_answer *answer);
 
 #define CREATE_PHASES 8
 
@@ -116,6 +122,11 @@ struct sandbox {
 	size_t phase_count;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
+	/* carried by another machine (remote.c): that one's id, what its host is being asked, and the connection to its agent that is being made */
+	char *host;
+	struct carry *call, *dial;
+	remote_then *then, *connected;
+	struct join *lent; /* lend.c */
 	/* while deleting */
 	struct deletion *deletions;
 	bool deletion_failed;
@@ -183,7 +194,8 @@ struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct 
 void create_phase(struct sandbox *sb, const char *name);
 /* Let go of what a create waits for. */
 void create_forget(struct sandbox *sb);
-/* Nobody has that name? */
+/* It is up: record that it runs, and tell. */
+void create_finish(struct sandbox *sb);
 /* A VM for the pool: cb when it is ready. */
 int create_pooled(struct core *core, const struct sandbox_spec *spec, sandbox_created_cb *cb, void *arg, struct err *err);
 /* Is it made from what a create would use now? */
@@ -208,6 +220,9 @@ int sandbox_remember(const struct sandbox *sb, struct err *err);
 int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *reason, struct err *err);
 /* Connect to the agent; on_up is handled by the sandbox itself. */
 int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err);
+/* The same on a connection that another machine gave (taken also when it fails); try again later. */
+int sandbox_adopt_link(struct sandbox *sb, int fd, struct err *err);
+void sandbox_relink(struct sandbox *sb, uint64_t ms);
 /* Once a second: pause it when it has been idle for long enough. */
 void sandbox_tick(struct sandbox *sb, int64_t now_ms);
 /* Start the clock of timeout_s. */

@@ -8,6 +8,7 @@
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -20,16 +21,18 @@ static const struct transition {
 	unsigned from;		      /* states */
 	enum sandbox_state meanwhile; /* SANDBOX_STATES: as before */
 	const char *hint;	      /* its id follows */
+	bool at_home;		      /* only of what no other machine carries */
 } transitions[OP_KINDS] = {
 	[OP_PAUSE] = { "pause", "paused", IN(RUNNING), SANDBOX_PAUSING, "only what runs can be paused; see: sbx inspect" },
 	[OP_RESUME] = { "resume", "resumed", IN(PAUSED), SANDBOX_RESUMING, "a stopped one is started with: sbx start" },
 	[OP_STOP] = { "stop", "stopped", IN(RUNNING) | IN(PAUSED), SANDBOX_STOPPING, "remove it with: sbx rm" },
 	[OP_START] = { "start", "started", IN(STOPPED), SANDBOX_STARTING, "a paused one is resumed with: sbx resume" },
-	[OP_FORK] = { "fork", "forked", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start" },
+	[OP_FORK] = { "fork", "forked", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES, "start it first: sbx start", true },
 	[OP_SETTLE] = { "settle", "looked after", IN(RUNNING), SANDBOX_STATES, "start it first: sbx start" }, /* recover.c */
 	[OP_SNAPSHOT] = { "take a snapshot of", "kept as a snapshot", IN(RUNNING) | IN(PAUSED), SANDBOX_STATES,
 		"start it first: sbx start" },
-	[OP_COMMIT] = { "make an image of", "made an image", IN(STOPPED), SANDBOX_STATES, "its disk must be at rest: sbx stop" },
+	[OP_COMMIT] = { "make an image of", "made an image", IN(STOPPED), SANDBOX_STATES, "its disk must be at rest: sbx stop",
+		true },
 	[OP_HOLD] = { "hold", "held", IN(POOLED), SANDBOX_STATES, "" },
 	[OP_TAKE] = { "take", "taken", IN(POOLED), SANDBOX_CREATING, "" },
 };
@@ -57,16 +60,28 @@ struct op *op_begin(struct sandbox *sb, enum op_kind kind, sandbox_done_cb *cb, 
 		err_hint(err, "wait for that, then try again");
 		return NULL;
 	}
+	if (is_remote(sb) && t->at_home) {
+		err_set(err, ERR_NOT_IMPLEMENTED, "cannot %s sandbox '%s': another host carries it", t->verb, sb->row.id);
+		err_hint(err, "this is done only with what runs on this machine itself");
+		return NULL;
+	}
+	if (sb->state == SANDBOX_MISSING) {
+		err_set(err, ERR_STATE, "sandbox '%s' is missing: its host is not heard of", sb->row.id);
+		err_hint(err, "it goes on when the host is back; see: sbx host ls");
+		return NULL;
+	}
 	if (!(t->from & 1u << sb->state)) {
 		err_set(err, ERR_STATE, "cannot %s sandbox '%s': it is %s", t->verb, sb->row.id, sandbox_state_name(sb->state));
 		err_hint(err, "%s %s", t->hint, sb->row.id);
 		return NULL;
 	}
+	enum sandbox_state was = sb->state;
 	if (t->meanwhile != SANDBOX_STATES && sandbox_set_state(sb, t->meanwhile, NULL, err))
 		return NULL;
 	struct op *op = mem_zalloc(sizeof(*op));
 	*op = (struct op){ .sb = sb,
 		.kind = kind,
+		.was = was,
 		.cb = cb,
 		.arg = arg,
 		.since_ms = clock_mono_ms(),
@@ -187,7 +202,7 @@ void op_end(struct sandbox *sb, const struct err *err)
 	sb->op = NULL;
 	if (err)
 		log_warn("core", "%s: cannot %s: %s", sb->row.id, transitions[op->kind].verb, err->msg);
-	if (sb->state == SANDBOX_RUNNING && !sb->vm) /* it ended while the worker was at it */
+	if (sb->state == SANDBOX_RUNNING && !sb->vm && !is_remote(sb)) /* it ended while the worker was at it */
 		sandbox_ended_by_itself(sb);
 	if (op->cb)
 		op->cb(op->arg, sb, err ? &copy : NULL);

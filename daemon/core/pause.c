@@ -16,6 +16,7 @@
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
 #include "daemon/vm/freeze.h"
 #include "daemon/vm/ram.h"
 #include "shared/base/fs.h"
@@ -122,6 +123,10 @@ int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg,
 		return -1;
 	op->idle = idle;
 	op->freeze.stay = true;
+	if (is_remote(sb)) {
+		remote_pause(sb);
+		return 0;
+	}
 	op->more = metrics_copy(sb); /* nothing is sampled from here on */
 	op->more_free = metrics_copy_free;
 	op_work(op, pause_work, pause_after);
@@ -237,7 +242,9 @@ int sandbox_resume(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct er
 	struct op *op = op_begin(sb, OP_RESUME, cb, arg, err);
 	if (!op)
 		return -1;
-	/* from the loop, so that a failure is told from there */
-	sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_begin, sb);
+	if (is_remote(sb))
+		remote_resume(sb);
+	else /* from the loop, so that a failure is told from there */
+		sb->base_wait = base_load(sb->core->bases, sb->row.template_key, resume_begin, sb);
 	return 0;
 }

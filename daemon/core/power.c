@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/lend.h"
+#include "daemon/core/remote.h"
 #include "daemon/image/bundle.h"
 #include "daemon/vm/qcow2.h"
 #include "daemon/vm/ram.h"
@@ -84,7 +86,14 @@ int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg,
 
 	if (!op)
 		return -1;
+	if (is_remote(sb)) {
+		remote_stop(sb, force);
+		return 0;
+	}
 	op->ended = stop_vm_ended;
+	lend_end(sb);
+	if (sb->vm && !sb->link && sandbox_open_link(sb, false, &op->err)) /* it was lent */
+		log_warn("core", "%s: %s", sb->row.id, op->err.msg);
 	wire_rec_u64(&r, WT_OP, WIRE_OP_SHUTDOWN);
 	if (sb->vm && sb->link && !force)
 		sb->configure = link_stream_open(sb->link, &r, &stop_ops, sb, NULL);
@@ -179,7 +188,10 @@ int sandbox_start(struct sandbox *sb, sandbox_done_cb *cb, void *arg, struct err
 	struct op *op = op_begin(sb, OP_START, cb, arg, err);
 	if (!op)
 		return -1;
-	op_merge(sb, start_merged);
+	if (is_remote(sb))
+		remote_start_vm(sb);
+	else
+		op_merge(sb, start_merged);
 	return 0;
 }
 
@@ -197,7 +209,7 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsig
 		row.vcpus = vcpus;
 	if (memory_mb)
 		row.memory_mb = memory_mb;
-	if (disk_mb && qcow2_size(disk, &size, err))
+	if (disk_mb && !is_remote(sb) && qcow2_size(disk, &size, err))
 		return -1;
 	if (disk_mb && ((uint64_t)disk_mb << 20) < size) {
 		err_set(err, ERR_INVALID, "its disk has %llu MiB already, and only grows", (unsigned long long)(size >> 20));
@@ -210,6 +222,8 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsig
 	sb->row.disk_mb = row.disk_mb;
 	sb->row.vcpus = row.vcpus;
 	sb->row.memory_mb = row.memory_mb;
+	if (is_remote(sb))
+		remote_resize(sb);
 	eventlog_add(
 		sb->log, "resized", "%lld vCPUs, %lld MiB from the next start on", (long long)row.vcpus, (long long)row.memory_mb);
 	return 0;

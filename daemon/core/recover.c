@@ -6,6 +6,7 @@
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -120,6 +121,8 @@ static int recover_one(struct sandbox *sb, struct err *err)
 {
 	enum sandbox_state was = sb->state;
 
+	if (is_remote(sb))
+		return 0; /* core_carry */
 	if (was == SANDBOX_CREATING || was == SANDBOX_DELETING || was == SANDBOX_POOLED)
 		return undo(sb, err);
 	auto_free char *log = fs_join(sb->dir, "events.log");
@@ -172,8 +175,8 @@ void core_release_all(struct core *core)
 	while (core->count > 0) {
 		struct sandbox *sb = core->boxes[core->count - 1];
 		struct err err = ERR_INIT;
-		if ((sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING || sb->state == SANDBOX_POOLED) &&
-			!undo(sb, &err))
+		bool half = sb->state == SANDBOX_CREATING || sb->state == SANDBOX_DELETING || sb->state == SANDBOX_POOLED;
+		if (half && !is_remote(sb) && !undo(sb, &err))
 			continue;
 		if (err.code != ERR_OK) /* the next start tries again */
 			log_error("core", "%s: %s", sb->row.id, err.msg);

@@ -7,6 +7,8 @@
 #include "daemon/core/catalog.h"
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/lend.h"
+#include "daemon/core/remote.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -25,6 +27,7 @@ static const char *const state_names[SANDBOX_STATES] = {
 	[SANDBOX_STOPPED] = "stopped",
 	[SANDBOX_STARTING] = "starting",
 	[SANDBOX_POOLED] = "pooled",
+	[SANDBOX_MISSING] = "missing",
 	[SANDBOX_DELETING] = "deleting",
 };
 
@@ -80,6 +83,11 @@ const struct db_sandbox *sandbox_row(const struct sandbox *sb)
 enum sandbox_state sandbox_state(const struct sandbox *sb)
 {
 	return sb->state;
+}
+
+const char *sandbox_host(const struct sandbox *sb)
+{
+	return sb->host;
 }
 
 enum sandbox_state sandbox_shown_state(const struct sandbox *sb)
@@ -148,6 +156,8 @@ struct sandbox *sandbox_load(struct core *core, struct db_sandbox *row, enum san
 		timers[i]->data = sb;
 	}
 	sb->handles = ARRAY_LEN(timers);
+	if (is_remote(sb))
+		sb->host = remote_host_id(core, sb->row.host);
 	catalog_defaults(core, sb->row.image_digest, &sb->user, &sb->workdir);
 	if (core->count == core->cap) {
 		core->cap = core->cap ? 2 * core->cap : 16;
@@ -179,6 +189,7 @@ static void on_handle_closed(uv_handle_t *h)
 	free(sb->dir);
 	free(sb->user);
 	free(sb->workdir);
+	free(sb->host);
 	free(sb);
 }
 
@@ -219,6 +230,8 @@ void sandbox_unload(struct sandbox *sb)
 	create_forget(sb);
 	ports_free(sb);
 	launch_drop(sb);
+	remote_drop(sb);
+	lend_end(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	vm_free(sb->vm);
@@ -239,7 +252,7 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 	row.state = (char *)(uintptr_t)state_names[state];
 	row.reason = (char *)(uintptr_t)reason;
 	row.changed_ms = clock_wall_ms();
-	if (state == SANDBOX_RUNNING && was != SANDBOX_PAUSING && was != SANDBOX_RUNNING)
+	if (state == SANDBOX_RUNNING && was != SANDBOX_PAUSING && was != SANDBOX_RUNNING && was != SANDBOX_MISSING)
 		row.started_ms = row.active_ms = row.changed_ms;
 	if (db_sandbox_update(sb->core->db, &row, err))
 		return -1;
@@ -270,7 +283,7 @@ static void on_link_up(void *arg)
 /* Its VM lives, and nothing is wrong with a connection to its agent. */
 static bool has_guest(const struct sandbox *sb)
 {
-	return sb->vm && (sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_POOLED);
+	return (sb->vm || is_remote(sb)) && !sb->lent && (sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_POOLED);
 }
 
 static void on_relink(uv_timer_t *timer)
@@ -279,6 +292,11 @@ static void on_relink(uv_timer_t *timer)
 	struct err err = ERR_INIT;
 	if (has_guest(sb) && !sb->link && sandbox_open_link(sb, false, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
+}
+
+void sandbox_relink(struct sandbox *sb, uint64_t ms)
+{
+	uv_timer_start(&sb->relink, on_relink, ms, 0);
 }
 
 static void on_link_down(void *arg, const struct err *why)
@@ -290,7 +308,7 @@ static void on_link_down(void *arg, const struct err *why)
 	} else if (has_guest(sb)) {
 		/* Mostly the VM is ending, and the process's end comes next; else the agent is reached again. */
 		log_debug("core", "%s: %s", sb->row.id, why->msg);
-		uv_timer_start(&sb->relink, on_relink, RELINK_MS, 0);
+		sandbox_relink(sb, RELINK_MS);
 	}
 }
 
@@ -302,8 +320,18 @@ void sandbox_touch(struct sandbox *sb)
 	sb->row.active_ms = clock_wall_ms();
 }
 
+int sandbox_adopt_link(struct sandbox *sb, int fd, struct err *err)
+{
+	sb->link = link_adopt(sb->core->config.loop, fd, &link_ops, sb, err);
+	return sb->link ? 0 : -1;
+}
+
 int sandbox_open_link(struct sandbox *sb, bool fresh, struct err *err)
 {
+	if (is_remote(sb)) {
+		remote_dial(sb);
+		return 0;
+	}
 	auto_free char *path = vm_agent_socket(sb->dir);
 	sb->link = link_open(sb->core->config.loop, path, fresh, &link_ops, sb, err);
 	return sb->link ? 0 : -1;
@@ -315,7 +343,10 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 	if (sb->state == SANDBOX_RUNNING && sb->link) {
 		return sb->link;
 	}
-	if (sb->state == SANDBOX_RUNNING) {
+	if (sb->lent) {
+		err_set(err, ERR_UNAVAILABLE, "sandbox '%s' is in the hands of the control plane of this host", id);
+		err_hint(err, "use it there");
+	} else if (sb->state == SANDBOX_RUNNING) {
 		err_set(err, ERR_UNAVAILABLE, "sandbox '%s' is not connected at the moment", id);
 		err_hint(err, "try again");
 	} else {
@@ -324,6 +355,8 @@ struct link *sandbox_link(struct sandbox *sb, struct err *err)
 			err_hint(err, "start it with: sbx start %s (what happened: sbx logs %s)", id, id);
 		else if (sb->state == SANDBOX_PAUSED)
 			err_hint(err, "resume it with: sbx resume %s", id);
+		else if (sb->state == SANDBOX_MISSING)
+			err_hint(err, "its host is not heard of; see: sbx host ls");
 		else
 			err_hint(err, "wait, or remove it: sbx rm %s", id);
 	}
@@ -366,7 +399,7 @@ static void finish_deletion(struct sandbox *sb)
 	struct core *core = sb->core;
 	struct err removed = ERR_INIT;
 	err_set(&removed, ERR_CONFLICT, "sandbox '%s' was removed", sb->row.id);
-	if (sb->vm || !op_drop(sb, &removed))
+	if (sb->vm || sb->call || !op_drop(sb, &removed))
 		return; /* the end of the VM, or of the worker, comes here again */
 	int rc = fs_remove_tree(sb->dir, &err);
 	if (rc == 0)
@@ -463,10 +496,14 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	uv_timer_stop(&sb->deadline);
 	create_forget(sb);
 	launch_drop(sb);
+	remote_drop(sb);
+	lend_end(sb);
 	link_close(sb->link);
 	sb->link = NULL;
 	if (sb->vm)
 		vm_kill(sb->vm); /* sandbox_vm_ended goes on */
+	else if (is_remote(sb))
+		remote_delete(sb);
 	else
 		uv_timer_start(&sb->deadline, on_deletion_due, 0, 0);
 }

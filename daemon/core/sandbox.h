@@ -8,6 +8,7 @@
  *
  * paused: no process; memory and disk are kept. stopped: the disk is kept; also what becomes of a VM whose process ended by itself.
  * pooled: a VM that runs for nobody yet, its processors held; a create may take it (pool.h).
+ * missing: it ran on another machine, which is not heard of; it is what that says when it is back (remote.h).
  * The states in -ing last as long as one operation; an operation is the only one on its sandbox. What they become when the daemon
  * dies in them: creating, deleting and pooled are undone; pausing goes back to running if its VM lives, else it is stopped;
  * resuming goes back to paused; stopping and starting become stopped. The table is in op.c.
@@ -35,6 +36,7 @@ enum sandbox_state {
 	SANDBOX_STARTING,
 	SANDBOX_DELETING,
 	SANDBOX_POOLED,
+	SANDBOX_MISSING,
 	SANDBOX_STATES
 };
 enum net_mode { NET_NONE, NET_FULL, NET_ALLOW };
@@ -51,6 +53,8 @@ struct eventlog;
 /* Its record: id, name, image, shape, times. Valid until the sandbox is gone. */
 const struct db_sandbox *sandbox_row(const struct sandbox *sb);
 enum sandbox_state sandbox_state(const struct sandbox *sb);
+/* The id of the machine that carries it, valid as long as the sandbox is; NULL: this one. */
+const char *sandbox_host(const struct sandbox *sb);
 /* As its users see it: one that is being made for the pool is creating until a create may take it. */
 enum sandbox_state sandbox_shown_state(const struct sandbox *sb);
 struct eventlog *sandbox_log(struct sandbox *sb);
@@ -78,6 +82,9 @@ int sandbox_usable(struct sandbox *sb, struct err *err);
 
 struct port_spec;
 struct sandbox_spec {
+	const char *id;			  /* of one that this host is to carry for its control plane, or NULL */
+	const char *host;		  /* id of the machine that is to carry it, or NULL: as place.h says */
+	char *const *tags;		  /* that its host must have, NULL-terminated, or NULL */
 	const char *name;		  /* or NULL */
 	const char *image;		  /* or: */
 	const char *template;		  /* what a dialect calls it (then it is told of also when it is over), or NULL */

@@ -10,6 +10,8 @@
 
 #include "daemon/core/disk.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
+#include "daemon/core/remote_snapshot.h"
 #include "daemon/core/team.h"
 #include "daemon/core/vault.h"
 #include "daemon/vm/accel.h"
@@ -65,7 +67,8 @@ struct job {
 	char *name; /* of its pin; NULL: all of the team */
 	struct hash tree;
 	bool replace, makes; /* the store, if there is none */
-	int (*run)(struct job *j, struct store *s, struct err *err);
+	bool removed;	     /* from another machine */
+	int (*run)(struct job *j, struct store *s, struct err *err); /* s NULL: there is no store */
 	struct snapshot *list;
 	size_t n;
 	bool failed;
@@ -94,12 +97,10 @@ static void job_work(uv_work_t *work)
 {
 	struct job *j = work->data;
 
-	if (!j->makes && !vault_exists(j->vault)) { /* a question can be answered on a full disk, too */
-		j->failed = j->name && no_such(j->name, &j->err);
-		return;
-	}
-	struct store *s = vault_open(j->vault, &j->err);
-	j->failed = !s || j->run(j, s, &j->err);
+	/* a question can be answered on a full disk, too */
+	bool none = !j->makes && !vault_exists(j->vault);
+	struct store *s = none ? NULL : vault_open(j->vault, &j->err);
+	j->failed = (!none && !s) || j->run(j, s, &j->err);
 	store_close(s);
 }
 
@@ -188,7 +189,7 @@ static int run_list(struct job *j, struct store *s, struct err *err)
 {
 	struct search search = { j, s };
 
-	if (store_each_pin(s, add_pin, &search, err))
+	if (s && store_each_pin(s, add_pin, &search, err))
 		return -1;
 	if (j->name && !j->n)
 		return no_such(j->name, err);
@@ -197,9 +198,38 @@ static int run_list(struct job *j, struct store *s, struct err *err)
 	return 0;
 }
 
+static void add_far(struct job *j, const struct db_host_snapshot *row)
+{
+	struct snapshot shot;
+	remote_snapshot_show(row, &shot);
+	char **const texts[] = { &shot.name, &shot.image, &shot.parent, &shot.accel };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = *texts[i] ? mem_strdup(*texts[i]) : NULL;
+	j->list = mem_grow(j->list, j->n + 1, sizeof(*j->list));
+	j->list[j->n++] = shot;
+}
+
+/* Those that other machines keep. */
+static int list_far(struct core *core, struct job *j, const char *name, struct err *err)
+{
+	struct db_host_snapshot *rows;
+	size_t n;
+	if (db_host_snapshot_list(core->db, j->team, &rows, &n, err))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (!name || !strcmp(rows[i].name, name))
+			add_far(j, &rows[i]);
+	db_host_snapshots_release(rows, n);
+	return 0;
+}
+
 void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg)
 {
-	job_start(core, job_new(core, team, name, cb, arg), run_list);
+	struct job *j = job_new(core, team, name, cb, arg);
+	struct err err = ERR_INIT;
+	if (list_far(core, j, name, &err))
+		log_warn("core", "%s", err.msg);
+	job_start(core, j, run_list);
 }
 
 struct finding {
@@ -224,7 +254,7 @@ static int find(struct store *s, const char *name, struct hash *tree, struct err
 	auto_free char *pin = mem_printf(PIN "%s", name);
 	struct finding f = { .pin = pin };
 
-	if (store_each_pin(s, find_pin, &f, err) < 0)
+	if (s && store_each_pin(s, find_pin, &f, err) < 0)
 		return -1;
 	*tree = f.tree;
 	return f.found;
@@ -301,12 +331,20 @@ static int run_remove(struct job *j, struct store *s, struct err *err)
 
 	if (there < 0)
 		return -1;
-	return there ? store_unpin(s, text, err) : no_such(j->name, err);
+	if (there)
+		return store_unpin(s, text, err);
+	return j->removed ? 0 : no_such(j->name, err);
 }
 
 void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg)
 {
-	job_start(core, job_new(core, team, name, cb, arg), run_remove);
+	struct job *j = job_new(core, team, name, cb, arg);
+	struct err err = ERR_INIT;
+	int far = remote_snapshot_remove(core, team, name, &err);
+	j->removed = far == 1;
+	if (far < 0)
+		log_warn("core", "%s", err.msg);
+	job_start(core, j, run_remove);
 }
 
 /* ---- those of teams that are gone ---- */
@@ -553,6 +591,8 @@ int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapsho
 {
 	if (snapshot_check_name(name, err))
 		return -1;
+	if (is_remote(sb))
+		return remote_snapshot(sb, name, replace, cb, arg, err);
 	struct op *op = op_begin(sb, OP_SNAPSHOT, on_shot_over, NULL, err);
 	if (!op)
 		return -1;

@@ -44,8 +44,9 @@ struct db_sandbox {
 	char *template;			  /* what its creator asked for, in the words of his dialect; NULL: the image */
 	int64_t started_ms, active_ms;	  /* when it last came up, and was last used for what counts */
 	int64_t changed_ms;		  /* the record */
-	int64_t host;			  /* number of the machine that carries it; 0: this one */
+	int64_t host;			  /* number of the machine that carries it; 0: this one; HOST_CONTROL */
 };
+#define HOST_CONTROL (-1) /* this one, for a control plane */
 
 /* What is left of a sandbox that is over. */
 struct db_past {

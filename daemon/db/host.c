@@ -44,6 +44,9 @@ int db_host_list(struct db *db, int64_t team, struct db_host **out, size_t *n, s
 int db_host_delete(struct db *db, int64_t id, struct err *err)
 {
 	static const char sql[] = "DELETE FROM host WHERE id = ?1";
+	static const char kept[] = "DELETE FROM host_snapshot WHERE host = ?1";
+	if (db_run(db, kept, "snapshots of a host", false, err, "i", id) < 0)
+		return -1;
 	return db_run(db, sql, "host", true, err, "i", id) < 0 ? -1 : 0;
 }
 
@@ -119,6 +122,7 @@ static const struct db_column refresh_columns[] = {
 	DB_COLUMN(db_host_refresh, DB_TEXT, family),
 	DB_COLUMN(db_host_refresh, DB_INT, expires_ms),
 	DB_COLUMN(db_host_refresh, DB_INT, revoked_ms),
+	DB_COLUMN(db_host_refresh, DB_TEXT, request),
 };
 static const struct db_table refreshes = DB_TABLE("host_refresh", db_host_refresh, refresh_columns, true);
 
@@ -133,10 +137,9 @@ int db_host_refresh_get(struct db *db, const char *hash, struct db_host_refresh 
 	return db_get(db, &refreshes, tail, out, err, "t", hash);
 }
 
-int db_host_refresh_revoke(struct db *db, const char *hash, int64_t now_ms, struct err *err)
+int db_host_refresh_use(struct db *db, const struct db_host_refresh *row, struct err *err)
 {
-	static const char sql[] = "UPDATE host_refresh SET revoked_ms = ?2 WHERE hash = ?1 AND revoked_ms = 0";
-	return db_run(db, sql, "refresh token", true, err, "ti", hash, now_ms) < 0 ? -1 : 0;
+	return db_update(db, &refreshes, row, err);
 }
 
 int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now_ms, struct err *err)
@@ -145,7 +148,58 @@ int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now
 	return db_run(db, sql, "refresh token", true, err, "ti", family, now_ms) < 0 ? -1 : 0;
 }
 
+int db_host_refresh_revoke_all(struct db *db, int64_t host, int64_t now_ms, struct err *err)
+{
+	static const char sql[] = "UPDATE host_refresh SET revoked_ms = ?2 WHERE host = ?1 AND revoked_ms = 0";
+	return db_run(db, sql, "refresh token", true, err, "ii", host, now_ms) < 0 ? -1 : 0;
+}
+
 void db_host_refresh_release(struct db_host_refresh *row)
 {
 	db_release(&refreshes, row);
+}
+
+/* ---- snapshots ---- */
+
+/* clang-format off */
+static const struct db_column snapshot_columns[] = {
+#define C(kind, member) DB_COLUMN(db_host_snapshot, kind, member)
+	C(DB_INT, team), C(DB_TEXT, name), C(DB_INT, host), C(DB_TEXT, tree), C(DB_TEXT, image), C(DB_TEXT, parent),
+	C(DB_TEXT, accel), C(DB_INT, vcpus), C(DB_INT, memory_mb), C(DB_INT, created_ms), C(DB_INT, disk),
+#undef C
+};
+/* clang-format on */
+static const struct db_table snapshots = DB_TABLE("host_snapshot", db_host_snapshot, snapshot_columns, true);
+
+int db_host_snapshot_put(struct db *db, const struct db_host_snapshot *row, struct err *err)
+{
+	return db_insert(db, &snapshots, row, true, NULL, err);
+}
+
+int db_host_snapshot_get(struct db *db, int64_t team, const char *name, struct db_host_snapshot *out, struct err *err)
+{
+	static const char tail[] = "WHERE team = ?1 AND name = ?2";
+	return db_get(db, &snapshots, tail, out, err, "it", team, name);
+}
+
+int db_host_snapshot_list(struct db *db, int64_t team, struct db_host_snapshot **out, size_t *n, struct err *err)
+{
+	static const char tail[] = "WHERE team = ?1 ORDER BY name";
+	return db_list(db, &snapshots, tail, out, n, err, "i", team);
+}
+
+int db_host_snapshot_delete(struct db *db, int64_t team, const char *name, struct err *err)
+{
+	static const char sql[] = "DELETE FROM host_snapshot WHERE team = ?1 AND name = ?2";
+	return db_run(db, sql, "snapshot", true, err, "it", team, name) < 0 ? -1 : 0;
+}
+
+void db_host_snapshot_release(struct db_host_snapshot *row)
+{
+	db_release(&snapshots, row);
+}
+
+void db_host_snapshots_release(struct db_host_snapshot *rows, size_t n)
+{
+	db_release_all(&snapshots, rows, n);
 }

@@ -58,11 +58,32 @@ struct db_host_refresh {
 	int64_t host;
 	char *family;
 	int64_t expires_ms, revoked_ms;
+	char *request; /* hash of the name that its holder gave the request which used it up, or NULL */
 };
 int db_host_refresh_insert(struct db *db, const struct db_host_refresh *row, struct err *err);
 int db_host_refresh_get(struct db *db, const char *hash, struct db_host_refresh *out, struct err *err);
-int db_host_refresh_revoke(struct db *db, const char *hash, int64_t now_ms, struct err *err);
+/* It is used up: by the row's request, at its revoked_ms. */
+int db_host_refresh_use(struct db *db, const struct db_host_refresh *row, struct err *err);
 int db_host_refresh_revoke_family(struct db *db, const char *family, int64_t now_ms, struct err *err);
+/* Of every family of a host. */
+int db_host_refresh_revoke_all(struct db *db, int64_t host, int64_t now_ms, struct err *err);
 void db_host_refresh_release(struct db_host_refresh *row);
+
+/* Snapshots that are kept on the machine where they were taken. */
+struct db_host_snapshot {
+	int64_t team;
+	char *name;
+	int64_t host;
+	char *tree, *image, *parent, *accel; /* tree: hex; the others may be NULL */
+	int64_t vcpus, memory_mb, created_ms, disk;
+};
+/* In the place of one of that team and name. */
+int db_host_snapshot_put(struct db *db, const struct db_host_snapshot *row, struct err *err);
+int db_host_snapshot_get(struct db *db, int64_t team, const char *name, struct db_host_snapshot *out, struct err *err);
+/* By name. db_host_snapshots_release. */
+int db_host_snapshot_list(struct db *db, int64_t team, struct db_host_snapshot **out, size_t *n, struct err *err);
+int db_host_snapshot_delete(struct db *db, int64_t team, const char *name, struct err *err);
+void db_host_snapshot_release(struct db_host_snapshot *row);
+void db_host_snapshots_release(struct db_host_snapshot *rows, size_t n);
 
 #endif

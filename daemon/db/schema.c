@@ -94,6 +94,11 @@ const char *const schema_steps[] = {
 	" expires_ms INT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE host_refresh (hash TEXT PRIMARY KEY, host INT NOT NULL REFERENCES host (id) ON DELETE CASCADE,"
 	" family TEXT NOT NULL, expires_ms INT NOT NULL, revoked_ms INT NOT NULL) STRICT, WITHOUT ROWID;",
+	/* whose answer was lost may ask the same again; what was frozen on another machine is kept there */
+	"ALTER TABLE host_refresh ADD COLUMN request TEXT;"
+	"CREATE TABLE host_snapshot (team INT NOT NULL, name TEXT NOT NULL, host INT NOT NULL, tree TEXT NOT NULL, image TEXT,"
+	" parent TEXT, accel TEXT, vcpus INT NOT NULL, memory_mb INT NOT NULL, created_ms INT NOT NULL, disk INT NOT NULL,"
+	" PRIMARY KEY (team, name)) STRICT, WITHOUT ROWID;",
 };
 /* clang-format on */
 

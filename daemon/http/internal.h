@@ -3,7 +3,7 @@
  *
  * server.c owns the one MHD daemon and the loop handles, listen.c the listening sockets (MHD never accepts itself, so that a
  * full descriptor table cannot make it spin), request.c the life of a request (params.c its parameters), reply.c the answers, ws.c
- * the WebSockets, check.c the parsing that is ours, pure and fuzzed.
+ * the WebSockets, take.c the connections that are given away, check.c the parsing that is ours, pure and fuzzed.
  *
  * Rule that keeps re-entrancy simple: the http_* and ws_* calls only note what is to be done; MHD_queue_response, the release of
  * requests and the callbacks on_done, on_drain and on_close happen in MHD's callbacks or at the loop's bottom (server_kick).
@@ -87,6 +87,7 @@ struct http_server {
 	struct listener *listeners;
 	struct http_req *reqs;
 	struct ws *sockets, *dirty; /* all; those with work for the loop's bottom */
+	struct take *takes;	    /* connections that are being given away */
 	void (*done_cb)(void *arg);
 	void *done_arg;
 	struct {
@@ -113,7 +114,7 @@ enum req_mode { MODE_DROP, MODE_JSON, MODE_SINK, MODE_LINGER };
 
 /* The answer, before it becomes MHD's. */
 struct answer {
-	bool set, stream, ws;
+	bool set, stream, ws, take;
 	int status;
 	int64_t length; /* of a stream; -1 = chunked */
 	char *content_type;
@@ -136,6 +137,7 @@ enum req_header {
 	HDR_API_KEY,
 	HDR_AUTHORIZATION,
 	HDR_EXPECT,
+	HDR_TEAM,
 	HDR_COUNT,
 };
 
@@ -188,6 +190,7 @@ struct http_req {
 	void *user;
 	void (*on_done)(struct http_req *r, bool delivered);
 	struct ws *ws;
+	struct take *take;
 	struct req_watch *watch;
 };
 
@@ -235,6 +238,15 @@ void ws_run_dirty(struct http_server *s);
 void ws_break(struct ws *ws);
 /* Say 1001 to all, as far as it can be said at once, and finish. */
 void ws_shutdown_all(struct http_server *s);
+
+/* ---- take.c ---- */
+/* MHD's upgrade handler; cls is the request. */
+void take_upgraded(void *cls, struct MHD_Connection *conn, void *ctx, const char *extra, size_t n, MHD_socket fd,
+	struct MHD_UpgradeResponseHandle *urh);
+/* The request ended without the 101. */
+void take_failed(struct take *t);
+/* Tell whose connections have become theirs, or not (loop's bottom). */
+void takes_run(struct http_server *s);
 
 /* ---- check.c: pure ---- */
 /* Host header of a TCP request: an IP literal or localhost, with or without a port. */

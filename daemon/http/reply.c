@@ -120,6 +120,8 @@ static struct MHD_Response *make_response(struct http_req *r)
 	struct answer *a = &r->a;
 	if (a->ws)
 		return MHD_create_response_for_upgrade(ws_upgraded, r);
+	if (a->take)
+		return MHD_create_response_for_upgrade(take_upgraded, r);
 	if (a->stream && r->head)
 		r->must_close = a->length < 0; /* MHD would send the end of the chunks that HEAD has not */
 	if (a->stream) {

@@ -120,6 +120,7 @@ static enum MHD_Result on_header(
 		[HDR_API_KEY] = "X-API-Key",
 		[HDR_AUTHORIZATION] = "Authorization",
 		[HDR_EXPECT] = "Expect",
+		[HDR_TEAM] = "X-Sbx-Team",
 	};
 	struct req_headers *h = cls;
 	(void)kind;
@@ -233,6 +234,19 @@ static int check_site(struct http_req *r, struct err *err)
 
 const struct identity http_operator = { .kind = IDENTITY_LOCAL, .role = ROLE_OWNER, .admin = true, .id = "local", .name = "local" };
 
+/* The team that the control plane asks for, in place of its own. */
+static int name_team(struct http_req *r, struct err *err)
+{
+	if (r->who.kind != IDENTITY_CONTROL)
+		return 0;
+	r->who.team = TEAM_LOCAL;
+	if (r->h.count[HDR_TEAM] == 0)
+		return 0;
+	if (r->h.count[HDR_TEAM] > 1 || !r->h.value[HDR_TEAM])
+		return err_set(err, ERR_INVALID, "request must have one 'X-Sbx-Team'");
+	return parse_int(r->h.value[HDR_TEAM], "X-Sbx-Team", 0, INT64_MAX, &r->who.team, err);
+}
+
 static int authorize(struct http_req *r, struct err *err)
 {
 	const struct http_config *config = &r->s->config;
@@ -240,10 +254,13 @@ static int authorize(struct http_req *r, struct err *err)
 	if (r->op->flags & CT_OP_PUBLIC)
 		return 0;
 	struct credential cred = presented(r);
-	if (r->origin && !cred.value)
+	if (r->origin && !cred.value) {
 		r->who = r->origin->who;
-	else if (config->authenticate(config->arg, cred.where, cred.value, &r->who, err) != 0)
+		if (name_team(r, err))
+			return -1;
+	} else if (config->authenticate(config->arg, cred.where, cred.value, &r->who, err) != 0) {
 		return -1;
+	}
 	const char *id = ct_s(r->d->contract, r->op->id);
 	if ((r->op->flags & CT_OP_LOCAL) && !r->local)
 		return err_set(err, ERR_FORBIDDEN, "'%s' is only served on the Unix socket", id);
@@ -593,6 +610,8 @@ void req_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_
 		req_over(r, r->raw_sent ? r->raw_ok : ok);
 		if (r->ws)
 			ws_break(r->ws);
+		if (r->take)
+			take_failed(r->take);
 	}
 	req_free(r);
 }

@@ -117,7 +117,7 @@ static bool draining(const struct http_server *s)
 		if (!r->dead && !r->upgraded && (r->a.set || r->phase == REQ_ANSWERED))
 			return true;
 	}
-	return s->sockets != NULL;
+	return s->sockets || s->takes;
 }
 
 static void pump(struct http_server *s)
@@ -168,6 +168,7 @@ static void on_idle(uv_idle_t *idle)
 	if (s->stopping)
 		return;
 	ws_run_dirty(s);
+	takes_run(s);
 	pump(s);
 }
 

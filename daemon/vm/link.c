@@ -40,7 +40,8 @@ struct link_stream {
 
 struct link {
 	uv_loop_t *loop;
-	char *path;
+	char *path; /* or NULL, then fd is the connection */
+	int fd;	    /* until it is used; else -1 */
 	const struct link_ops *ops;
 	void *arg;
 	uv_pipe_t pipe;
@@ -381,6 +382,8 @@ static void on_handle_closed(uv_handle_t *h)
 	wire_rx_free(&link->rx);
 	buf_free(&link->out);
 	buf_free(&link->in_flight);
+	if (link->fd >= 0)
+		close(link->fd);
 	free(link->path);
 	free(link);
 }
@@ -471,7 +474,8 @@ static void on_connect_time(uv_timer_t *timer)
 {
 	struct link *link = timer->data;
 	struct err err = ERR_INIT;
-	int fd = sock_connect(link->path, &err);
+	int fd = link->path ? sock_connect(link->path, &err) : link->fd;
+	link->fd = -1;
 	if (fd < 0 && (err.sys == EAGAIN || err.sys == ECONNREFUSED || err.sys == ENOENT)) {
 		uv_timer_start(&link->timer, on_connect_time, RETRY_MS, 0); /* backlog full or not there yet */
 		return;
@@ -479,7 +483,7 @@ static void on_connect_time(uv_timer_t *timer)
 	int rc = fd < 0 ? 0 : uv_pipe_open(&link->pipe, fd);
 	if (rc < 0) {
 		close(fd);
-		err_sys(&err, -rc, "cannot use the connection to '%s'", link->path);
+		err_sys(&err, -rc, "cannot use the connection to the agent");
 	}
 	if (err.code != ERR_OK)
 		link_fail(link, &err);
@@ -487,12 +491,11 @@ static void on_connect_time(uv_timer_t *timer)
 		start_talking(link);
 }
 
-struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const struct link_ops *ops, void *arg, struct err *err)
+static struct link *link_new(uv_loop_t *loop, const struct link_ops *ops, void *arg, struct err *err)
 {
 	struct link *link = mem_zalloc(sizeof(*link));
 	link->loop = loop;
-	link->path = mem_strdup(path);
-	link->fresh = fresh;
+	link->fd = -1;
 	link->ops = ops;
 	link->arg = arg;
 	link->next_id = 1;
@@ -503,15 +506,34 @@ struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const stru
 	if (rc == 0)
 		rc = uv_timer_init(loop, &link->timer);
 	if (rc < 0) {
-		free(link->path);
 		free(link);
 		err_sys(err, -rc, "cannot set up a connection");
 		return NULL;
 	}
 	link->pipe.data = link->timer.data = link;
 	link->handles = 2;
-	/* From the loop, so that no callback comes from inside this call. */
+	/* From the loop, so that no callback comes from inside the call. */
 	uv_timer_start(&link->timer, on_connect_time, 0, 0);
+	return link;
+}
+
+struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const struct link_ops *ops, void *arg, struct err *err)
+{
+	struct link *link = link_new(loop, ops, arg, err);
+	if (!link)
+		return NULL;
+	link->path = mem_strdup(path);
+	link->fresh = fresh;
+	return link;
+}
+
+struct link *link_adopt(uv_loop_t *loop, int fd, const struct link_ops *ops, void *arg, struct err *err)
+{
+	struct link *link = link_new(loop, ops, arg, err);
+	if (link)
+		link->fd = fd;
+	else
+		close(fd);
 	return link;
 }
 

@@ -59,6 +59,8 @@ struct link_ops {
 /* Start connecting to the agent socket at path (retried while it refuses, until timeout_ms, 0 = for ever). fresh: the VM has just
  * been restored and nobody has spoken to it, so the sync pad is left out. on_up follows. NULL with err on failure. */
 struct link *link_open(uv_loop_t *loop, const char *path, bool fresh, const struct link_ops *ops, void *arg, struct err *err);
+/* The same on a connection to an agent that somebody else made (fd, a connected stream socket, taken also when it fails). */
+struct link *link_adopt(uv_loop_t *loop, int fd, const struct link_ops *ops, void *arg, struct err *err);
 /* Close without callbacks to link_ops; live streams get on_exit(link_lost) first. */
 void link_close(struct link *link);
 bool link_is_up(const struct link *link);

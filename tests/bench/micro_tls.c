@@ -1,4 +1,4 @@
-/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread -lcmocka */
+/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/http1.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread -lcmocka */
 /*
  * TLS pipes on loopback, both ends in this process on one loop (so each byte is sealed, opened and copied four times by one core):
  * how much a second one way and both ways, how many handshakes a second, and what an idle pipe costs. usage: micro_tls [MIB

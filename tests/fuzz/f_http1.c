@@ -1,9 +1,9 @@
-/* link: cli/endpoint/http1.c */
+/* link: shared/net/http1.c */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "cli/endpoint/http1.h"
+#include "shared/net/http1.h"
 
 /* An answer as a client would read it: head, then the body in pieces whose size the first byte chooses. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

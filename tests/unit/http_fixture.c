@@ -36,7 +36,7 @@ static const struct fx_param {
 	{ "ints", CT_IN_QUERY, false, S_INTS },
 };
 
-static http_handler h_quit, h_ping, h_stream, h_later, h_never, h_echo, h_upload, h_ws, h_flood, h_item;
+static http_handler h_quit, h_ping, h_stream, h_later, h_never, h_echo, h_upload, h_ws, h_flood, h_item, h_take;
 
 /* sorted by name, as the trie wants it */
 /* clang-format off */
@@ -58,11 +58,13 @@ static const struct fx_op {
 	{ "public", "GET", CT_OP_PUBLIC, CT_BODY_NONE, h_ping, 0, 0 },
 	{ "quit", "GET", 0, CT_BODY_NONE, h_quit, 0, 0 },
 	{ "stream", "GET", 0, CT_BODY_NONE, h_stream, 0, 2 },
+	{ "take", "GET", 0, CT_BODY_NONE, h_take, 0, 2 },
 	{ "undone", "GET", 0, CT_BODY_NONE, NULL, 0, 0 },
 	{ "upload", "PUT", 0, CT_BODY_STREAM, h_upload, 2, 1 },
 	{ "ws", "GET", CT_OP_WEBSOCKET, CT_BODY_NONE, h_ws, 0, 2 },
 	{ "ints", "GET", 0, CT_BODY_NONE, h_ping, 7, 1 },
 	{ "any", "PUT", 0, CT_BODY_STREAM, NULL, 0, 0 }, /* under any content type */
+	{ "takeup", "POST", 0, CT_BODY_STREAM, h_take, 0, 2 },
 	{ "items", "GET", 0, CT_BODY_NONE, h_item, 6, 1 }, /* last: /t/v1/items/{id} */
 };
 /* clang-format on */
@@ -490,6 +492,54 @@ static void h_flood(struct http_req *r)
 		free(c);
 }
 
+static void on_taken(void *arg, int fd, const void *early, size_t n)
+{
+	struct fx *f = arg;
+	if (n > 0)
+		memcpy(f->early, early, n < sizeof(f->early) ? n : sizeof(f->early));
+	atomic_store(&f->early_len, n);
+	atomic_store(&f->taken_fd, fd);
+	atomic_fetch_add(&f->taken, 1);
+}
+
+static void take(struct http_req *r)
+{
+	struct world *w = http_app(r);
+	if (!http_take(r, "sbx-raw", on_taken, &w->fx))
+		atomic_fetch_add(&w->fx.started, 1);
+}
+
+static void on_take_later(uv_timer_t *timer)
+{
+	struct later *l = timer->data;
+	if (l->r)
+		take(l->r);
+	uv_close((uv_handle_t *)timer, free_handle);
+}
+
+/* At once, later, or when it is too late: the client has gone without its being known yet, or has; the server closes. */
+static void h_take(struct http_req *r)
+{
+	struct world *w = http_app(r);
+	const char *mode = http_query(r, "mode");
+	if (mode && strcmp(mode, "later") == 0) {
+		h_later(r);
+		struct later *l = http_user(r);
+		uv_timer_start(&l->timer, on_take_later, 20, 0);
+		return;
+	}
+	http_on_done(r, count_done);
+	if (mode && strcmp(mode, "gone") == 0)
+		shutdown(req_socket(r), SHUT_RDWR);
+	if (mode && strcmp(mode, "dead") == 0)
+		req_kill(r);
+	take(r);
+	if (mode && strcmp(mode, "close") == 0) {
+		http_server_close(w->fx.server, on_closed, &w->fx);
+		w->fx.server = NULL;
+	}
+}
+
 /* ---- the thread ---- */
 
 static void on_stop(uv_async_t *async)
@@ -559,11 +609,14 @@ void fx_converse(struct fx *f, const void *data, size_t n)
 			;
 	}
 	close(pair[0]);
-	for (int i = 0; i < 1000 && f->server->connections > 0; i++)
+	for (int i = 0; i < 1000 && (f->server->connections > 0 || f->server->takes); i++)
 		uv_run(&w->loop, UV_RUN_NOWAIT);
 	assert_int_equal(f->server->connections, 0);
 	assert_null(f->server->reqs);
 	assert_null(f->server->sockets);
+	assert_null(f->server->takes);
+	if (atomic_exchange(&f->taken, 0) > 0 && atomic_load(&f->taken_fd) >= 0)
+		close(atomic_load(&f->taken_fd));
 }
 
 struct fx *fx_start(unsigned ping, unsigned dead, unsigned close_limit)

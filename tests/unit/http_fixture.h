@@ -25,6 +25,10 @@ struct fx {
 	atomic_size_t max_queued, uploaded;
 	atomic_int after_close; /* on_message calls after ws_close: must stay 0 */
 	atomic_uint_least64_t ws_sent;
+	/* of http_take: how many there were, what came of the last, and the bytes that came early */
+	atomic_int taken, taken_fd;
+	char early[256];
+	atomic_size_t early_len;
 };
 
 /* Start the server (timeouts of WebSockets in ms). The one fixture of the process. */

@@ -203,7 +203,7 @@ static void t_delete(void **state)
 			continue;
 		}
 		/* with all that it could come in by */
-		assert_int_equal(code_of(host_refresh(c.k->core, refresh, &host, next, &err), &err), ERR_UNAUTHORIZED);
+		assert_int_equal(code_of(host_refresh(c.k->core, refresh, NULL, &host, next, &err), &err), ERR_UNAUTHORIZED);
 		assert_int_equal(code_of(host_identify(c.k->core, m.uid, &who, &err), &err), ERR_NOT_FOUND);
 		assert_int_equal(host_delete(c.k->core, &c.who[p], unused.uid, &err), 0);
 		assert_int_equal(register_with(&c, unused.token, refresh), ERR_UNAUTHORIZED);
@@ -265,7 +265,7 @@ static void t_second_token(void **state)
 	assert_int_equal(register_with(&c, m.token, refresh), ERR_OK);
 	assert_int_equal(register_with(&c, token, other), ERR_NOT_FOUND);
 	assert_int_equal(code_of(host_retoken(c.k->core, &c.who[ADMIN], m.uid, &host, token, &err), &err), ERR_STATE);
-	assert_int_equal(host_refresh(c.k->core, refresh, &host, other, &err), 0);
+	assert_int_equal(host_refresh(c.k->core, refresh, NULL, &host, other, &err), 0);
 	db_host_release(&host);
 	free(c.team_uid);
 }
@@ -274,7 +274,7 @@ static enum err_code renew(struct cast *c, const char *token, char next[HOST_TOK
 {
 	struct err err = ERR_INIT;
 	struct db_host host;
-	int rc = host_refresh(c->k->core, token, &host, next, &err);
+	int rc = host_refresh(c->k->core, token, NULL, &host, next, &err);
 	if (rc == 0)
 		db_host_release(&host);
 	return code_of(rc, &err);

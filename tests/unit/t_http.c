@@ -148,6 +148,56 @@ static void t_adopted(void **state)
 	assert_int_equal(fx_adopt(fixture(state), pair[1], &control), 0);
 }
 
+/* The control plane says for which team it asks; nobody else can, and nothing that is the operator's is kept from it. */
+static void t_control(void **state)
+{
+	static const struct identity control = { .kind = IDENTITY_CONTROL, .team = 3, .role = ROLE_OWNER, .admin = true };
+	static const struct identity others[] = { { .kind = IDENTITY_LOCAL }, { .kind = IDENTITY_KEY, .team = 9 } };
+	static const char *const bad[] = { "", "x", "-1", "+1", "0x1", "1 2", "1.0", "9223372036854775808", "1\r\nX-Sbx-Team: 1" };
+	struct fx *f = fixture(state);
+	struct fx_reply r;
+	int fd = guest(state, &control); /* each request on it for itself */
+	static const char *const requests[][2] = {
+		{ "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":5," },
+		{ "GET /t/v1/ping HTTP/1.1\r\n" END, "\"account\":0," },
+		{ "GET /t/v1/operator HTTP/1.1\r\nx-sbx-team: 9223372036854775807\r\n" END, "\"account\":9223372036854775807," },
+		{ "GET /t/v1/operator HTTP/1.1\r\n" END, "\"account\":0," },
+		{ "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, "\"account\":0," },
+		{ "GET /t/v1/public HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":0," },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		fx_ask(fd, requests[i][0], &r);
+		assert_int_equal(r.status, 200);
+		assert_non_null(strstr(r.body.p, requests[i][1]));
+		buf_free(&r.body);
+	}
+	close(fd);
+	check(guest(state, &control), "GET /t/v1/local HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, 403, "Unix socket");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		auto_free char *text = mem_printf("GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: %s\r\n" END, bad[i]);
+		check(guest(state, &control), text, 400, "X-Sbx-Team");
+	}
+	/* a credential is its own team's */
+	check(guest(state, &control), "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\nX-API-Key: " FX_KEY "\r\n" END, 200,
+		"\"account\":7,");
+	check(guest(state, &control), "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\nX-API-Key: " FX_KEY "\r\n" END, 403,
+		"operator");
+	/* on other connections it is nothing, whatever it says */
+	check(guest(state, &others[0]), "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, 200, "\"account\":0,");
+	check(guest(state, &others[1]), "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: x\r\n" END, 200, "\"account\":9,");
+	check(guest(state, &others[1]), "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, 403, "operator");
+	check(guest(state, NULL), "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, 401, NULL);
+	check(fx_unix(f), "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, 200, "\"account\":0,");
+	check(fx_tcp(f), "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\nX-API-Key: " FX_KEY "\r\n" END, 200, "\"account\":7,");
+	/* what it may do, and what it sees: a team that it asks for is a team */
+	struct identity who = control;
+	assert_true(identity_is_operator(&who));
+	assert_int_equal(identity_scope(&who), 3);
+	who.team = TEAM_LOCAL;
+	assert_true(identity_is_operator(&who));
+	assert_int_equal(identity_scope(&who), TEAM_ANY);
+}
+
 static void t_websocket_key_in_query(void **state)
 {
 	struct fx_reply r;
@@ -655,6 +705,7 @@ int main(void)
 		cmocka_unit_test(t_keep_alive_and_pipeline),
 		cmocka_unit_test(t_keys),
 		cmocka_unit_test(t_adopted),
+		cmocka_unit_test(t_control),
 		cmocka_unit_test(t_websocket_key_in_query),
 		cmocka_unit_test(t_routes),
 		cmocka_unit_test(t_query),

@@ -1,4 +1,4 @@
-/* link: cli/endpoint/http1.c */
+/* link: shared/net/http1.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "cli/endpoint/http1.h"
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
+#include "shared/net/http1.h"
 
 static void test_head(void **state)
 {
@@ -26,6 +26,8 @@ static void test_head(void **state)
 	assert_int_equal(h.status, 200);
 	assert_int_equal(h.length, 12);
 	assert_string_equal(h.type, "application/json");
+	assert_string_equal(h.media, "application/json; charset=utf-8");
+	assert_string_equal(h.upgrade, "");
 	assert_false(h.chunked || h.close);
 }
 
@@ -34,8 +36,10 @@ static void test_head_kinds(void **state)
 	(void)state;
 	struct http1_head h;
 	struct err err = ERR_INIT;
-	static const char upgrade[] = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+	static const char upgrade[] = "HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n"
+				      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 	assert_true(http1_head(upgrade, strlen(upgrade), &h, &err) > 0);
+	assert_string_equal(h.upgrade, "WebSocket");
 	assert_string_equal(h.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 	static const char closing[] = "HTTP/1.1 204\r\nConnection: Close\r\n\r\n";
 	assert_true(http1_head(closing, strlen(closing), &h, &err) > 0);

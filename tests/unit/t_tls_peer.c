@@ -1,4 +1,4 @@
-/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread */
+/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/http1.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread */
 /* tls_pipe: who may come to whom, connections that come to nothing, and OpenSSL's own programs at the other end. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread */
+/* link: tests/unit/tls_fixture.c daemon/net/?*.c shared/net/ca.c shared/net/http1.c shared/net/tcp.c | -luv -lssl -lcrypto -lpthread */
 /* tls_pipe: what it carries, between two of them, and what it makes of peers that mean no good. */
 #define ERR_STATE openssl_err_state
 #include <openssl/evp.h>

@@ -129,7 +129,10 @@ static int find_team(struct core *core, const struct identity *who, struct db_me
 
 void sbx_getAccount(struct http_req *r)
 {
-	static const char *const kinds[] = { [IDENTITY_LOCAL] = "local", [IDENTITY_KEY] = "key", [IDENTITY_USER] = "user" };
+	static const char *const kinds[] = { [IDENTITY_LOCAL] = "local",
+		[IDENTITY_KEY] = "key",
+		[IDENTITY_USER] = "user",
+		[IDENTITY_CONTROL] = "local" };
 	const struct identity *who = http_identity(r);
 	struct db_member in;
 	struct err err = ERR_INIT;

@@ -32,6 +32,16 @@ bool api_only_operator(struct http_req *r, bool asked, const char *what)
 	return true;
 }
 
+bool api_only_control(struct http_req *r, bool asked, const char *what)
+{
+	struct err err = ERR_INIT;
+	if (!asked || http_identity(r)->kind == IDENTITY_CONTROL)
+		return false;
+	err_set(&err, ERR_FORBIDDEN, "%s are for the control plane of this host", what);
+	http_reply_err(r, &err);
+	return true;
+}
+
 struct sandbox *api_sandbox(struct http_req *r)
 {
 	struct err err = ERR_INIT;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api/call.h"
 #include "daemon/core/metrics.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -49,11 +50,9 @@ static void write_point(void *arg, const struct point *p)
 	jw_obj_end(w);
 }
 
-void sbx_getSandboxMetrics(struct http_req *r)
+/* list: what its host has told, of one that another machine carries. */
+static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n)
 {
-	struct sandbox *sb = api_sandbox(r);
-	if (!sb)
-		return;
 	const char *range = http_query(r, "range");
 	enum series_tier tier = SERIES_FINE;
 	int64_t range_ms = 0;
@@ -71,10 +70,43 @@ void sbx_getSandboxMetrics(struct http_req *r)
 	jw_kint(&w, "intervalMs", metrics_interval_ms(tier));
 	jw_key(&w, "points");
 	jw_arr(&w);
-	metrics_each(sb, tier, range_ms, write_point, &w);
+	if (!sandbox_host(sb))
+		metrics_each(sb, tier, range_ms, write_point, &w);
+	for (size_t i = 0; i < n; i++)
+		write_point(&w, &list[i]);
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	http_reply_json(r, 200, &out);
+}
+
+static void on_points(void *arg, const struct point *list, size_t n, const struct err *err)
+{
+	struct call *c = arg;
+	struct http_req *r = call_end(c);
+	free(c);
+	if (!r)
+		return;
+	const struct sandbox *sb = err ? NULL : api_sandbox(r);
+	if (err)
+		http_reply_err(r, err);
+	else if (sb)
+		reply_metrics(r, sb, list, n);
+}
+
+void sbx_getSandboxMetrics(struct http_req *r)
+{
+	struct err err = ERR_INIT;
+	struct sandbox *sb = api_sandbox(r);
+	if (!sb)
+		return;
+	if (!sandbox_host(sb)) {
+		reply_metrics(r, sb, NULL, 0);
+		return;
+	}
+	struct call *c = mem_zalloc(sizeof(*c));
+	call_begin(c, r);
+	if (metrics_ask(sb, http_query(r, "range"), on_points, c, &err))
+		on_points(c, NULL, 0, &err);
 }
 
 /* ---- now ---- */

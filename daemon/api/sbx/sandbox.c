@@ -69,6 +69,16 @@ static void write_phases(struct jw *w, const struct sandbox *sb)
 	jw_arr_end(w);
 }
 
+/* Where it is, if that is not simply here. */
+static void write_host(struct jw *w, const struct sandbox *sb)
+{
+	const char *uid = sandbox_host(sb);
+	if (uid)
+		jw_kstr(w, "host", uid);
+	if (sandbox_row(sb)->host == HOST_CONTROL)
+		jw_kbool(w, "carried", true);
+}
+
 void api_write_sandbox(struct jw *w, struct sandbox *sb)
 {
 	const struct db_sandbox *row = sandbox_row(sb);
@@ -96,6 +106,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_kstr(w, "mac", row->mac);
 	jw_kstr(w, "parent", row->parent);
 	jw_kstr(w, "reason", row->reason);
+	write_host(w, sb);
 	write_phases(w, sb);
 	jw_key(w, "createMs");
 	if (row->create_us)
@@ -270,7 +281,11 @@ void sbx_createSandbox(struct http_req *r)
 	size_t port_count;
 	auto_free struct port_spec *ports = api_ports(r, js_get(body, "ports"), &port_count);
 	char **env = api_pairs(js_get(body, "env")), **labels = api_pairs(js_get(body, "labels"));
+	char **tags = api_strings(js_get(body, "hostTags"));
 	struct sandbox_spec spec = {
+		.id = js_str(js_get(body, "id"), NULL),
+		.host = js_str(js_get(body, "host"), NULL),
+		.tags = tags,
 		.name = js_str(js_get(body, "name"), NULL),
 		.image = js_str(js_get(body, "image"), "base"),
 		.snapshot = js_str(js_get(body, "snapshot"), NULL),
@@ -288,9 +303,11 @@ void sbx_createSandbox(struct http_req *r)
 		.fs_ref = js_str(js_get(js_get(body, "fs"), "ref"), NULL),
 		.fs_path = js_str(js_get(js_get(body, "fs"), "path"), "/work"),
 	};
-	if (api_only_operator(r, spec.fs_ref || net != NET_NONE || port_count, "trees, network and ports")) {
+	bool refused = api_only_operator(r, spec.fs_ref || net != NET_NONE || port_count, "trees, network and ports");
+	if (refused || api_only_control(r, spec.id, "ids of one's own choice")) {
 		api_free_list(env);
 		api_free_list(labels);
+		api_free_list(tags);
 		return;
 	}
 	struct create_call *call = mem_zalloc(sizeof(*call));
@@ -299,6 +316,7 @@ void sbx_createSandbox(struct http_req *r)
 	struct sandbox *sb = sandbox_create(api_of(r)->core, &spec, on_created, call, &err);
 	api_free_list(env);
 	api_free_list(labels);
+	api_free_list(tags);
 	if (!sb) {
 		create_call_free(call);
 		http_reply_err(r, &err);

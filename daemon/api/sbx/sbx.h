@@ -13,6 +13,9 @@
 /* True, and answered with FORBIDDEN: something was asked for that teams may not have. */
 bool api_only_operator(struct http_req *r, bool asked, const char *what);
 
+/* The same for what only the control plane may have that this host carries sandboxes for. */
+bool api_only_control(struct http_req *r, bool asked, const char *what);
+
 /* The sandbox named in the path; NULL when the error has been answered. */
 struct sandbox *api_sandbox(struct http_req *r);
 

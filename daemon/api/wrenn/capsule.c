@@ -30,6 +30,7 @@ const char *wrenn_status(const struct sandbox *sb)
 		[SANDBOX_STARTING] = "starting",
 		[SANDBOX_DELETING] = "stopped",
 		[SANDBOX_POOLED] = "pending",
+		[SANDBOX_MISSING] = "missing",
 	};
 	return words[sandbox_state(sb)];
 }
@@ -255,17 +256,6 @@ static int64_t positive(int64_t v, int64_t def)
 	return v > 0 ? v : def;
 }
 
-/* Capsules of such a team run nowhere else. No host takes any yet. */
-static bool brings_hosts(struct http_req *r)
-{
-	struct db_team team;
-	if (team_get(wrenn_core(r), http_team(r), &team, NULL))
-		return false;
-	bool byoc = team.byoc != 0;
-	db_team_release(&team);
-	return byoc;
-}
-
 void wrenn_createCapsule(struct http_req *r)
 {
 	const js *body = http_body(r);
@@ -281,12 +271,6 @@ void wrenn_createCapsule(struct http_req *r)
 	}
 	if (snapshot_check_name(template, &err)) {
 		err_set(&err, ERR_INVALID, "'%.80s' cannot be the name of a template", template);
-		http_reply_err(r, &err);
-		return;
-	}
-	if (brings_hosts(r)) {
-		err_set(&err, ERR_UNAVAILABLE, "none of the team's hosts can take the capsule");
-		err_word(&err, "no_hosts");
 		http_reply_err(r, &err);
 		return;
 	}
@@ -438,11 +422,51 @@ static void write_point(void *arg, const struct point *p)
 	jw_obj_end(w);
 }
 
-void wrenn_getCapsuleMetrics(struct http_req *r)
+/* At most one of them: the points of what runs here, or those that its host has told. */
+static void write_metrics(struct jw *w, const struct sandbox *sb, const char *range, const struct point *list, size_t n)
 {
-	const char *range = http_query(r, "range");
 	enum series_tier tier = SERIES_FINE;
 	int64_t range_ms = 0;
+	struct points points = { w, sandbox_row(sb)->vcpus };
+	metrics_range(range, &tier, &range_ms); /* the contract has the same words */
+	jw_obj(w);
+	wrenn_kid(w, "sandbox_id", UID_CAPSULE, sandbox_row(sb)->id);
+	jw_kstr(w, "range", range);
+	jw_key(w, "points");
+	jw_arr(w);
+	if (!sandbox_host(sb))
+		metrics_each(sb, tier, range_ms, write_point, &points);
+	for (size_t i = 0; i < n; i++)
+		write_point(&points, &list[i]);
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	write_metrics(&w, sb, http_query(r, "range"), list, n);
+	http_reply_json(r, 200, &out);
+}
+
+static void on_points(void *arg, const struct point *list, size_t n, const struct err *err)
+{
+	struct call *c = arg;
+	struct http_req *r = call_end(c);
+	free(c);
+	if (!r)
+		return;
+	const struct sandbox *sb = err ? NULL : wrenn_capsule(r);
+	if (err)
+		reply_failure(r, err);
+	else if (sb)
+		reply_metrics(r, sb, list, n);
+}
+
+void wrenn_getCapsuleMetrics(struct http_req *r)
+{
 	struct err err = ERR_INIT;
 	struct sandbox *sb = wrenn_capsule(r);
 	if (!sb)
@@ -453,20 +477,14 @@ void wrenn_getCapsuleMetrics(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	metrics_range(range, &tier, &range_ms); /* the contract has the same words */
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	struct points points = { &w, sandbox_row(sb)->vcpus };
-	jw_init(&w, &out);
-	jw_obj(&w);
-	wrenn_kid(&w, "sandbox_id", UID_CAPSULE, sandbox_row(sb)->id);
-	jw_kstr(&w, "range", range);
-	jw_key(&w, "points");
-	jw_arr(&w);
-	metrics_each(sb, tier, range_ms, write_point, &points);
-	jw_arr_end(&w);
-	jw_obj_end(&w);
-	http_reply_json(r, 200, &out);
+	if (!sandbox_host(sb)) {
+		reply_metrics(r, sb, NULL, 0);
+		return;
+	}
+	struct call *c = mem_zalloc(sizeof(*c));
+	call_begin(c, r);
+	if (metrics_ask(sb, http_query(r, "range"), on_points, c, &err))
+		on_points(c, NULL, 0, &err);
 }
 
 static void write_series(struct jw *w, const char *key, const struct db_use *all, size_t n, size_t off)

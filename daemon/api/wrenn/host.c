@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/api/auth.h"
+#include "daemon/core/authority.h"
 #include "daemon/core/host.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -212,8 +213,15 @@ void wrenn_regenerateHostToken(struct http_req *r)
 
 static void reply_credentials(struct http_req *r, int status, struct db_host *host, const char *refresh)
 {
-	auto_buf out = BUF_INIT, token = BUF_INIT;
+	auto_buf out = BUF_INIT, token = BUF_INIT, ca = BUF_INIT;
+	auto_ca_pem pem = CA_PEM_INIT;
+	struct err err = ERR_INIT;
 	struct jw w;
+	if (authority_host(wrenn_core(r), host, &pem, &ca, &err)) {
+		db_host_release(host);
+		http_reply_err(r, &err);
+		return;
+	}
 	auth_issue_host(wrenn_core(r), host->uid, &token);
 	jw_init(&w, &out);
 	jw_obj(&w);
@@ -221,6 +229,9 @@ static void reply_credentials(struct http_req *r, int status, struct db_host *ho
 	write_host(&w, wrenn_core(r), host, false);
 	jw_kstr(&w, "token", token.p);
 	jw_kstr(&w, "refresh_token", refresh);
+	jw_kstr(&w, "cert_pem", pem.cert.p);
+	jw_kstr(&w, "key_pem", pem.key.p);
+	jw_kstr(&w, "ca_cert_pem", ca.p);
 	jw_obj_end(&w);
 	db_host_release(host);
 	http_reply_json(r, status, &out);
@@ -248,7 +259,8 @@ void wrenn_refreshHostToken(struct http_req *r)
 	struct db_host host;
 	struct err err = ERR_INIT;
 	char refresh[HOST_TOKEN_LEN + 1];
-	if (host_refresh(wrenn_core(r), js_str(js_get(http_body(r), "refresh_token"), ""), &host, refresh, &err))
+	const char *token = js_str(js_get(http_body(r), "refresh_token"), "");
+	if (host_refresh(wrenn_core(r), token, http_header(r, "Idempotency-Key"), &host, refresh, &err))
 		http_reply_err(r, &err);
 	else
 		reply_credentials(r, 200, &host, refresh);

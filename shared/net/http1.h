@@ -2,8 +2,8 @@
  * http1: the reading half of a strict HTTP/1.1 client, on memory only: response heads, and bodies by length, in chunks or
  * to the end of the connection. The peer may be hostile: heads are bounded, and anything odd is refused with PROTOCOL.
  */
-#ifndef SBX_CLI_HTTP1_H
-#define SBX_CLI_HTTP1_H
+#ifndef SBX_NET_HTTP1_H
+#define SBX_NET_HTTP1_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,9 @@ struct http1_head {
 	bool close;	     /* the connection ends after this answer */
 	int64_t length;	     /* Content-Length, -1 when absent */
 	char accept[32];     /* Sec-WebSocket-Accept, "" when absent */
-	char type[64];	     /* Content-Type without parameters in lower case, "" when absent */
+	char upgrade[64];    /* Upgrade, "" when absent */
+	char media[256];     /* Content-Type as it came, "" when absent */
+	char type[64];	     /* the same without parameters in lower case */
 	char location[2048]; /* of a redirection, "" when absent */
 };
 

@@ -1,4 +1,4 @@
-#include "cli/endpoint/http1.h"
+#include "shared/net/http1.h"
 
 #include <string.h>
 #include <strings.h>
@@ -74,8 +74,16 @@ static int set_accept(struct http1_head *h, struct span v, struct err *err)
 	return copy_span(v, h->accept, sizeof(h->accept), err, "sec-websocket-accept");
 }
 
+static int set_upgrade(struct http1_head *h, struct span v, struct err *err)
+{
+	/* one that is too long is nobody's whom we would ask for */
+	return v.n < sizeof(h->upgrade) ? copy_span(v, h->upgrade, sizeof(h->upgrade), err, "upgrade") : 0;
+}
+
 static int set_type(struct http1_head *h, struct span v, struct err *err)
 {
+	if (copy_span(v, h->media, sizeof(h->media), err, "content-type"))
+		return -1;
 	const char *end = memchr(v.p, ';', v.n);
 	if (end)
 		v.n = (size_t)(end - v.p);
@@ -100,6 +108,7 @@ static const struct {
 	{ "transfer-encoding", set_encoding },
 	{ "connection", set_connection },
 	{ "sec-websocket-accept", set_accept },
+	{ "upgrade", set_upgrade },
 	{ "content-type", set_type },
 	{ "location", set_location },
 };

@@ -1,0 +1,41 @@
+/*
+ * words: what is asked of a host (core/carrier.h), in the words of its native API, and what its answers say. A host is one of ours,
+ * but not trusted: an answer that is not as the contract has it is PROTOCOL. Pure.
+ */
+#ifndef SBX_HOSTS_WORDS_H
+#define SBX_HOSTS_WORDS_H
+
+#include "daemon/core/carrier.h"
+#include "daemon/core/snapshot.h"
+#include "shared/base/buf.h"
+#include "shared/base/err.h"
+#include "shared/base/json.h"
+
+#define HOST_PROTOCOL "sbx-agent" /* that a connection to an agent is upgraded to */
+
+struct words {
+	const char *method;
+	struct buf path, body; /* body empty: none */
+	int64_t limit_ms;
+	bool upgrade;
+};
+/* cursor: where a list goes on, or NULL. words_free in any case. */
+void words_say(const struct carry_ask *ask, const char *cursor, struct words *out);
+void words_free(struct words *w);
+
+/* An answer, whose texts point into docs: answer.fd is left alone. heard_free in any case. */
+struct heard {
+	js **docs;
+	size_t doc_count;
+	struct carry_box *boxes;
+	size_t box_count;
+	struct point *points;
+	size_t point_count;
+	struct snapshot shot;
+	const char *cursor; /* there is more of the list, or NULL */
+};
+/* Add what an answer with this status says. -1 with err: what it refuses, in its own words, or PROTOCOL. */
+int words_hear(enum carry_verb verb, int status, const char *body, size_t n, struct heard *out, struct err *err);
+void heard_free(struct heard *h);
+
+#endif
