@@ -132,9 +132,19 @@ int db_team_delete(struct db *db, int64_t id, int64_t deleted_ms, struct err *er
 	return db_run(db, sql, "team", true, err, "ii", id, deleted_ms) < 0 ? -1 : 0;
 }
 
+int db_team_deleted(struct db *db, struct db_team **out, size_t *n, struct err *err)
+{
+	return db_list(db, &teams, "WHERE deleted_ms > 0 ORDER BY id", out, n, err, "");
+}
+
 void db_team_release(struct db_team *row)
 {
 	db_release(&teams, row);
+}
+
+void db_teams_release(struct db_team *rows, size_t n)
+{
+	db_release_all(&teams, rows, n);
 }
 
 /* ---- members ---- */

@@ -67,7 +67,10 @@ int db_team_by_uid(struct db *db, const char *uid, struct db_team *out, struct e
 int db_team_rename(struct db *db, int64_t id, const char *name, struct err *err);
 int db_team_set_byoc(struct db *db, int64_t id, struct err *err);
 int db_team_delete(struct db *db, int64_t id, int64_t deleted_ms, struct err *err);
+/* Those that are deleted, by id. db_teams_release. */
+int db_team_deleted(struct db *db, struct db_team **out, size_t *n, struct err *err);
 void db_team_release(struct db_team *row);
+void db_teams_release(struct db_team *rows, size_t n);
 
 /* team, user, role, is_default and joined_ms of the row. CONFLICT when he is one already. */
 int db_member_insert(struct db *db, const struct db_member *row, struct err *err);
