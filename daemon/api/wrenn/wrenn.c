@@ -230,6 +230,14 @@ void wrenn_reply_done(struct http_req *r, int rc, const struct err *err)
 		http_reply_empty(r, 204);
 }
 
+struct err wrenn_failure(const struct err *err)
+{
+	struct err said = *err;
+	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
+		err_word(&said, "upstream");
+	return said;
+}
+
 void wrenn_reply_guest_err(struct http_req *r, const struct err *err)
 {
 	struct err said = *err;
