@@ -365,20 +365,9 @@ static bool wants(const struct db_channel *channel, const char *event)
 	return false;
 }
 
-static const char *prefix_of(const char *type)
-{
-	static const struct {
-		const char *type, *prefix;
-	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY } };
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (!strcmp(all[i].type, type))
-			return all[i].prefix;
-	return NULL; /* a name is itself */
-}
-
 static const char *public_id(const char *type, const char *uid, char text[UID_TEXT])
 {
-	const char *prefix = uid ? prefix_of(type) : NULL;
+	const char *prefix = uid ? uid_prefix(type) : NULL; /* a name is itself */
 	return prefix ? uid_format(prefix, uid, text) : uid;
 }
 

@@ -10,22 +10,10 @@
 
 enum { LIMIT_MAX = 200 };
 
-static const char *prefix_of(const char *type)
-{
-	static const struct {
-		const char *type, *prefix;
-	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY },
-		{ "team", UID_TEAM }, { "channel", UID_CHANNEL }, { "member", UID_USER } };
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (!strcmp(all[i].type, type))
-			return all[i].prefix;
-	return NULL;
-}
-
 /* An id as the kind of thing has it; a name as it is. */
 static void write_id(struct jw *w, const char *key, const char *type, const char *uid)
 {
-	const char *prefix = prefix_of(type);
+	const char *prefix = uid_prefix(type);
 	if (prefix)
 		wrenn_kid(w, key, prefix, uid);
 	else
