@@ -1,5 +1,7 @@
 #include "daemon/api/call.h"
 
+#include "shared/base/mem.h"
+
 static void on_gone(struct http_req *r, bool delivered)
 {
 	(void)delivered;
@@ -18,4 +20,12 @@ struct http_req *call_end(struct call *c)
 	if (c->req)
 		http_on_done(c->req, NULL);
 	return c->req;
+}
+
+struct entry_call *entry_call_new(struct http_req *r, int status)
+{
+	struct entry_call *c = mem_zalloc(sizeof(*c));
+	c->status = status;
+	call_begin(&c->call, r);
+	return c;
 }
