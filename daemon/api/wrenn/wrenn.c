@@ -230,6 +230,18 @@ void wrenn_reply_done(struct http_req *r, int rc, const struct err *err)
 		http_reply_empty(r, 204);
 }
 
+void wrenn_reply_list(struct http_req *r, wrenn_write_row *write, const void *rows, size_t n, size_t size)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write(&w, wrenn_core(r), (const char *)rows + i * size);
+	jw_arr_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
 struct err wrenn_failure(const struct err *err)
 {
 	struct err said = *err;
