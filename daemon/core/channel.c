@@ -217,7 +217,6 @@ struct courier {
 struct trip {
 	struct trip *next, **pprev;
 	struct courier *courier;
-	struct notify_delivery *delivery;
 	int64_t id, attempts;
 	char *name; /* of the channel, for the log */
 	channel_tested_cb *cb;
@@ -325,7 +324,7 @@ static int send_one(struct courier *c, struct db_delivery *row, struct err *err)
 		struct trip *t = trip_new(c, channel.name);
 		t->id = row->id;
 		t->attempts = row->attempts;
-		t->delivery = notify_send(c->notify, channel.provider, config, event, on_delivered, t);
+		notify_send(c->notify, channel.provider, config, event, on_delivered, t);
 	}
 	free(event);
 	drop_list(config);
@@ -432,7 +431,7 @@ int channel_test(struct core *core, const struct channel_spec *spec, channel_tes
 	struct trip *t = trip_new(core->courier, "test");
 	t->cb = cb;
 	t->arg = arg;
-	t->delivery = notify_send(core->courier->notify, provider->name, config, &event, on_delivered, t);
+	notify_send(core->courier->notify, provider->name, config, &event, on_delivered, t);
 	drop_list(config);
 	return 0;
 }
