@@ -87,6 +87,14 @@ void people_write_email(struct jw *w, const char *email)
 	jw_kstr(w, "email", strchr(email, '@') ? email : NULL);
 }
 
+void people_reply(struct http_req *r, int rc, int status, struct buf *body, const struct err *err)
+{
+	if (rc)
+		http_reply_err(r, err);
+	else
+		http_reply_json(r, status, body);
+}
+
 void people_reply_done(struct http_req *r, int rc, const struct err *err)
 {
 	if (rc)

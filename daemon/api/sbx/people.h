@@ -28,6 +28,8 @@ void people_write_team(struct jw *w, const struct db_member *team);
 void people_write_team_members(struct jw *w, const struct db_member *team);
 /* "email": null for the operator, who has none. */
 void people_write_email(struct jw *w, const char *email);
+/* The body with this status, or (rc other than 0) the error; what was written of the body is dropped then. */
+void people_reply(struct http_req *r, int rc, int status, struct buf *body, const struct err *err);
 /* 204, or the error. */
 void people_reply_done(struct http_req *r, int rc, const struct err *err);
 

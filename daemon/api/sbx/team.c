@@ -18,13 +18,20 @@ static void write_member(struct jw *w, const struct db_member *m)
 	jw_obj_end(w);
 }
 
-static void write_members(struct jw *w, const struct db_member *all, size_t n)
+/* "members": those of the team. -1 when they cannot be had. */
+static int write_members(struct http_req *r, struct jw *w, int64_t team, struct err *err)
 {
+	struct db_member *all;
+	size_t n;
+	if (team_members(people_core(r), team, &all, &n, err))
+		return -1;
 	jw_key(w, "members");
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++)
 		write_member(w, &all[i]);
 	jw_arr_end(w);
+	db_members_release(all, n);
+	return 0;
 }
 
 static void reply_team(struct http_req *r, int status, const struct db_member *team)
@@ -96,27 +103,20 @@ void sbx_createTeam(struct http_req *r)
 
 void sbx_getTeam(struct http_req *r)
 {
-	struct db_member in, *all;
+	struct db_member in;
 	struct identity acting;
-	size_t n;
+	auto_buf out = BUF_INIT;
+	struct jw w;
 	struct err err = ERR_INIT;
 	if (!people_enter(r, &in, &acting))
 		return;
-	if (team_members(people_core(r), in.team, &all, &n, &err)) {
-		db_member_release(&in);
-		http_reply_err(r, &err);
-		return;
-	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
 	jw_init(&w, &out);
 	jw_obj(&w);
 	people_write_team_members(&w, &in);
-	write_members(&w, all, n);
+	int rc = write_members(r, &w, in.team, &err);
 	jw_obj_end(&w);
-	db_members_release(all, n);
 	db_member_release(&in);
-	http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 static void note_rename(struct core *core, const struct identity *who, const struct db_member *before, const struct db_member *now)
@@ -176,25 +176,19 @@ void sbx_leaveTeam(struct http_req *r)
 
 void sbx_listMembers(struct http_req *r)
 {
-	struct db_member in, *all;
+	struct db_member in;
 	struct identity acting;
-	size_t n;
+	auto_buf out = BUF_INIT;
+	struct jw w;
 	struct err err = ERR_INIT;
 	if (!people_enter(r, &in, &acting))
 		return;
 	db_member_release(&in);
-	if (team_members(people_core(r), acting.team, &all, &n, &err)) {
-		http_reply_err(r, &err);
-		return;
-	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
 	jw_init(&w, &out);
 	jw_obj(&w);
-	write_members(&w, all, n);
+	int rc = write_members(r, &w, acting.team, &err);
 	jw_obj_end(&w);
-	db_members_release(all, n);
-	http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 /* Taken in, with this role. */
