@@ -91,6 +91,7 @@ static void t_roles(void **state)
 	(void)state;
 	for (enum role role = ROLE_MEMBER; role <= ROLE_OWNER; role++)
 		assert_int_equal(role_parse(role_name(role)), role);
+	assert_null(role_name(ROLE_NONE));
 	static const char *const bad[] = { "", "none", "Owner", "owner ", "root", "members" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(role_parse(bad[i]), ROLE_NONE);
