@@ -134,7 +134,7 @@ void sbx_updateTeam(struct http_req *r)
 	struct core *core = people_core(r);
 	if (!people_enter(r, &before, &acting))
 		return;
-	if (team_rename(core, &acting, js_str(js_get(http_body(r), "name"), ""), NULL, &err) ||
+	if (team_rename(core, &acting, js_str(js_get(http_body(r), "name"), ""), NULL, NULL, &err) ||
 		team_member(core, acting.team, acting.user, &now, &err)) {
 		http_reply_err(r, &err);
 	} else {

@@ -133,10 +133,10 @@ void wrenn_renameTeam(struct http_req *r)
 	const struct identity *who = http_identity(r);
 	const char *name = js_str(js_get(http_body(r), "name"), "");
 	struct err err = ERR_INIT;
-	auto_free char *old = NULL;
-	int rc = team_rename(wrenn_core(r), who, name, &old, &err);
+	auto_free char *old = NULL, *now = NULL;
+	int rc = team_rename(wrenn_core(r), who, name, &old, &now, &err);
 	if (rc == 0) {
-		auto_free char *from = mem_printf("old_name=%s", old), *to = mem_printf("new_name=%s", name);
+		auto_free char *from = mem_printf("old_name=%s", old), *to = mem_printf("new_name=%s", now);
 		char *const metadata[] = { from, to, NULL };
 		audit_note(wrenn_core(r), AUDIT_TEAM_RENAME, who, who->team, wrenn_uid(r, UID_TEAM, "id"), metadata);
 	}
