@@ -325,6 +325,15 @@ only_mine() { [ "$(names | xargs)" = mine ]; }
 	ann key rm program
 }
 
+@test "doctor: a team on the operator's socket sees what he sees; over the network it is told whom to ask" {
+	acceleration() { jq -r '.[] | select(.check == "acceleration") | "\(.status) \(.detail)"'; }
+	run --separate-stderr sbx --api-key "$(token_of ann)" doctor --quick -o json
+	expect "$(sbx doctor --quick -o json | acceleration)" "$(acceleration <<<"$output")"
+	run --separate-stderr sbx --context ann doctor --quick -o json
+	expect 'warn not known: the daemon tells its operator alone' "$(acceleration <<<"$output")"
+	expect 0 "$(jq '[.[] | select(.status == "fail")] | length' <<<"$output")"
+}
+
 # ---- hosts ----
 
 @test "hosts: announced, listed, tagged, removed; the token goes to standard output alone" {
