@@ -75,7 +75,7 @@ enum arg_kind {
 	ARG_MEMBER, /* of the team that one works in */
 	ARG_HOST,
 	ARG_CHANNEL,
-	ARG_PROVIDER, /* of a channel */
+	ARG_CHANNEL_OR_PROVIDER, /* of one that is not made */
 };
 
 /* What the first argument of some commands is: `sbx fs label set LABEL REF`. */

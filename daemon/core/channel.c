@@ -416,22 +416,41 @@ void channel_announce(struct core *core, const char *event, const struct db_audi
 		courier_wake(core->courier);
 }
 
-int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err)
+static void send_test(struct courier *c, const char *provider, char *const *config, channel_tested_cb *cb, void *arg)
 {
-	const struct notify_provider *provider = find_provider(spec->provider, err);
 	const struct notify_event event = { .type = "channel.test",
 		.team_id = "test",
 		.actor_type = "system",
 		.resource_id = "test",
 		.resource_type = "channel",
 		.wall_ms = clock_wall_ms() };
+	struct trip *t = trip_new(c, "test");
+	t->cb = cb;
+	t->arg = arg;
+	notify_send(c->notify, provider, config, &event, on_delivered, t);
+}
+
+int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err)
+{
+	const struct notify_provider *provider = find_provider(spec->provider, err);
 	if (!provider || notify_config_check(provider, spec->config, err))
 		return -1;
 	char **config = with_secret(provider->name, spec->config);
-	struct trip *t = trip_new(core->courier, "test");
-	t->cb = cb;
-	t->arg = arg;
-	notify_send(core->courier->notify, provider->name, config, &event, on_delivered, t);
+	send_test(core->courier, provider->name, config, cb, arg);
 	drop_list(config);
 	return 0;
+}
+
+int channel_test_saved(struct core *core, int64_t team, const char *uid, channel_tested_cb *cb, void *arg, struct err *err)
+{
+	struct db_channel channel;
+	if (channel_get(core, team, uid, &channel, err))
+		return -1;
+	char **config = unseal(core, channel.config, err);
+	if (config)
+		send_test(core->courier, channel.provider, config, cb, arg);
+	int rc = config ? 0 : -1;
+	drop_list(config);
+	db_channel_release(&channel);
+	return rc;
 }
