@@ -15,6 +15,13 @@ void call_begin(struct call *c, struct http_req *r)
 	http_on_done(r, on_gone);
 }
 
+struct call *call_new(struct http_req *r)
+{
+	struct call *c = mem_zalloc(sizeof(*c));
+	call_begin(c, r);
+	return c;
+}
+
 struct http_req *call_end(struct call *c)
 {
 	if (c->req)

@@ -246,13 +246,6 @@ static void on_tested(void *arg, const struct err *err)
 	free(c);
 }
 
-static struct call *test_begin(struct http_req *r)
-{
-	struct call *c = mem_zalloc(sizeof(*c));
-	call_begin(c, r);
-	return c;
-}
-
 /* rc: of what was to send it; when that was refused nobody will call back. */
 static void test_end(struct call *c, int rc, const struct err *err)
 {
@@ -268,7 +261,7 @@ void sbx_testChannel(struct http_req *r)
 		return;
 	char **config = api_pairs(js_get(body, "config"));
 	const struct channel_spec spec = { .name = "test", .provider = js_str(js_get(body, "provider"), ""), .config = config };
-	struct call *c = test_begin(r);
+	struct call *c = call_new(r);
 	test_end(c, channel_test(people_core(r), &spec, on_tested, c, &err), &err);
 	api_free_list(config);
 }
@@ -279,7 +272,7 @@ void sbx_testSavedChannel(struct http_req *r)
 	struct err err = ERR_INIT;
 	if (!enter(r, &saved))
 		return;
-	struct call *c = test_begin(r);
+	struct call *c = call_new(r);
 	test_end(c, channel_test_saved(people_core(r), http_team(r), saved.uid, on_tested, c, &err), &err);
 	db_channel_release(&saved);
 }

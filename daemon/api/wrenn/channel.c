@@ -181,8 +181,7 @@ void wrenn_testChannel(struct http_req *r)
 	struct words q;
 	struct err err = ERR_INIT;
 	words_read(&q, http_body(r));
-	struct call *call = mem_zalloc(sizeof(*call));
-	call_begin(call, r);
+	struct call *call = call_new(r);
 	if (channel_test(wrenn_core(r), &q.spec, on_tested, call, &err)) {
 		call_end(call);
 		free(call);
