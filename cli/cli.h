@@ -147,6 +147,9 @@ int cli_set_format(struct cli *cli, struct err *err);
 void cli_warn(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_error(const struct cli *cli, const struct err *err);
 
+/* One call over a connection of its own. NULL with err. Free with js_free. */
+js *cli_ask(struct cli *cli, const struct call *call, struct err *err);
+
 /* v as one JSON or YAML document to cli->out, for these formats only. */
 void cli_document(struct cli *cli, const js *v);
 

@@ -34,16 +34,6 @@ static void put_config(struct jw *w, const struct channel_config *config)
 	jw_obj_end(w);
 }
 
-static js *ask(struct cli *cli, const struct call *call, struct err *err)
-{
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return NULL;
-	js *v = client_json(&c, call, err);
-	client_close(&c);
-	return v;
-}
-
 /* The secret is shown this once, so it is what is printed where there is one. */
 static void print_secret(struct cli *cli, const js *channel, const char *otherwise)
 {
@@ -186,7 +176,7 @@ static int add(struct cli *cli, const void *opts, const struct args *args, struc
 	jw_obj_end(&w);
 	channel_config_free(&config);
 	const struct call call = { .op = SBX_OP_CREATE_CHANNEL, .json = &body };
-	auto_js *v = ask(cli, &call, err);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	print_secret(cli, v, js_str(js_get(v, "id"), ""));
@@ -243,7 +233,7 @@ static int update(struct cli *cli, const void *opts, const struct args *args, st
 		put_events(&w, &o->events);
 	jw_obj_end(&w);
 	const struct call call = { .op = SBX_OP_UPDATE_CHANNEL, .path = { args->v[0] }, .json = &body };
-	auto_js *v = ask(cli, &call, err);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);
@@ -294,7 +284,7 @@ static int configure(struct cli *cli, const void *opts, const struct args *args,
 {
 	auto_buf body = BUF_INIT;
 	const struct call call = { .op = SBX_OP_CONFIGURE_CHANNEL, .path = { args->v[0] }, .json = &body };
-	auto_js *v = write_config(opts, NULL, &body, err) ? NULL : ask(cli, &call, err);
+	auto_js *v = write_config(opts, NULL, &body, err) ? NULL : cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	print_secret(cli, v, NULL);
@@ -324,8 +314,8 @@ static js *send_test(struct cli *cli, const struct config_options *o, const char
 	const struct call saved = { .op = SBX_OP_TEST_SAVED_CHANNEL, .path = { word } };
 	const struct call given = { .op = SBX_OP_TEST_CHANNEL, .json = &body };
 	if (o->config.n || o->file)
-		return write_config(o, word, &body, err) ? NULL : ask(cli, &given, err);
-	js *v = ask(cli, &saved, err);
+		return write_config(o, word, &body, err) ? NULL : cli_ask(cli, &given, err);
+	js *v = cli_ask(cli, &saved, err);
 	if (!v && err->code == ERR_NOT_FOUND)
 		err_hint(err, "list those of your team with: sbx channel ls; to try one out before it is made, give --config K=V");
 	return v;
