@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/render/text.h"
+#include "cli/render/value.h"
 #include "shared/base/b64.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -37,6 +38,17 @@ int doc_print(struct cli *cli, struct doc *d, struct err *err)
 	if (!v)
 		return -1;
 	cli_document(cli, v);
+	return 0;
+}
+
+int doc_show(struct cli *cli, struct doc *d, struct err *err)
+{
+	auto_js *v = doc_take(d, err);
+	if (!v)
+		return -1;
+	cli_document(cli, v);
+	if (!wants_doc(cli))
+		render_block(&cli->out, v);
 	return 0;
 }
 
