@@ -63,21 +63,11 @@ void doc_hash(struct doc *d, const char *key, const struct hash *id)
 	jw_kstr(&d->w, key, id ? hash_hex(id, hex) : NULL);
 }
 
-static bool is_utf8(const char *s, size_t n)
-{
-	for (size_t i = 0, step; i < n; i += step) {
-		step = utf8_len(s + i, n - i);
-		if (!step)
-			return false;
-	}
-	return true;
-}
-
 void doc_name(struct doc *d, const char *key, const char *name, size_t n)
 {
 	jw_key(&d->w, key);
 	jw_strn(&d->w, name, n);
-	if (is_utf8(name, n))
+	if (utf8_valid(name, n))
 		return;
 	auto_buf raw = BUF_INIT, b64 = BUF_INIT;
 	buf_fmt(&raw, "raw%c%s", key[0] - ('a' - 'A'), key + 1);
