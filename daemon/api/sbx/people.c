@@ -65,6 +65,15 @@ bool people_enter(struct http_req *r, struct db_member *team, struct identity *a
 	return true;
 }
 
+bool people_act(struct http_req *r, struct identity *acting)
+{
+	struct db_member team;
+	if (!people_enter(r, &team, acting))
+		return false;
+	db_member_release(&team);
+	return true;
+}
+
 void people_write_team_members(struct jw *w, const struct db_member *team)
 {
 	jw_kstr(w, "id", team->team_uid);

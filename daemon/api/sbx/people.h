@@ -22,6 +22,8 @@ bool people_only(struct http_req *r);
 int people_team(struct core *core, int64_t user, const char *name, struct db_member *out, struct err *err);
 /* Who makes the request, in the team of the path. False when the error has been answered. db_member_release. */
 bool people_enter(struct http_req *r, struct db_member *team, struct identity *acting);
+/* The same where nothing of the team is needed but who acts in it. */
+bool people_act(struct http_req *r, struct identity *acting);
 
 /* The team, with what the member is in it: an object, and what is in that. */
 void people_write_team(struct jw *w, const struct db_member *team);

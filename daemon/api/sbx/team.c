@@ -147,23 +147,19 @@ void sbx_updateTeam(struct http_req *r)
 
 void sbx_deleteTeam(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	people_reply_done(r, team_delete(people_core(r), &acting, &err), &err);
 }
 
 void sbx_leaveTeam(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	int rc = team_leave(people_core(r), &acting, &err);
 	if (rc == 0)
 		audit_note(people_core(r), AUDIT_MEMBER_LEAVE, &acting, acting.team, acting.id, NULL);
@@ -176,14 +172,12 @@ void sbx_leaveTeam(struct http_req *r)
 
 void sbx_listMembers(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	jw_init(&w, &out);
 	jw_obj(&w);
 	int rc = write_members(r, &w, acting.team, &err);
@@ -213,12 +207,11 @@ static int add(struct core *core, const struct identity *who, const js *body, st
 
 void sbx_addMember(struct http_req *r)
 {
-	struct db_member in, added = { 0 };
+	struct db_member added = { 0 };
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	if (add(people_core(r), &acting, http_body(r), &added, &err)) {
 		http_reply_err(r, &err);
 		return;
@@ -252,14 +245,13 @@ static char *find_member(struct core *core, int64_t team, const char *word, stru
 
 void sbx_updateMember(struct http_req *r)
 {
-	struct db_member in, now;
+	struct db_member now;
 	struct identity acting;
 	struct err err = ERR_INIT;
 	struct core *core = people_core(r);
 	const char *role = js_str(js_get(http_body(r), "role"), "");
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	auto_free char *uid = find_member(core, acting.team, http_param(r, "member"), &err);
 	if (!uid || team_set_role(core, &acting, uid, role, &err) || team_member_by_uid(core, acting.team, uid, &now, &err)) {
 		http_reply_err(r, &err);
@@ -274,13 +266,11 @@ void sbx_updateMember(struct http_req *r)
 
 void sbx_removeMember(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
 	struct core *core = people_core(r);
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	auto_free char *uid = find_member(core, acting.team, http_param(r, "member"), &err);
 	int rc = uid ? team_remove_member(core, &acting, uid, &err) : -1;
 	if (rc == 0)
