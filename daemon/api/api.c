@@ -95,6 +95,19 @@ char **api_strings(const js *arr)
 	return list;
 }
 
+char **api_words(const char *text)
+{
+	char **list = NULL;
+	for (size_t n = 0; text && *text; n++) {
+		size_t len = strcspn(text, ",");
+		list = mem_grow(list, n + 2, sizeof(*list));
+		list[n] = mem_strndup(text, len);
+		list[n + 1] = NULL;
+		text += len + (text[len] == ',');
+	}
+	return list;
+}
+
 void api_free_list(char **list)
 {
 	for (size_t i = 0; list && list[i]; i++)

@@ -2,7 +2,6 @@
 #include "daemon/api/wrenn/wrenn.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "shared/base/mem.h"
@@ -57,23 +56,6 @@ static int read_cursor(struct http_req *r, struct db_audit_query *q, struct err 
 	return 0;
 }
 
-/* "a,b" as a list; NULL for NULL. */
-static char **split(const char *text)
-{
-	if (!text || !*text)
-		return NULL;
-	char **list = NULL;
-	size_t n = 0;
-	while (text) {
-		size_t len = strcspn(text, ",");
-		list = mem_grow(list, n + 2, sizeof(*list));
-		list[n++] = mem_strndup(text, len);
-		list[n] = NULL;
-		text = text[len] ? text + len + 1 : NULL;
-	}
-	return list;
-}
-
 static void reply_page(struct http_req *r, const struct db_audit *all, size_t n, size_t limit)
 {
 	auto_buf out = BUF_INIT;
@@ -99,7 +81,7 @@ void wrenn_listAuditLogs(struct http_req *r)
 {
 	const struct identity *who = http_identity(r);
 	int64_t limit = http_query_int(r, "limit", 50);
-	char **types = split(http_query(r, "resource_type")), **actions = split(http_query(r, "action"));
+	char **types = api_words(http_query(r, "resource_type")), **actions = api_words(http_query(r, "action"));
 	struct db_audit *all;
 	size_t n;
 	struct err err = ERR_INIT;
