@@ -204,7 +204,7 @@ void wrenn_time(struct jw *w, int64_t wall_ms)
 	struct tm tm;
 	time_t s = (time_t)(wall_ms / 1000);
 	if (gmtime_r(&s, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	jw_str(w, text);
 }
 
