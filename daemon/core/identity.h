@@ -47,6 +47,7 @@ static inline int64_t identity_scope(const struct identity *who)
 	return who->team == TEAM_LOCAL && who->kind != IDENTITY_HOST ? TEAM_ANY : who->team;
 }
 
+/* NULL for ROLE_NONE, which is no word of any contract. */
 const char *role_name(enum role role);
 /* ROLE_NONE for an unknown word. */
 enum role role_parse(const char *word);

@@ -142,7 +142,7 @@ int team_require(const struct identity *who, enum role role, struct err *err)
 	return err_hint(err, "ask one of them");
 }
 
-int team_rename(struct core *core, const struct identity *who, const char *name, char **old, struct err *err)
+int team_rename(struct core *core, const struct identity *who, const char *name, char **old, char **now, struct err *err)
 {
 	struct db_team team;
 	auto_free char *clean = team_clean_name(name, err);
@@ -151,6 +151,8 @@ int team_rename(struct core *core, const struct identity *who, const char *name,
 	int rc = db_team_rename(core->db, who->team, clean, err);
 	if (rc == 0 && old)
 		*old = mem_steal(&team.name);
+	if (rc == 0 && now)
+		*now = mem_steal(&clean);
 	db_team_release(&team);
 	return rc;
 }

@@ -45,8 +45,8 @@ int team_member(struct core *core, int64_t team, int64_t user, struct db_member 
 int team_member_by_uid(struct core *core, int64_t team, const char *user_uid, struct db_member *out, struct err *err);
 
 /* What `who` does in his own team; FORBIDDEN when his role is not enough. */
-/* old: the name that it had, allocated; may be NULL. */
-int team_rename(struct core *core, const struct identity *who, const char *name, char **old, struct err *err);
+/* old, now: the names that it had and has, allocated; may be NULL. */
+int team_rename(struct core *core, const struct identity *who, const char *name, char **old, char **now, struct err *err);
 int team_delete(struct core *core, const struct identity *who, struct err *err);
 /* A member from now on. NOT_FOUND: no account has that address; INVALID: he is one already. */
 int team_add_member(struct core *core, const struct identity *who, const char *email, struct db_member *out, struct err *err);

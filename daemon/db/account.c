@@ -56,10 +56,10 @@ int db_user_search(struct db *db, const char *prefix, int64_t limit, struct db_u
 	return db_list(db, &users, tail, out, n, err, "tti", prefix, end, limit);
 }
 
-int db_user_set_password(struct db *db, int64_t id, const char *password, struct err *err)
+int db_user_set_password(struct db *db, int64_t id, const char *was, const char *password, struct err *err)
 {
-	static const char sql[] = "UPDATE user SET password = ?2 WHERE id = ?1";
-	return db_run(db, sql, "user", true, err, "it", id, password) < 0 ? -1 : 0;
+	static const char sql[] = "UPDATE user SET password = ?3 WHERE id = ?1 AND (?2 IS NULL OR password = ?2)";
+	return db_run(db, sql, "user", true, err, "itt", id, was, password) < 0 ? -1 : 0;
 }
 
 int db_user_set_name(struct db *db, int64_t id, const char *name, struct err *err)

@@ -53,7 +53,8 @@ int db_user_by_uid(struct db *db, const char *uid, struct db_user *out, struct e
 int db_user_by_login(struct db *db, const char *provider, const char *subject, struct db_user *out, struct err *err);
 /* Those whose address begins so, by address, at most limit; not the local one. db_users_release. */
 int db_user_search(struct db *db, const char *prefix, int64_t limit, struct db_user **out, size_t *n, struct err *err);
-int db_user_set_password(struct db *db, int64_t id, const char *password, struct err *err);
+/* was: what it must be for that, so that nothing newer is overwritten (0 then too); NULL for anything. */
+int db_user_set_password(struct db *db, int64_t id, const char *was, const char *password, struct err *err);
 int db_user_set_name(struct db *db, int64_t id, const char *name, struct err *err);
 void db_user_release(struct db_user *row);
 void db_users_release(struct db_user *rows, size_t n);

@@ -78,18 +78,20 @@ static void t_rename(void **state)
 	for (enum person p = OWNER; p < PERSONS; p++) {
 		struct err err = ERR_INIT;
 		struct db_team team;
-		char *old = NULL;
+		char *old = NULL, *now = NULL;
 		cast_team(&c);
-		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], " New Name ", &old, &err), &err), want[p]);
+		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], " New Name ", &old, &now, &err), &err), want[p]);
 		assert_int_equal(team_get(c.k->core, c.team, &team, &err), 0);
 		assert_int_equal(!strcmp(team.name, "New Name"), want[p] == ERR_OK);
 		db_team_release(&team);
 		assert_int_equal(old != NULL, want[p] == ERR_OK);
 		if (old)
 			assert_non_null(strstr(old, "'s Team"));
+		assert_int_equal(now && !strcmp(now, "New Name"), want[p] == ERR_OK); /* as it is kept */
 		free(old);
+		free(now);
 		/* a bad name is told before all else */
-		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], "#", NULL, &err), &err), ERR_INVALID);
+		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], "#", NULL, NULL, &err), &err), ERR_INVALID);
 	}
 }
 
@@ -244,7 +246,7 @@ static void t_local(void **state)
 	assert_int_equal(code_of(team_leave(k->core, &operator, & err), &err), ERR_FORBIDDEN);
 	/* whoever were in it would be an operator */
 	assert_int_equal(code_of(team_add_member(k->core, &operator, "a@b.c", &m, &err), &err), ERR_NOT_FOUND);
-	assert_int_equal(team_rename(k->core, &operator, "Our Machine", NULL, &err), 0);
+	assert_int_equal(team_rename(k->core, &operator, "Our Machine", NULL, NULL, &err), 0);
 }
 
 /* ---- names, making, finding ---- */
@@ -339,7 +341,7 @@ static void t_deleted(void **state)
 	assert_int_equal(team_members(k->core, who.team, &all, &n, &err), 0);
 	assert_int_equal(n, 0);
 	db_members_release(all, n);
-	assert_int_equal(code_of(team_rename(k->core, &who, "x", NULL, &err), &err), ERR_NOT_FOUND);
+	assert_int_equal(code_of(team_rename(k->core, &who, "x", NULL, NULL, &err), &err), ERR_NOT_FOUND);
 	assert_int_equal(code_of(team_delete(k->core, &who, &err), &err), ERR_NOT_FOUND);
 	assert_int_equal(db_team_by_id(k->core->db, who.team, &team, &err), 1);
 	assert_true(team.deleted_ms > 0);

@@ -81,19 +81,11 @@ static void take_end(struct take_call *c, const struct snapshot *s, const struct
 	free(c);
 }
 
-static struct err failure_of(const struct err *err)
-{
-	struct err said = *err;
-	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
-		err_word(&said, "upstream");
-	return said;
-}
-
 static void on_taken(void *arg, const struct snapshot *list, size_t n, const struct err *err)
 {
 	struct take_call *c = arg;
 	struct sandbox *sb = sandbox_find(c->core, c->who.team, c->sandbox, NULL);
-	struct err said = err ? failure_of(err) : (struct err)ERR_INIT;
+	struct err said = err ? wrenn_failure(err) : (struct err)ERR_INIT;
 	if (err && c->paused && sb)
 		sandbox_resume(sb, NULL, NULL, NULL); /* as it was */
 	take_end(c, n ? &list[0] : NULL, err ? &said : NULL);
@@ -114,7 +106,7 @@ static void on_paused(void *arg, struct sandbox *sb, const struct err *err)
 	struct take_call *c = arg;
 	(void)sb;
 	if (err) {
-		struct err said = failure_of(err);
+		struct err said = wrenn_failure(err);
 		take_end(c, NULL, &said);
 		return;
 	}
