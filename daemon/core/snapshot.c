@@ -399,10 +399,28 @@ static void on_dropped(void *arg, const struct snapshot *list, size_t n, const s
 	free(d->teams);
 }
 
+/* Those that other machines keep. */
+static void drop_far(struct core *core, int64_t team)
+{
+	struct db_host_snapshot *rows;
+	struct err err = ERR_INIT;
+	size_t n;
+	if (db_host_snapshot_list(core->db, team, &rows, &n, &err)) {
+		log_warn("core", "%s", err.msg);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (remote_snapshot_remove(core, team, rows[i].name, &err) < 0)
+			log_warn("core", "%s", err.msg);
+	db_host_snapshots_release(rows, n);
+}
+
 void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n)
 {
 	struct drop *d = mem_zalloc(sizeof(*d));
 
+	for (size_t i = 0; i < n; i++)
+		drop_far(core, teams[i]);
 	*d = (struct drop){
 		.job = { .vault = core->vault, .cb = on_dropped, .arg = d }, .teams = mem_array(n, sizeof(*teams)), .team_count = n
 	};
