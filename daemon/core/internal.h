@@ -126,6 +126,7 @@ struct sandbox {
 	char *host;
 	struct carry *call, *dial;
 	remote_then *then, *connected;
+	struct err refusal; /* why it could not even be asked */
 	struct join *lent; /* lend.c */
 	/* while deleting */
 	struct deletion *deletions;

@@ -71,7 +71,7 @@ static void on_answer(void *arg, const struct carry_answer *answer)
 static void on_unasked(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
-	struct err err = sb->failure;
+	struct err err = sb->refusal;
 	const struct carry_answer answer = { .err = &err, .fd = -1 };
 	tell(sb, &answer);
 }
@@ -86,7 +86,7 @@ void remote_ask(struct sandbox *sb, struct carry_ask *ask, remote_then *then)
 	sb->call = start(sb->core, sb->row.host, ask, on_answer, sb, &err);
 	if (sb->call)
 		return;
-	sb->failure = err;
+	sb->refusal = err;
 	uv_timer_start(&sb->deadline, on_unasked, 0, 0);
 }
 
