@@ -179,8 +179,10 @@ static void create_connected(struct sandbox *sb, const struct carry_answer *answ
 
 static void created(struct sandbox *sb, const struct carry_answer *answer)
 {
+	struct err err = ERR_INIT;
 	if (answer->err || !answer->box_count) {
-		create_fail(sb, answer->err ? answer->err : &sb->failure);
+		err_set(&err, ERR_PROTOCOL, "host '%s' does not say what it made", sb->host);
+		create_fail(sb, answer->err ? answer->err : &err);
 		return;
 	}
 	create_phase(sb, "host");
