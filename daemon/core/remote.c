@@ -334,7 +334,8 @@ struct errand {
 	struct errand *next;
 	struct core *core;
 	struct carry *call;
-	int64_t host, asked_ms;
+	int64_t host, asked; /* asked: how many changes there were then */
+	bool again;	     /* once it is answered */
 	errand_cb *cb;
 	void *arg;
 };
@@ -359,7 +360,7 @@ static void on_errand(void *arg, const struct carry_answer *answer)
 int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand_cb *cb, void *arg, struct err *err)
 {
 	struct errand *e = mem_zalloc(sizeof(*e));
-	*e = (struct errand){ .core = core, .host = host, .asked_ms = clock_wall_ms(), .cb = cb, .arg = arg };
+	*e = (struct errand){ .core = core, .host = host, .asked = core->changes, .cb = cb, .arg = arg };
 	e->call = start(core, host, ask, on_errand, e, err);
 	if (!e->call) {
 		free(e);
@@ -432,12 +433,12 @@ static const struct carry_box *find_box(const struct carry_answer *answer, const
 }
 
 /* box NULL: the host does not have it. */
-static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t asked_ms)
+static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t asked)
 {
 	int there = box ? sandbox_state_parse(box->state) : -1;
 	bool rests = sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_PAUSED || sb->state == SANDBOX_STOPPED ||
 		sb->state == SANDBOX_MISSING;
-	if (!rests || sb->op || sb->call || sb->row.changed_ms > asked_ms)
+	if (!rests || sb->op || sb->call || sb->changed > asked)
 		return;
 	if (!box && sb->state != SANDBOX_STOPPED)
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
@@ -465,19 +466,24 @@ static void compare(void *arg, struct core *core, const struct errand *e, const 
 	}
 	for (size_t i = 0; i < core->count; i++)
 		if (core->boxes[i]->row.host == e->host)
-			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked_ms);
+			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked);
 	for (size_t i = 0; i < answer->box_count; i++)
 		if (!sandbox_find(core, TEAM_ANY, answer->boxes[i].id, NULL))
 			remove_orphan(core, e->host, answer->boxes[i].id);
+	if (e->again)
+		remote_compare(core, e->host);
 }
 
 void remote_compare(struct core *core, int64_t host)
 {
 	struct err err = ERR_INIT;
 	struct carry_ask ask = { .verb = CARRY_LIST };
-	for (const struct errand *e = core->errands; e; e = e->next)
-		if (e->cb == compare && e->host == host)
-			return; /* the answer is under way */
+	for (struct errand *e = core->errands; e; e = e->next) {
+		if (e->cb != compare || e->host != host)
+			continue;
+		e->again |= e->asked != core->changes; /* the answer is under way, and may be old */
+		return;
+	}
 	if (!core->closing && remote_errand(core, host, &ask, compare, NULL, &err))
 		log_debug("core", "%s", err.msg);
 }

@@ -249,6 +249,7 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 {
 	struct db_sandbox row = sb->row;
 	enum sandbox_state was = sb->state;
+	sb->changed = ++sb->core->changes;
 	row.state = (char *)(uintptr_t)state_names[state];
 	row.reason = (char *)(uintptr_t)reason;
 	row.changed_ms = clock_wall_ms();
