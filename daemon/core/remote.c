@@ -444,8 +444,8 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
 	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED))
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
-	if (sb->state == SANDBOX_RUNNING && !sb->link)
-		remote_dial(sb);
+	if (sb->state == SANDBOX_RUNNING && !sb->link && !uv_is_active((uv_handle_t *)&sb->relink))
+		remote_dial(sb); /* else it is tried soon: a refusal would bring us here at once, and again */
 }
 
 static void remove_orphan(struct core *core, int64_t host, const char *id)
