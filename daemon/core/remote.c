@@ -114,8 +114,10 @@ static void on_agent(void *arg, const struct carry_answer *answer)
 	struct err err = ERR_INIT;
 	sb->dial = NULL;
 	sb->connected = NULL;
-	if (!answer->err && sandbox_adopt_link(sb, answer->fd, &err))
+	if (!answer->err && sandbox_adopt_link(sb, answer->fd, &err)) {
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
+		sandbox_relink(sb, REDIAL_MS);
+	}
 	if (answer->err) {
 		log_debug("core", "%s: %s", sb->row.id, answer->err->msg);
 		sandbox_relink(sb, REDIAL_MS);
@@ -213,6 +215,8 @@ static void op_failed(struct sandbox *sb, const struct carry_answer *answer)
 	struct op *op = sb->op;
 	if (sb->state != op->was && sandbox_set_state(sb, op->was, NULL, &ignored))
 		sb->state = op->was;
+	if (op->was == SANDBOX_RUNNING && !sb->link)
+		sandbox_relink(sb, REDIAL_MS); /* it went while nobody looked */
 	op_end(sb, &err);
 	remote_compare(sb->core, sb->row.host);
 }
