@@ -20,6 +20,8 @@ enum { REDIAL_MS = 1000 };
 /* Its record, if it can be asked at all. */
 static int find_host(struct core *core, int64_t id, struct db_host *out, struct err *err)
 {
+	if (core->closing)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is going down");
 	int found = db_host_by_id(core->db, id, out, err);
 	if (found < 0)
 		return -1;
