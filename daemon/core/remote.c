@@ -35,6 +35,17 @@ static int find_host(struct core *core, int64_t id, struct db_host *out, struct 
 	return -1;
 }
 
+/* Is it there, as far as we know? */
+static bool is_up(struct core *core, int64_t id)
+{
+	struct db_host row;
+	if (db_host_by_id(core->db, id, &row, NULL) != 1)
+		return true; /* removed, which ends what it carries; or nobody knows */
+	bool up = host_is_up(&row);
+	db_host_release(&row);
+	return up;
+}
+
 char *remote_host_id(struct core *core, int64_t host)
 {
 	struct db_host row;
@@ -490,8 +501,11 @@ void remote_compare(struct core *core, int64_t host)
 		e->again |= e->asked != core->changes; /* the answer is under way, and may be old */
 		return;
 	}
-	if (!core->closing && remote_errand(core, host, &ask, compare, NULL, &err))
-		log_debug("core", "%s", err.msg);
+	if (core->closing || !remote_errand(core, host, &ask, compare, NULL, &err))
+		return;
+	log_debug("core", "%s", err.msg);
+	if (!is_up(core, host)) /* also for what came to run since it was lost, or did when we ended */
+		remote_lost(core, host);
 }
 
 void remote_compare_all(struct core *core)
@@ -506,8 +520,7 @@ void remote_compare_all(struct core *core)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (host_is_up(&all[i]))
-			remote_compare(core, all[i].id);
+		remote_compare(core, all[i].id);
 	db_hosts_release(all, n);
 }
 

@@ -80,7 +80,10 @@ static void taken(struct sandbox *sb, const struct carry_answer *answer)
 	t->there = err.code == ERR_OK;
 	if (t->there && t->replaced && t->replaced != sb->row.host)
 		forget_there(sb->core, t->replaced, t->row.team, t->row.name);
-	op_end(sb, t->there ? NULL : &err);
+	bool lost = answer->err && !answer->heard;
+	op_end(sb, t->there ? NULL : &err); /* which frees t */
+	if (lost)
+		remote_compare(sb->core, sb->row.host);
 }
 
 static int check_free(struct sandbox *sb, struct far_shot *t, struct err *err)
