@@ -205,7 +205,9 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsig
 		row.vcpus = vcpus;
 	if (memory_mb)
 		row.memory_mb = memory_mb;
-	if (disk_mb && !is_remote(sb) && qcow2_size(disk, &size, err))
+	if (is_remote(sb))
+		size = (uint64_t)row.disk_mb << 20; /* as far as we know */
+	else if (disk_mb && qcow2_size(disk, &size, err))
 		return -1;
 	if (disk_mb && ((uint64_t)disk_mb << 20) < size) {
 		err_set(err, ERR_INVALID, "its disk has %llu MiB already, and only grows", (unsigned long long)(size >> 20));

@@ -172,15 +172,22 @@ static void take_text(char **member, const char *text)
 	*member = text ? mem_strdup(text) : NULL;
 }
 
-static void take_box(struct sandbox *sb, const struct carry_box *box)
+/* What it runs with. */
+static void take_run(struct sandbox *sb, const struct carry_box *box)
 {
 	take_text(&sb->row.accel, box->accel);
 	take_text(&sb->row.image_digest, box->digest);
 	take_text(&sb->row.mac, box->mac);
-	sb->row.vcpus = box->vcpus;
-	sb->row.memory_mb = box->memory_mb;
 	sb->row.run_vcpus = box->run_vcpus;
 	sb->row.run_memory_mb = box->run_memory_mb;
+}
+
+/* And what it is to run with, which its image may have decided. */
+static void take_box(struct sandbox *sb, const struct carry_box *box)
+{
+	take_run(sb, box);
+	sb->row.vcpus = box->vcpus;
+	sb->row.memory_mb = box->memory_mb;
 }
 
 static void create_connected(struct sandbox *sb, const struct carry_answer *answer)
@@ -289,7 +296,7 @@ static void came_up(struct sandbox *sb, const struct carry_answer *answer)
 		return;
 	}
 	if (answer->box_count)
-		take_box(sb, &answer->boxes[0]);
+		take_run(sb, &answer->boxes[0]);
 	dial_then(sb, op_connected);
 }
 
@@ -334,7 +341,8 @@ static void deleted(struct sandbox *sb, const struct carry_answer *answer)
 void remote_resize(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
-	struct carry_ask ask = { .verb = CARRY_RESIZE, .id = sb->row.id, .row = &sb->row };
+	struct carry_ask ask = { .verb = CARRY_RESIZE, .id = sb->row.id, .team = sb->row.account, .row = &sb->row };
+	sb->changed = ++sb->core->changes;
 	if (remote_errand(sb->core, sb->row.host, &ask, NULL, NULL, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
@@ -371,6 +379,8 @@ static void on_errand(void *arg, const struct carry_answer *answer)
 	errand_unlink(e);
 	if (e->cb)
 		e->cb(e->arg, e->core, e, answer);
+	else if (answer->err && !e->core->closing)
+		log_warn("core", "a host has not done what was asked of it: %s", answer->err->msg);
 	free(e);
 }
 
@@ -418,7 +428,7 @@ static void on_points(void *arg, struct core *core, const struct errand *e, cons
 
 int metrics_ask(const struct sandbox *sb, const char *range, metrics_cb *cb, void *arg, struct err *err)
 {
-	struct carry_ask ask = { .verb = CARRY_POINTS, .id = sb->row.id, .range = range };
+	struct carry_ask ask = { .verb = CARRY_POINTS, .id = sb->row.id, .team = sb->row.account, .range = range };
 	struct points_wait *w = mem_zalloc(sizeof(*w));
 	*w = (struct points_wait){ cb, arg };
 	if (remote_errand(sb->core, sb->row.host, &ask, on_points, w, err) == 0)
@@ -459,8 +469,12 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 		return;
 	if (!box && sb->state != SANDBOX_STOPPED)
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
-	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED))
+	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED)) {
+		take_run(sb, box);
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
+	}
+	if (box && (box->vcpus != sb->row.vcpus || box->memory_mb != sb->row.memory_mb))
+		remote_resize(sb); /* it was not there when that was asked */
 	if (sb->state == SANDBOX_RUNNING && !sb->link && !uv_is_active((uv_handle_t *)&sb->relink))
 		remote_dial(sb); /* else it is tried soon: a refusal would bring us here at once, and again */
 }

@@ -28,7 +28,7 @@ void remote_pause(struct sandbox *sb);
 void remote_resume(struct sandbox *sb);
 void remote_stop(struct sandbox *sb, bool force);
 void remote_start_vm(struct sandbox *sb);
-/* At once here, and there when it can be. */
+/* At once here, and there when it can be (but a size of the disk is told only once). */
 void remote_resize(struct sandbox *sb);
 /* sandbox_deletion_due follows, when the host has removed it or cannot be reached: then it does so when it is back. */
 void remote_delete(struct sandbox *sb);
