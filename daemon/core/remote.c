@@ -576,8 +576,6 @@ static void look_after(struct sandbox *sb)
 		sandbox_delete(sb, NULL, NULL);
 		return;
 	}
-	auto_free char *log = fs_join(sb->dir, "events.log");
-	sb->log = eventlog_new(log);
 	if (state != sb->state && sandbox_set_state(sb, state, NULL, &err))
 		log_error("core", "%s: %s", sb->row.id, err.msg);
 	sandbox_arm_expiry(sb);
