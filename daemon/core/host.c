@@ -385,7 +385,8 @@ void host_check(struct core *core)
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - all[i].heartbeat_ms <= core->host_lost_ms)
+		int64_t heard_ms = all[i].heartbeat_ms > core->started_ms ? all[i].heartbeat_ms : core->started_ms;
+		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - heard_ms <= core->host_lost_ms)
 			continue;
 		if (set_status(core, &all[i], STATUS_LOST, &err)) {
 			log_warn("host", "%s", err.msg);
