@@ -286,7 +286,10 @@ static int is_retry(struct core *core, const struct db_host_refresh *old, const 
 {
 	char hash[HASH_HEX];
 	struct db_host_refresh next;
-	if (!request || !str_same(old->request, request))
+	if (!request)
+		return 0;
+	hash_bytes(request, strlen(request), hash);
+	if (!str_same(old->request, hash))
 		return 0;
 	hash_bytes(refresh, HOST_TOKEN_LEN, hash);
 	int found = db_host_refresh_get(core->db, hash, &next, err);
@@ -299,10 +302,13 @@ static int is_retry(struct core *core, const struct db_host_refresh *old, const 
 
 static int exchange(struct core *core, struct db_host_refresh *old, const char *request, const char *refresh, struct err *err)
 {
+	char hash[HASH_HEX];
+	if (request)
+		hash_bytes(request, strlen(request), hash);
 	if (db_begin(core->db, err))
 		return -1;
 	old->revoked_ms = clock_wall_ms();
-	set_text(&old->request, request);
+	set_text(&old->request, request ? hash : NULL);
 	if (add_refresh(core, old->host, old->family, refresh, err) || db_host_refresh_use(core->db, old, err)) {
 		db_rollback(core->db);
 		return -1;
