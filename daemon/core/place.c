@@ -14,7 +14,7 @@
 
 /* What a host keeps for itself, of large machines; an eighth of a smaller one. And how many vCPUs share a processor. */
 static const double memory_reserve_mb = 8192, disk_reserve_mb = 30720, reserve_part = 8, cpu_share = 1.5;
-static const double unknown_free = 0.5;
+static const double unknown_free = 0.5, little = 1e-3;
 enum { MEMORY_GUESS_MB = 512, DISK_GUESS_MB = 1024 };
 
 /* ---- how full a host is ---- */
@@ -31,8 +31,8 @@ double place_free(const struct db_host *host, const struct place_load *load, con
 	double disk = fraction((double)host->disk_gb * 1024, disk_reserve_mb, load->disk_mb, want->disk_mb);
 	double cpu = fraction((double)host->cpu_cores * cpu_share, 0, load->vcpus, want->vcpus);
 	/* processors are shared: without any left it still runs, only slower */
-	if (cpu < 0)
-		cpu = 1e-3 / (1 - cpu);
+	if (cpu < little)
+		cpu = little / (1 + little - cpu);
 	return fmin(memory, fmin(disk, cpu));
 }
 
@@ -103,14 +103,14 @@ static int find_best(const struct choice *c, const struct db_host *all, size_t n
 	const struct place_load want = { .memory_mb = spec->memory_mb ? spec->memory_mb : MEMORY_GUESS_MB,
 		.vcpus = spec->vcpus,
 		.disk_mb = DISK_GUESS_MB };
-	double best_free = 0;
+	double best_free = 0; /* what fits exactly fits */
 	int best = -1;
 	for (size_t i = 0; i < n; i++) {
 		if (!may_carry(c, &all[i]))
 			continue;
 		const struct place_load load = load_of(c->core, all[i].id);
 		double left = place_free(&all[i], &load, &want);
-		if (left > best_free || (left == best_free && left > 0)) { /* of equals the oldest, which comes last */
+		if (left >= best_free) { /* of equals the oldest, which comes last */
 			best = (int)i;
 			best_free = left;
 		}
