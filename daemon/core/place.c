@@ -41,13 +41,18 @@ static double disk_of(const struct db_sandbox *row)
 	return row->disk_mb ? (double)row->disk_mb : DISK_GUESS_MB;
 }
 
+static double memory_of(const struct db_sandbox *row)
+{
+	return row->memory_mb ? (double)row->memory_mb : MEMORY_GUESS_MB;
+}
+
 /* What is paused may come back: it counts by half of its memory, and two thirds of its disk. */
 static void add_load(struct place_load *load, const struct sandbox *sb)
 {
 	bool paused = sb->state == SANDBOX_PAUSED;
 	bool runs = !paused && sb->state != SANDBOX_STOPPED && sb->state != SANDBOX_DELETING;
 	load->disk_mb += disk_of(&sb->row) * (runs ? 1 : 2.0 / 3);
-	load->memory_mb += (double)sb->row.memory_mb * (runs ? 1 : paused ? 0.5 : 0);
+	load->memory_mb += memory_of(&sb->row) * (runs ? 1 : paused ? 0.5 : 0);
 	load->vcpus += runs ? (double)sb->row.vcpus : 0;
 }
 
