@@ -132,10 +132,25 @@ static bool has_hosts(const struct choice *c, const struct db_host *all, size_t 
 	return false;
 }
 
-static int no_hosts(const struct choice *c, struct err *err)
+/* Is there one that was asked for by name? */
+static bool is_known(const struct choice *c, const struct db_host *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_theirs(c, &all[i]) && !strcmp(all[i].uid, c->spec->host))
+			return true;
+	return false;
+}
+
+static int no_hosts(const struct choice *c, const struct db_host *all, size_t n, struct err *err)
 {
 	const struct sandbox_spec *spec = c->spec;
-	if (spec->host)
+	if (spec->host && !is_known(c, all, n)) {
+		err_set(err, ERR_NOT_FOUND, "there is no host '%s' to carry it", spec->host);
+		return err_hint(err, "list them with: sbx host ls");
+	}
+	if (spec->host && c->only)
+		err_set(err, ERR_UNAVAILABLE, "host '%s' does not keep the snapshot, or is not there, or has no room", spec->host);
+	else if (spec->host)
 		err_set(err, ERR_UNAVAILABLE, "host '%s' is not there, or has no room", spec->host);
 	else if (c->only)
 		err_set(err, ERR_UNAVAILABLE, "the host that keeps the snapshot is not there, or has no room");
@@ -154,7 +169,7 @@ static int choose(const struct choice *c, struct db_host *all, size_t n, struct 
 		return 0;
 	int best = find_best(c, all, n);
 	if (best < 0)
-		return no_hosts(c, err);
+		return no_hosts(c, all, n, err);
 	*out = all[best];
 	all[best] = (struct db_host){ 0 };
 	return 1;
