@@ -148,6 +148,10 @@ static int no_hosts(const struct choice *c, const struct db_host *all, size_t n,
 		err_set(err, ERR_NOT_FOUND, "there is no host '%s' to carry it", spec->host);
 		return err_hint(err, "list them with: sbx host ls");
 	}
+	if (spec->snapshot && !c->only) {
+		err_set(err, ERR_NOT_FOUND, "no snapshot '%s' is kept on a host", spec->snapshot);
+		return err_hint(err, "what is made from one runs where that is kept; list them with: sbx snapshot ls");
+	}
 	if (spec->host && c->only)
 		err_set(err, ERR_UNAVAILABLE, "host '%s' does not keep the snapshot, or is not there, or has no room", spec->host);
 	else if (spec->host)
@@ -167,7 +171,7 @@ static int choose(const struct choice *c, struct db_host *all, size_t n, struct 
 	bool at_home = !c->byoc && !asked && (spec->account == TEAM_LOCAL || spec->snapshot || !has_hosts(c, all, n));
 	if (at_home)
 		return 0;
-	int best = find_best(c, all, n);
+	int best = spec->snapshot && !c->only ? -1 : find_best(c, all, n);
 	if (best < 0)
 		return no_hosts(c, all, n, err);
 	*out = all[best];
