@@ -79,7 +79,7 @@ static void pause_undone(struct sandbox *sb, struct op *op)
 	if (sandbox_set_state(sb, state, sb->vm ? NULL : "the VM process ended", &ignored))
 		sb->state = state;
 	sb->row.idled = 0;
-	if (sb->vm && !sb->link && sandbox_open_link(sb, false, &ignored))
+	if (sb->vm && !sb->link && !sb->lent && sandbox_open_link(sb, false, &ignored))
 		log_warn("core", "%s: %s", sb->row.id, ignored.msg);
 	op_end(sb, &err);
 }
