@@ -129,7 +129,7 @@ static void on_answer(void *arg, struct ask_answer *a)
 		tell(c, NULL, true, a->fd);
 		return;
 	}
-	int rc = words_hear(c->ask.verb, a->status, a->body, a->n, &c->heard, &err);
+	int rc = words_hear(&c->ask, a->status, a->body, a->n, &c->heard, &err);
 	if (rc == 0 && c->heard.cursor && c->cb) {
 		if (send_request(c, &c->ask, c->heard.cursor, &err) == 0)
 			return;
