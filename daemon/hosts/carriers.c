@@ -21,14 +21,14 @@ enum {
 struct carry {
 	struct carriers *all;
 	struct carry *prev, *next;
-	struct carry_ask ask; /* verb and texts, which are its own */
+	struct carry_ask ask;  /* verb and texts, which are its own */
 	struct tls_pipe *pipe; /* NULL: ended */
 	struct ask *call;      /* NULL: answered */
 	struct join *join;     /* of a stream, whose first bytes came with the answer */
 	struct heard heard;
 	struct err why;	      /* the connection or the call broke */
 	uv_timer_t *patience; /* with the pipe, which says better why */
-	carry_cb *cb;	/* NULL: told, or cancelled */
+	carry_cb *cb;	      /* NULL: told, or cancelled */
 	void *arg;
 };
 

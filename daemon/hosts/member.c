@@ -1,5 +1,6 @@
 #include "daemon/hosts/member.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -21,7 +22,8 @@
 #include "shared/net/tcp.h"
 
 enum { CALL_MS = 20000, CONNECTIONS_MAX = 4096, AGAIN_MS = 5000 };
-#define HERE "127.0.0.1:0"
+#define LOOPBACK "127.0.0.1"
+#define HERE LOOPBACK ":0"
 
 static const struct identity control_plane = {
 	.kind = IDENTITY_CONTROL, .role = ROLE_OWNER, .admin = true, .id = "control", .name = "control plane"
@@ -123,8 +125,8 @@ static int listen_at(struct member *m, const char *address, struct err *err)
 	int fd = tcp_listen(address, TCP_ANYWHERE, &port, err);
 	if (fd < 0)
 		return -1;
-	const char *colon = strrchr(address, ':');
-	char *bound = mem_printf("%.*s:%d", (int)(colon - address), address, port);
+	size_t n = (size_t)(strrchr(address, ':') - address);
+	char *bound = mem_printf("%.*s:%d", n ? (int)n : (int)strlen(LOOPBACK), n ? address : LOOPBACK, port);
 	free(m->own.address);
 	m->own.address = bound;
 	m->acceptor = acceptor_new(m->loop, fd, CONNECTIONS_MAX, on_knock, m, err);
@@ -217,7 +219,8 @@ static bool is_removal(const struct exchange_answer *answer)
 
 static bool is_refusal(const struct exchange_answer *answer)
 {
-	return (answer->status == 401 && refuses(answer, "unauthorized")) || (answer->status == 403 && refuses(answer, "forbidden"));
+	return (answer->status == 401 && refuses(answer, "unauthorized")) ||
+		(answer->status == 403 && refuses(answer, "forbidden"));
 }
 
 /* rq's headers and body are set already. */
@@ -501,6 +504,23 @@ static int find_itself(struct member *m, bool *known, struct err *err)
 	return check_control(m->own.control, err);
 }
 
+/* Everywhere is no place to be reached at. */
+static int check_reachable(const char *address, struct err *err)
+{
+	struct in_addr four;
+	struct in6_addr six;
+	size_t n = strcspn(address, "]");
+	const char *colon = strrchr(address, ':');
+	auto_free char *host =
+		address[0] == '[' ? mem_strndup(address + 1, n - 1) : mem_strndup(address, colon ? (size_t)(colon - address) : n);
+	bool any = (inet_pton(AF_INET, host, &four) == 1 && four.s_addr == 0) ||
+		(inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_UNSPECIFIED(&six));
+	if (!any)
+		return 0;
+	err_set(err, ERR_USAGE, "'%s' is where to listen, but not where the control plane reaches this host", address);
+	return err_hint(err, "give the address that this machine has on their network");
+}
+
 /* Where it is reached: as it told when it registered, which nothing can change; else as asked. */
 static int choose_address(struct member *m, bool known, char **out, struct err *err)
 {
@@ -511,6 +531,8 @@ static int choose_address(struct member *m, bool known, char **out, struct err *
 		err_set(err, ERR_USAGE, "the control plane knows this host at '%s'", m->own.address);
 		return err_hint(err, "leave --address out; or remove the host there, and register it anew at '%s'", asked);
 	}
+	if (!known && asked && check_reachable(asked, err))
+		return -1;
 	if (known || asked) {
 		*out = mem_strdup(known ? m->own.address : asked);
 		return 0;

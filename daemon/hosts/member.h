@@ -3,10 +3,9 @@
  *
  * It registers once with a token, then tells every beat_ms that it is there, and has its credentials renewed at half of their life,
  * or when they are refused. The control plane comes to it over mutual TLS, with this host's own certificate, and is then the
- * operator of it (IDENTITY_CONTROL): nobody else can connect. While the control plane is out of reach, sandboxes run on; a host that
- * was removed there (it says so itself, in its API's words) ends those that run for it, keeps those that are paused in its home, and
- * goes down.
- * Source: reference/wrenn.md 2.7, 3.4, 4.4. Thread: the loop's; callbacks come from the loop.
+ * operator of it (IDENTITY_CONTROL): nobody else can connect. While the control plane is out of reach, sandboxes run on; a host
+ * that was removed there (it says so itself, in its API's words) ends those that run for it, keeps those that are paused in its
+ * home, and goes down. Source: reference/wrenn.md 2.7, 3.4, 4.4. Thread: the loop's; callbacks come from the loop.
  */
 #ifndef SBX_HOSTS_MEMBER_H
 #define SBX_HOSTS_MEMBER_H

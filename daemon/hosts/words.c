@@ -180,7 +180,8 @@ static bool take_number(const js *obj, const char *key, int64_t max, int64_t *ou
 
 static bool take_shape(const js *obj, int64_t *vcpus, int64_t *memory_mb)
 {
-	return take_number(obj, "vcpus", VCPUS_MAX, vcpus) && take_number(obj, "memoryMb", MB_MAX, memory_mb) && *vcpus && *memory_mb;
+	return take_number(obj, "vcpus", VCPUS_MAX, vcpus) && take_number(obj, "memoryMb", MB_MAX, memory_mb) && *vcpus &&
+		*memory_mb;
 }
 
 static bool add_box(const js *doc, struct heard *out)
@@ -215,7 +216,7 @@ static bool hear_list(const struct carry_ask *ask, const js *doc, struct heard *
 	(void)ask;
 	if (js_type(list) != JS_ARRAY || js_count(list) > LIST_PAGE || (cursor && (!is_word(cursor) || ++out->pages >= PAGES_MAX)))
 		return false;
-	js_each(it, list)
+	js_each (it, list)
 		if (js_bool(js_get(it, "carried"), false) && !add_box(it, out))
 			return false;
 	out->cursor = cursor ? keep(out, cursor) : NULL;
@@ -231,7 +232,8 @@ static bool hear_shot(const struct carry_ask *ask, const js *doc, struct heard *
 	bool good = str_same(name, ask->name) && hash_parse(tree, &shot.tree) && take_text(out, doc, "image", &image) &&
 		take_text(out, doc, "parent", &parent) && take_text(out, doc, "acceleration", &accel) &&
 		take_number(doc, "vcpus", VCPUS_MAX, &shot.vcpus) && take_number(doc, "memoryMb", MB_MAX, &shot.memory_mb) &&
-		take_number(doc, "diskMb", MB_MAX, &disk_mb) && !clock_parse(js_str(js_get(doc, "createdAt"), ""), &shot.created_ms);
+		take_number(doc, "diskMb", MB_MAX, &disk_mb) &&
+		!clock_parse(js_str(js_get(doc, "createdAt"), ""), &shot.created_ms);
 	if (!good)
 		return false;
 	shot.name = keep(out, name);
@@ -270,7 +272,7 @@ static bool hear_points(const struct carry_ask *ask, const js *doc, struct heard
 	free(out->points);
 	out->points = mem_array(js_count(list) + 1, sizeof(*out->points));
 	out->point_count = 0;
-	js_each(it, list) {
+	js_each (it, list) {
 		struct point p = { 0 };
 		if (clock_parse(js_str(js_get(it, "time"), ""), &p.wall_ms))
 			return false;
