@@ -136,7 +136,8 @@ static int take_hosting(struct daemon_args *args, int id, const char *value, str
 		args->control = value;
 		return 0;
 	case OPT_TOKEN:
-		args->token = value;
+		free(args->token);
+		args->token = mem_strdup(value);
 		return 0;
 	case OPT_ADDRESS:
 		args->address = value;
@@ -271,18 +272,24 @@ static int read_logins(struct daemon_args *args, struct err *err)
 	return rc;
 }
 
+static char *get_filled(const char *name)
+{
+	char *value = get_variable(name);
+	return value && *value ? value : NULL;
+}
+
 static int read_hosting(struct daemon_args *args, struct err *err)
 {
-	if (!args->host && (args->control || args->token || args->address)) {
-		err_set(err, ERR_USAGE, "--control, --token and --address are for a host");
+	const char *token = get_filled("SBX_HOST_TOKEN");
+	if (args->host && !args->token && token)
+		args->token = mem_strdup(token);
+	unsetenv("SBX_HOST_TOKEN"); /* NOLINT(concurrency-mt-unsafe): not for our children */
+	if (!args->host && (args->control || args->token || args->address || args->beat_ms)) {
+		err_set(err, ERR_USAGE, "--control, --token, --address and --heartbeat are for a host");
 		return err_hint(err, "add: --role host");
 	}
-	if (!args->host)
-		return 0;
-	if (!args->control)
-		args->control = get_variable("SBX_CONTROL");
-	if (!args->token)
-		args->token = get_variable("SBX_HOST_TOKEN");
+	if (args->host && !args->control)
+		args->control = get_filled("SBX_CONTROL");
 	return 0;
 }
 
@@ -302,7 +309,10 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 			return DAEMON_VERSION;
 		if (id == OPT_OPERATIONS)
 			return DAEMON_OPERATIONS;
-		if (take(args, id, optarg, err))
+		int rc = take(args, id, optarg, err);
+		if (id == OPT_TOKEN) /* everybody can read the command lines of processes */
+			explicit_bzero(optarg, strlen(optarg));
+		if (rc)
 			return DAEMON_USAGE;
 	}
 	if (optind < argc) {
@@ -323,5 +333,8 @@ void daemon_args_free(struct daemon_args *args)
 	free(args->cache);
 	free(args->program);
 	free(args->listen);
+	if (args->token)
+		explicit_bzero(args->token, strlen(args->token));
+	free(args->token);
 	oauth_config_release(&args->oauth);
 }
