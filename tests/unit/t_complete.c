@@ -172,8 +172,9 @@ static void test_verbs(void **state)
 	expect("channel inspect ", "ops :");
 	expect("channel test t", "teams telegram :");
 	expect("channel test ", "ops discord slack teams googlechat telegram matrix webhook :");
-	expect("login --", "--local --email --password-stdin --signup --name --team --print-token --output --host --context --api-key "
-			   "--help :");
+	expect("login --",
+		"--local --email --password-stdin --signup --name --team --print-token --output --host --context --api-key "
+		"--help :");
 	expect("help team member ", ":");
 }
 

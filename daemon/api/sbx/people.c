@@ -67,7 +67,7 @@ bool people_enter(struct http_req *r, struct db_member *team, struct identity *a
 
 bool people_act(struct http_req *r, struct identity *acting)
 {
-	struct db_member team;
+	struct db_member team = { 0 };
 	if (!people_enter(r, &team, acting))
 		return false;
 	db_member_release(&team);
