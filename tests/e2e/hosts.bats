@@ -79,7 +79,7 @@ fails() {
 	expect "$B" "$(home_of tagged)"
 	expect true "$(at b inspect tagged -o json | jq -r '(if type == "array" then .[0] else . end).carried')"
 	fails 1 "no host can take the sandbox.*sbx host ls" create --host-tag spare --host-tag fast
-	fails 1 "host 'nowhere' is not there" create --on nowhere
+	fails 1 "there is no host 'nowhere'" create --on nowhere
 	sbx rm here tagged
 	refuse at b inspect tagged
 }
@@ -125,7 +125,7 @@ fails() {
 	sbx create --snapshot shot --name copy >/dev/null
 	expect "$A" "$(home_of copy)"
 	expect shot "$(sbx exec copy -- cat /dev/shm/memory)"
-	fails 1 "host '$B' is not there" create --snapshot shot --on "$B"
+	fails 1 "host '$B' does not keep the snapshot" create --snapshot shot --on "$B"
 	sbx rm copy
 	sbx snapshot rm shot
 	expect '[]' "$(sbx snapshot ls -o json | jq -c .)"
