@@ -6,6 +6,7 @@ all is killed each time, which the others have to live with.
 After every kill: what was acknowledged is so. A capsule that was created is there, in the state that was last acknowledged or the one that
 was just asked for; one that was deleted is over; a template that was acknowledged is listed, and one can start from it in the end. What was
 never acknowledged leaves at most a capsule that the list shows, and that can be deleted."""
+import atexit
 import json
 import os
 import random
@@ -143,10 +144,10 @@ class Host:
         self.process.kill()
         self.process.wait(10)
 
-    def ids(self):
+    def states(self):
         env = {**os.environ, "SBX_HOME": self.home}
         got = subprocess.run(["sbx", "ls", "-o", "json"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
-        return {row["id"] for row in json.loads(got.stdout)}
+        return {row["id"]: row["state"] for row in json.loads(got.stdout)}
 
     def end(self):
         subprocess.run(["sbx", "down", "--yes"], env={**os.environ, "SBX_HOME": self.home}, capture_output=True, stdin=subprocess.DEVNULL,
@@ -155,32 +156,17 @@ class Host:
         subprocess.run(["rm", "-rf", self.home], check=True)
 
 
-def state_of(key, capsule, may):
-    """What it is; while its host comes back it is missing, or as it was."""
-    end = time.monotonic() + (SETTLED_S if hosts else 0)
-    while True:
-        status, answer = ask(key, "GET", f"/v1/capsules/{capsule}")
-        if status != 200:
-            fail(f"{capsule} was acknowledged and is gone: {status} {answer}")
-        # a VM may have died with the daemon in the middle of a pause: then it is over, which only that allows
-        if answer["status"] in may or (answer["status"] == "stopped" and len(may) > 1):
-            return answer["status"]
-        if time.monotonic() > end:
-            fail(f"{capsule} is {answer['status']}, and may be {sorted(may)}")
-        time.sleep(0.2)
-
-
-def check_hosts(key):
-    """What runs answers, and the hosts have what is listed and nothing else."""
+def agree(key):
+    """The hosts have what is listed and nothing else, in the same state, and what runs answers."""
     end = time.monotonic() + SETTLED_S
     while True:
         _, listed = ask(key, "GET", "/v1/capsules")
-        here, there = {c["id"][-12:] for c in listed}, set().union(*(h.ids() for h in hosts))
+        here, there = {c["id"][-12:]: c["status"] for c in listed}, {i: state for h in hosts for i, state in h.states().items() if state != "stopped"}
         dead = [c["id"] for c in listed if c["status"] == "running" and not answers(key, c["id"])]
         if here == there and not dead:
             return
         if time.monotonic() > end:
-            fail(f"listed {sorted(here)}, on the hosts {sorted(there)}, no answer from {dead}")
+            fail(f"listed {here}, on the hosts {there}, no answer from {dead}")
         time.sleep(0.3)
 
 
@@ -190,8 +176,16 @@ def answers(key, capsule):
 
 
 def check(key):
+    if hosts:
+        agree(key)
     for capsule, may in acked.items():
-        acked[capsule] = {state_of(key, capsule, may)}
+        status, answer = ask(key, "GET", f"/v1/capsules/{capsule}")
+        if status != 200:
+            fail(f"{capsule} was acknowledged and is gone: {status} {answer}")
+        # a VM may have died with the daemon in the middle of a pause: then it is over, which only that allows
+        if answer["status"] not in may and not (answer["status"] == "stopped" and len(may) > 1):
+            fail(f"{capsule} is {answer['status']}, and may be {sorted(may)}")
+        acked[capsule] = {answer["status"]}
     _, listed = ask(key, "GET", "/v1/snapshots?type=snapshot")
     names = {t["name"] for t in listed}
     if missing := set(templates) - names:
@@ -202,11 +196,19 @@ def check(key):
     for stray in {c["id"] for c in listed} - set(acked):  # created, and the answer was lost
         if ask(key, "DELETE", f"/v1/capsules/{stray}")[0] != 204:
             fail(f"{stray} cannot be deleted")
-    if hosts:
-        check_hosts(key)
 
 
 fail_later, hosts = [], []
+
+
+@atexit.register
+def end():
+    for host in hosts:
+        host.end()
+    if hosts:
+        subprocess.run(["sbx", "down", "--yes"], capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
+
+
 port = sbx("up", "--listen", "127.0.0.1:0")
 hosts += [Host(port) for _ in range(HOSTS)]
 status, session = ask("", "POST", "/v1/auth/signup", {"email": "a@example.org", "password": "12345678", "name": "A"})
@@ -245,7 +247,5 @@ for capsule in acked:
 if left := ask(key, "GET", "/v1/capsules")[1]:
     fail(f"left: {left}")
 if hosts:
-    check_hosts(key)
-for host in hosts:
-    host.end()
+    agree(key)
 print(f"seed {SEED}: {ROUNDS} kills; {done}")
