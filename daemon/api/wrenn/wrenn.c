@@ -245,6 +245,8 @@ void wrenn_reply_list(struct http_req *r, wrenn_write_row *write, const void *ro
 struct err wrenn_failure(const struct err *err)
 {
 	struct err said = *err;
+	if (said.word && !strcmp(said.word, DB_FAILED))
+		return said; /* our own failure */
 	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
 		err_word(&said, "upstream");
 	return said;
