@@ -36,6 +36,21 @@ static int write_tags(struct http_req *r, struct jw *w, const char *host, struct
 	return 0;
 }
 
+/* The i-th sandbox, if that host carries it. */
+static struct sandbox *carried(struct core *core, size_t i, const struct db_host *host)
+{
+	struct sandbox *sb = sandbox_at(core, i);
+	return sandbox_row(sb)->host == host->id ? sb : NULL;
+}
+
+static int64_t count_carried(struct core *core, const struct db_host *host)
+{
+	int64_t n = 0;
+	for (size_t i = 0; i < sandbox_count(core); i++)
+		n += carried(core, i, host) != NULL;
+	return n;
+}
+
 static int write_host(struct http_req *r, struct jw *w, const struct db_host *host, struct err *err)
 {
 	struct db_team team = { 0 };
@@ -52,6 +67,7 @@ static int write_host(struct http_req *r, struct jw *w, const struct db_host *ho
 	write_figure(w, "diskGb", host->disk_gb);
 	jw_kstr(w, "address", host->address);
 	jw_kstr(w, "status", host->status);
+	jw_kint(w, "sandboxes", count_carried(people_core(r), host));
 	int rc = write_tags(r, w, host->uid, err);
 	api_write_time(w, "lastSeenAt", host->heartbeat_ms);
 	api_write_time(w, "createdAt", host->created_ms);
@@ -207,12 +223,6 @@ void sbx_createHostToken(struct http_req *r)
 	}
 	reply_token(r, &host, token);
 	db_host_release(&host);
-}
-
-static struct sandbox *carried(struct core *core, size_t i, const struct db_host *host)
-{
-	struct sandbox *sb = sandbox_at(core, i);
-	return sandbox_row(sb)->host == host->id ? sb : NULL;
 }
 
 void sbx_previewHostDelete(struct http_req *r)
