@@ -32,7 +32,8 @@ const char daemon_usage[] =
 	"  --token TOKEN       of `sbx host add` there, to register with, once (env: SBX_HOST_TOKEN)\n"
 	"  --address IP:PORT   where it reaches this host; port 0 takes a free one (default: this machine only)\n"
 	"  --heartbeat SECONDS how often to tell it that this host is there (default: 30)\n"
-	"  --host-lost SECONDS as a control plane: without heartbeats for so long a host is unreachable (default: 90)\n"
+	"  --host-lost SECONDS as a control plane: without heartbeats for so long a host is unreachable\n"
+	"                      (env: SBX_HOST_LOST; default: 90)\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
@@ -135,7 +136,8 @@ static int take_hosting(struct daemon_args *args, int id, const char *value, str
 		args->control = value;
 		return 0;
 	case OPT_TOKEN:
-		args->token = value;
+		free(args->token);
+		args->token = mem_strdup(value);
 		return 0;
 	case OPT_ADDRESS:
 		args->address = value;
@@ -270,25 +272,32 @@ static int read_logins(struct daemon_args *args, struct err *err)
 	return rc;
 }
 
+static char *get_filled(const char *name)
+{
+	char *value = get_variable(name);
+	return value && *value ? value : NULL;
+}
+
 static int read_hosting(struct daemon_args *args, struct err *err)
 {
-	if (!args->host && (args->control || args->token || args->address)) {
-		err_set(err, ERR_USAGE, "--control, --token and --address are for a host");
+	const char *token = get_filled("SBX_HOST_TOKEN");
+	if (args->host && !args->token && token)
+		args->token = mem_strdup(token);
+	unsetenv("SBX_HOST_TOKEN"); /* NOLINT(concurrency-mt-unsafe): not for our children */
+	if (!args->host && (args->control || args->token || args->address || args->beat_ms)) {
+		err_set(err, ERR_USAGE, "--control, --token, --address and --heartbeat are for a host");
 		return err_hint(err, "add: --role host");
 	}
-	if (!args->host)
-		return 0;
-	if (!args->control)
-		args->control = get_variable("SBX_CONTROL");
-	if (!args->token)
-		args->token = get_variable("SBX_HOST_TOKEN");
+	if (args->host && !args->control)
+		args->control = get_filled("SBX_CONTROL");
 	return 0;
 }
 
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
-	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err))
+	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err) ||
+		take_env(args, "SBX_HOST_LOST", OPT_HOST_LOST, err))
 		return DAEMON_USAGE;
 	opterr = 0;
 	int id;
@@ -300,7 +309,10 @@ enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **ar
 			return DAEMON_VERSION;
 		if (id == OPT_OPERATIONS)
 			return DAEMON_OPERATIONS;
-		if (take(args, id, optarg, err))
+		int rc = take(args, id, optarg, err);
+		if (id == OPT_TOKEN) /* everybody can read the command lines of processes */
+			explicit_bzero(optarg, strlen(optarg));
+		if (rc)
 			return DAEMON_USAGE;
 	}
 	if (optind < argc) {
@@ -321,5 +333,8 @@ void daemon_args_free(struct daemon_args *args)
 	free(args->cache);
 	free(args->program);
 	free(args->listen);
+	if (args->token)
+		explicit_bzero(args->token, strlen(args->token));
+	free(args->token);
 	oauth_config_release(&args->oauth);
 }

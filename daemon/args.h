@@ -28,16 +28,18 @@ struct daemon_args {
 	unsigned vcpus, memory_mb, pool_size, password_cost;
 	const char *scratch; /* --import, --pull: a folder for what is being made */
 	bool pull;
-	bool host;		     /* carry sandboxes for a control plane: */
-	const char *control, *token, *address;
+	bool host; /* carry sandboxes for a control plane: */
+	const char *control, *address;
+	char *token;		       /* in no list of processes and no child's environment */
 	int64_t beat_ms, host_lost_ms; /* 0: as usual */
-	struct notify_config notify; /* where channels may deliver to */
+	struct notify_config notify;   /* where channels may deliver to */
 	struct oauth_config oauth;
 };
 
 extern const char daemon_usage[];
 
-/* What to do. DAEMON_USAGE and DAEMON_FAILED come with err. Free with daemon_args_free. */
+/* What to do. DAEMON_USAGE and DAEMON_FAILED come with err. Free with daemon_args_free. The rest points into argv and the
+ * environment; a token is taken out of both. */
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err);
 void daemon_args_free(struct daemon_args *args);
 

@@ -71,11 +71,7 @@ const struct command cmd_host_inspect = {
 /* The token alone on standard output. */
 static int print_token(struct cli *cli, const struct call *call, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *v = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);
@@ -241,11 +237,7 @@ const struct command cmd_host_rm = {
 
 static int print_tags(struct cli *cli, const struct call *call, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *v = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, js_get(v, "tags"));

@@ -33,7 +33,8 @@ void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *o
 		.vcpus = row->vcpus,
 		.memory_mb = row->memory_mb,
 		.created_ms = row->created_ms,
-		.disk = (uint64_t)row->disk };
+		.disk = (uint64_t)row->disk,
+		.stored = row->stored };
 	hash_parse(row->tree, &out->tree);
 }
 
@@ -66,6 +67,7 @@ static void take_shot(struct far_shot *t, const struct snapshot *shot)
 	t->row.memory_mb = shot->memory_mb;
 	t->row.created_ms = shot->created_ms;
 	t->row.disk = (int64_t)shot->disk;
+	t->row.stored = shot->stored;
 }
 
 static void taken(struct sandbox *sb, const struct carry_answer *answer)

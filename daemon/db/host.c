@@ -170,6 +170,7 @@ static const struct db_column snapshot_columns[] = {
 #define C(kind, member) DB_COLUMN(db_host_snapshot, kind, member)
 	C(DB_INT, team), C(DB_TEXT, name), C(DB_INT, host), C(DB_TEXT, tree), C(DB_TEXT, image), C(DB_TEXT, parent),
 	C(DB_TEXT, accel), C(DB_INT, vcpus), C(DB_INT, memory_mb), C(DB_INT, created_ms), C(DB_INT, disk),
+	C(DB_INT, stored),
 #undef C
 };
 /* clang-format on */

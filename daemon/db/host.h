@@ -75,7 +75,7 @@ struct db_host_snapshot {
 	char *name;
 	int64_t host;
 	char *tree, *image, *parent, *accel; /* tree: hex; the others may be NULL */
-	int64_t vcpus, memory_mb, created_ms, disk;
+	int64_t vcpus, memory_mb, created_ms, disk, stored;
 };
 /* In the place of one of that team and name. */
 int db_host_snapshot_put(struct db *db, const struct db_host_snapshot *row, struct err *err);

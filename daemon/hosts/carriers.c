@@ -7,22 +7,28 @@
 #include "daemon/core/authority.h"
 #include "daemon/hosts/words.h"
 #include "daemon/net/ask.h"
+#include "daemon/net/join.h"
 #include "daemon/net/tls_pipe.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { RENEW_MS = CA_CONTROL_LIFE_S * 1000 / 2 };
+enum {
+	RENEW_MS = CA_CONTROL_LIFE_S * 1000 / 2,
+	CALLS_MAX = 256,    /* under way to one host: three descriptors each, and what it says can cause some */
+	PATIENCE_MS = 3000, /* for a connection that broke to say why: it hears its peer out before */
+};
 
 struct carry {
 	struct carriers *all;
 	struct carry *prev, *next;
-	struct carry_ask ask; /* verb and texts, which are its own */
+	struct carry_ask ask;  /* verb and texts, which are its own */
 	struct tls_pipe *pipe; /* NULL: ended */
 	struct ask *call;      /* NULL: answered */
+	struct join *join;     /* of a stream, whose first bytes came with the answer */
 	struct heard heard;
-	struct err why; /* the connection or the call broke */
-	bool waiting;	/* for the pipe, which says better why */
-	carry_cb *cb;	/* NULL: told, or cancelled */
+	struct err why;	      /* the connection or the call broke */
+	uv_timer_t *patience; /* with the pipe, which says better why */
+	carry_cb *cb;	      /* NULL: told, or cancelled */
 	void *arg;
 };
 
@@ -44,8 +50,8 @@ static int prepare(struct carriers *all, struct err *err)
 {
 	auto_ca_pem own = CA_PEM_INIT;
 	auto_buf ca = BUF_INIT;
-	int64_t now = clock_mono_ms();
-	if (all->ctx && now - all->renewed_ms < RENEW_MS)
+	int64_t now = clock_wall_ms(), age = now - all->renewed_ms; /* as certificates count: a machine may have slept */
+	if (all->ctx && age >= 0 && age < RENEW_MS)
 		return 0;
 	if (authority_control(all->core, &own, &ca, err))
 		return -1;
@@ -61,7 +67,7 @@ static int prepare(struct carriers *all, struct err *err)
 /* When it has neither an owner nor a connection. */
 static void let_go(struct carry *c)
 {
-	if (c->cb || c->call || c->pipe)
+	if (c->cb || c->call || c->pipe || c->join)
 		return;
 	*(c->prev ? &c->prev->next : &c->all->first) = c->next;
 	if (c->next)
@@ -72,6 +78,21 @@ static void let_go(struct carry *c)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	free(c);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+/* What comes over it, or would, nobody needs. */
+static void disconnect(struct carry *c)
+{
+	if (c->patience)
+		uv_close((uv_handle_t *)mem_steal(&c->patience), on_timer_closed);
+	join_cut(mem_steal(&c->join));
+	if (c->pipe)
+		tls_pipe_cut(mem_steal(&c->pipe));
 }
 
 static void tell(struct carry *c, const struct err *err, bool heard, int fd)
@@ -85,33 +106,76 @@ static void tell(struct carry *c, const struct err *err, bool heard, int fd)
 		.points = c->heard.points,
 		.point_count = c->heard.point_count,
 		.fd = fd };
+	if (fd < 0)
+		disconnect(c);
 	c->cb = NULL;
-	if (cb)
-		cb(c->arg, &answer);
-	else if (fd >= 0)
-		close(fd);
+	cb(c->arg, &answer);
 	let_go(c);
+}
+
+/* No answer came, or not all of it. */
+static void tell_broken(struct carry *c)
+{
+	if (c->why.code != ERR_TIMEOUT && c->why.code != ERR_PROTOCOL)
+		c->why.code = ERR_UNAVAILABLE;
+	err_prefix(&c->why, "host '%s'", c->ask.host);
+	tell(c, &c->why, false, -1);
 }
 
 static void on_pipe_end(void *arg, const struct err *why)
 {
 	struct carry *c = arg;
 	c->pipe = NULL;
-	if (c->waiting) {
-		c->waiting = false;
-		if (why)
-			c->why = *why;
-		err_prefix(&c->why, "host '%s'", c->ask.host);
+	if (why) {
+		c->why = *why;
 		c->why.code = ERR_UNAVAILABLE;
-		tell(c, &c->why, false, -1);
-	} else {
-		let_go(c);
 	}
+	if (c->patience)
+		tell_broken(c);
+	else
+		let_go(c);
 }
 
 static const struct tls_pipe_ops pipe_ops = { .on_end = on_pipe_end };
 
+static void on_patience(uv_timer_t *timer)
+{
+	tell_broken(timer->data);
+}
+
+static void wait_for_pipe(struct carry *c)
+{
+	c->patience = mem_zalloc(sizeof(*c->patience));
+	uv_timer_init(c->all->loop, c->patience);
+	c->patience->data = c;
+	uv_timer_start(c->patience, on_patience, PATIENCE_MS, 0);
+}
+
 /* ---- the answer ---- */
+
+static void on_join_end(void *arg)
+{
+	struct carry *c = arg;
+	c->join = NULL;
+	let_go(c);
+}
+
+/* The connection that it was switched to, with what has come of it already. -1 with err. */
+static int take_stream(struct carry *c, struct ask_answer *a, struct err *err)
+{
+	int ends[2];
+	if (a->early->len == 0)
+		return a->fd;
+	if (tls_pipe_pair(ends, err)) {
+		close(a->fd);
+		return -1;
+	}
+	c->join = join_start(c->all->loop, a->fd, ends[0], a->early->p, a->early->len, on_join_end, c, err);
+	if (c->join)
+		return ends[1];
+	close(ends[1]);
+	return -1;
+}
 
 static void on_answer(void *arg, struct ask_answer *a)
 {
@@ -119,18 +183,21 @@ static void on_answer(void *arg, struct ask_answer *a)
 	struct err err = ERR_INIT;
 	c->call = NULL;
 	if (a->status == 0) {
-		c->why = *a->err;
-		c->waiting = c->pipe && a->err->code == ERR_UNAVAILABLE;
-		if (!c->waiting)
-			tell(c, &c->why, false, -1);
+		if (!c->why.code)
+			c->why = *a->err;
+		if (c->pipe && c->why.code == ERR_UNAVAILABLE)
+			wait_for_pipe(c);
+		else
+			tell_broken(c);
 		return;
 	}
 	if (a->status == 101) {
-		tell(c, NULL, true, a->fd);
+		int fd = take_stream(c, a, &err);
+		tell(c, fd < 0 ? &err : NULL, true, fd);
 		return;
 	}
-	int rc = words_hear(c->ask.verb, a->status, a->body, a->n, &c->heard, &err);
-	if (rc == 0 && c->heard.cursor && c->cb) {
+	int rc = words_hear(&c->ask, a->status, a->body, a->n, &c->heard, &err);
+	if (rc == 0 && c->heard.cursor) {
 		if (send_request(c, &c->ask, c->heard.cursor, &err) == 0)
 			return;
 		rc = -1;
@@ -146,9 +213,7 @@ static int send_request(struct carry *c, const struct carry_ask *ask, const char
 	struct words words;
 	auto_free char *team = mem_printf("X-Sbx-Team: %lld", (long long)ask->team);
 	const char *const headers[] = { team, NULL };
-	if (c->pipe)
-		tls_pipe_cut(c->pipe); /* of the page before: all of it has come */
-	c->pipe = NULL;
+	disconnect(c); /* of the page before: all of it has come */
 	if (tls_pipe_pair(ends, err))
 		return -1;
 	const struct tls_pipe_spec spec = { .ctx = c->all->ctx, .peer = ask->host, .ops = &pipe_ops, .arg = c };
@@ -170,8 +235,7 @@ static int send_request(struct carry *c, const struct carry_ask *ask, const char
 	words_free(&words);
 	if (c->call)
 		return 0;
-	tls_pipe_cut(c->pipe);
-	c->pipe = NULL;
+	disconnect(c);
 	return -1;
 }
 
@@ -180,10 +244,20 @@ static const char *copy(const char *text)
 	return text ? mem_strdup(text) : NULL;
 }
 
+static int check_calls(const struct carriers *all, const char *host, struct err *err)
+{
+	size_t n = 0;
+	for (const struct carry *c = all->first; c; c = c->next)
+		n += c->cb && !strcmp(c->ask.host, host);
+	if (n < CALLS_MAX)
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "host '%s' has %d calls to answer already", host, CALLS_MAX);
+}
+
 static struct carry *start(void *self, const struct carry_ask *ask, carry_cb *cb, void *arg, struct err *err)
 {
 	struct carriers *all = self;
-	if (prepare(all, err))
+	if (check_calls(all, ask->host, err) || prepare(all, err))
 		return NULL;
 	struct carry *c = mem_zalloc(sizeof(*c));
 	*c = (struct carry){ .all = all,
@@ -211,12 +285,8 @@ static void cancel(void *self, struct carry *c)
 {
 	(void)self;
 	c->cb = NULL;
-	c->waiting = false;
-	ask_cancel(c->call);
-	c->call = NULL;
-	if (c->pipe)
-		tls_pipe_cut(c->pipe);
-	c->pipe = NULL;
+	ask_cancel(mem_steal(&c->call));
+	disconnect(c);
 	let_go(c);
 }
 

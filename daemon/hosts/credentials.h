@@ -22,12 +22,12 @@ struct credentials {
 	int64_t issued_ms; /* wall clock */
 };
 
-/* 1, 0 there is none, -1: INVALID when it is damaged. credentials_free in any case. */
+/* 1, 0 there is none, -1: INVALID when it is damaged, in any of its members. credentials_free in any case. */
 int credentials_read(const char *home, struct credentials *out, struct err *err);
 int credentials_write(const char *home, const struct credentials *c, struct err *err);
 int credentials_remove(const char *home, struct err *err);
-/* From the answer of a registration or an exchange: PROTOCOL when something is missing, and then nothing has changed. control and
- * address stay as they are. */
+/* From the answer of a registration or an exchange: PROTOCOL when something is missing, or could not stand in a header or a path,
+ * and then nothing has changed. control and address stay as they are. */
 int credentials_take(struct credentials *c, const js *answer, struct err *err);
 void credentials_free(struct credentials *c);
 

@@ -1,5 +1,6 @@
 #include "daemon/hosts/member.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -21,7 +22,8 @@
 #include "shared/net/tcp.h"
 
 enum { CALL_MS = 20000, CONNECTIONS_MAX = 4096, AGAIN_MS = 5000 };
-#define HERE "127.0.0.1:0"
+#define LOOPBACK "127.0.0.1"
+#define HERE LOOPBACK ":0"
 
 static const struct identity control_plane = {
 	.kind = IDENTITY_CONTROL, .role = ROLE_OWNER, .admin = true, .id = "control", .name = "control plane"
@@ -49,7 +51,10 @@ struct member {
 	struct exchange *call;
 	struct notify_request rq; /* of call */
 	uv_timer_t timer;
-	bool ready, refused; /* refused: the credentials were, and are being renewed */
+	bool ready, ended;
+	bool refused;	/* the credentials were, and are being renewed */
+	bool unproven;	/* they are new, and no heartbeat has been taken since */
+	struct err why; /* ended */
 };
 
 static void beat(struct member *m);
@@ -120,8 +125,8 @@ static int listen_at(struct member *m, const char *address, struct err *err)
 	int fd = tcp_listen(address, TCP_ANYWHERE, &port, err);
 	if (fd < 0)
 		return -1;
-	const char *colon = strrchr(address, ':');
-	char *bound = mem_printf("%.*s:%d", (int)(colon - address), address, port);
+	size_t n = (size_t)(strrchr(address, ':') - address);
+	char *bound = mem_printf("%.*s:%d", n ? (int)n : (int)strlen(LOOPBACK), n ? address : LOOPBACK, port);
 	free(m->own.address);
 	m->own.address = bound;
 	m->acceptor = acceptor_new(m->loop, fd, CONNECTIONS_MAX, on_knock, m, err);
@@ -139,10 +144,18 @@ static int use_certificate(struct member *m, struct err *err)
 
 /* ---- its end ---- */
 
+static void on_over_due(uv_timer_t *timer)
+{
+	struct member *m = timer->data;
+	m->ops->on_over(m->arg, &m->why);
+}
+
+/* Told from the loop: the owner closes us then, which must happen neither in member_new nor in the callback of an exchange. */
 static void over(struct member *m, const struct err *why)
 {
-	uv_timer_stop(&m->timer);
-	m->ops->on_over(m->arg, why);
+	m->ended = true;
+	m->why = *why;
+	uv_timer_start(&m->timer, on_over_due, 0, 0);
 }
 
 /* What runs for the control plane has no owner any more. */
@@ -191,6 +204,25 @@ static void free_call(struct member *m)
 	m->call = NULL;
 }
 
+/* What our control plane refuses, it says in its own words. Whoever else answers at its address (a proxy before it, whatever was
+ * started there meanwhile) does not get sandboxes ended or credentials thrown away. */
+static bool refuses(const struct exchange_answer *answer, const char *code)
+{
+	auto_js *doc = js_parse(answer->body ? answer->body : "", answer->n, JS_LIMITS_DEFAULT, NULL);
+	return str_same(js_str(js_get(js_get(doc, "error"), "code"), NULL), code);
+}
+
+static bool is_removal(const struct exchange_answer *answer)
+{
+	return answer->status == 404 && refuses(answer, "not_found");
+}
+
+static bool is_refusal(const struct exchange_answer *answer)
+{
+	return (answer->status == 401 && refuses(answer, "unauthorized")) ||
+		(answer->status == 403 && refuses(answer, "forbidden"));
+}
+
 /* rq's headers and body are set already. */
 static void post(struct member *m, const char *path, exchange_cb *cb)
 {
@@ -211,6 +243,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void wait_for(struct member *m, int64_t ms)
 {
+	if (m->ended)
+		return;
 	uv_timer_start(&m->timer, on_timer, (uint64_t)ms, 0);
 }
 
@@ -229,23 +263,38 @@ static bool is_due(const struct member *m)
 	return m->own.request || clock_wall_ms() - m->own.issued_ms > (int64_t)CA_HOST_LIFE_S * 1000 / 2;
 }
 
+/* In a circle, a control plane whose clock or key is wrong would be asked as fast as it answers. */
+static void renew_refused(struct member *m)
+{
+	m->refused = true;
+	if (m->unproven) {
+		m->unproven = false;
+		log_warn("member", "the control plane refuses the credentials that it has just given");
+		wait_for(m, AGAIN_MS);
+	} else {
+		renew(m);
+	}
+}
+
 static void on_beaten(void *arg, const struct exchange_answer *answer)
 {
 	struct member *m = arg;
 	int status = answer->status;
+	bool gone = is_removal(answer), refused = is_refusal(answer);
 	if (status == 0)
 		log_warn("member", "%s", answer->err->msg);
 	free_call(m);
-	if (status == 404) {
+	if (gone) {
 		removed(m);
 		return;
 	}
-	if (status == 401 || status == 403) {
-		m->refused = true;
-		renew(m);
+	if (refused) {
+		renew_refused(m);
 		return;
 	}
-	if (status != 204 && status != 0)
+	if (status == 204)
+		m->unproven = false;
+	else if (status != 0)
 		log_warn("member", "the control plane answers a heartbeat with %d", status);
 	become_ready(m); /* out of reach is no reason not to serve: it may come to us */
 	if (status == 204 && is_due(m))
@@ -263,13 +312,34 @@ static void beat(struct member *m)
 
 /* ---- credentials ---- */
 
-/* What an answer brings is on the disk before it is used. */
+/* What an answer brings is on the disk before it is used, and not on the disk when it cannot be. On failure all is as it was. */
 static int take(struct member *m, const struct exchange_answer *answer, struct err *err)
 {
-	auto_js *doc = js_parse(answer->body, answer->n, JS_LIMITS_DEFAULT, err);
-	if (!doc || credentials_take(&m->own, doc, err))
-		return -1;
-	return credentials_write(core_config(m->core)->home, &m->own, err) || use_certificate(m, err) ? -1 : 0;
+	auto_js *doc = js_parse(answer->body ? answer->body : "", answer->n, JS_LIMITS_DEFAULT, err);
+	struct credentials news = { .control = mem_strdup(m->own.control), .address = mem_strdup(m->own.address) };
+	struct tls_ctx *trial = NULL;
+	int rc = doc ? credentials_take(&news, doc, err) : -1;
+	if (rc == 0) {
+		const struct tls_pem pem = { .ca = news.ca, .cert = news.cert, .key = news.key };
+		trial = tls_ctx_new(&pem, err);
+		rc = trial ? credentials_write(core_config(m->core)->home, &news, err) : -1;
+	}
+	tls_ctx_free(trial);
+	if (rc == 0) {
+		struct credentials old = m->own;
+		m->own = news;
+		news = old;
+		rc = use_certificate(m, err);
+	}
+	credentials_free(&news);
+	return rc;
+}
+
+/* Asked for again, by the same name. */
+static void not_renewed(struct member *m)
+{
+	become_ready(m);
+	wait_for(m, AGAIN_MS);
 }
 
 static void on_renewed(void *arg, const struct exchange_answer *answer)
@@ -277,23 +347,24 @@ static void on_renewed(void *arg, const struct exchange_answer *answer)
 	struct member *m = arg;
 	int status = answer->status;
 	struct err err = ERR_INIT;
-	if (status == 200 && take(m, answer, &err)) {
-		free_call(m);
-		over(m, &err);
-		return;
-	}
+	bool unknown = is_refusal(answer) || (is_removal(answer) && m->refused);
+	if (status == 0)
+		log_warn("member", "%s", answer->err->msg);
+	else if (status == 200 && take(m, answer, &err))
+		log_warn("member", "the new credentials cannot be taken: %s", err.msg);
+	else if (status != 200 && !unknown)
+		log_warn("member", "the control plane answers a renewal with %d", status);
 	free_call(m);
-	if (status == 401 || (status == 404 && m->refused)) {
+	if (unknown) {
 		worthless(m);
 		return;
 	}
-	if (status != 200) { /* asked for again, by the same name */
-		log_warn("member", "the credentials could not be renewed (%d)", status);
-		become_ready(m);
-		wait_for(m, AGAIN_MS);
+	if (status != 200 || err.code) {
+		not_renewed(m);
 		return;
 	}
 	m->refused = false;
+	m->unproven = true;
 	log_info("member", "has new credentials");
 	beat(m);
 }
@@ -306,8 +377,10 @@ static void renew(struct member *m)
 	if (!m->own.request) {
 		rand_id(request, sizeof(request) - 1);
 		m->own.request = mem_strdup(request);
-		if (credentials_write(core_config(m->core)->home, &m->own, &err)) {
-			over(m, &err);
+		if (credentials_write(core_config(m->core)->home, &m->own, &err)) { /* a full disk: later, then */
+			log_warn("member", "%s", err.msg);
+			free(mem_steal(&m->own.request));
+			not_renewed(m);
 			return;
 		}
 	}
@@ -339,11 +412,24 @@ static void write_machine(struct member *m, struct jw *w)
 		jw_kint(w, "disk_gb", (int64_t)((uint64_t)disk.f_blocks * disk.f_frsize >> 30));
 }
 
+/* On a terminal, that of whoever starts us. */
+static bool is_printable(const char *s)
+{
+	for (; *s; s++)
+		if (*s < ' ' || *s > '~')
+			return false;
+	return true;
+}
+
 static void refused_token(const struct exchange_answer *answer, struct err *err)
 {
-	auto_js *doc = js_parse(answer->body, answer->n, JS_LIMITS_DEFAULT, NULL);
-	const char *said = js_str(js_get(js_get(doc, "error"), "message"), "no reason given");
-	err_set(err, err_from_status(answer->status), "the control plane does not register this host: %s", said);
+	auto_js *doc = js_parse(answer->body ? answer->body : "", answer->n, JS_LIMITS_DEFAULT, NULL);
+	const char *said = js_str(js_get(js_get(doc, "error"), "message"), NULL);
+	enum err_code code = answer->status < 400 ? ERR_PROTOCOL : err_from_status(answer->status);
+	if (said && is_printable(said))
+		err_set(err, code, "the control plane does not register this host: %s", said);
+	else
+		err_set(err, code, "the control plane does not register this host (%d)", answer->status);
 	err_hint(err, "a token is good for an hour and one use; have another with: sbx host add, or sbx host token ID");
 }
 
@@ -364,6 +450,7 @@ static void on_enrolled(void *arg, const struct exchange_answer *answer)
 		return;
 	}
 	m->refused = false;
+	m->unproven = true;
 	log_info("member", "registered as %s, reached at %s", m->own.id, m->own.address);
 	become_ready(m);
 	wait_for(m, m->config.beat_ms);
@@ -417,6 +504,23 @@ static int find_itself(struct member *m, bool *known, struct err *err)
 	return check_control(m->own.control, err);
 }
 
+/* Everywhere is no place to be reached at. */
+static int check_reachable(const char *address, struct err *err)
+{
+	struct in_addr four;
+	struct in6_addr six;
+	size_t n = strcspn(address, "]");
+	const char *colon = strrchr(address, ':');
+	auto_free char *host =
+		address[0] == '[' ? mem_strndup(address + 1, n - 1) : mem_strndup(address, colon ? (size_t)(colon - address) : n);
+	bool any = (inet_pton(AF_INET, host, &four) == 1 && four.s_addr == 0) ||
+		(inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_UNSPECIFIED(&six));
+	if (!any)
+		return 0;
+	err_set(err, ERR_USAGE, "'%s' is where to listen, but not where the control plane reaches this host", address);
+	return err_hint(err, "give the address that this machine has on their network");
+}
+
 /* Where it is reached: as it told when it registered, which nothing can change; else as asked. */
 static int choose_address(struct member *m, bool known, char **out, struct err *err)
 {
@@ -427,6 +531,8 @@ static int choose_address(struct member *m, bool known, char **out, struct err *
 		err_set(err, ERR_USAGE, "the control plane knows this host at '%s'", m->own.address);
 		return err_hint(err, "leave --address out; or remove the host there, and register it anew at '%s'", asked);
 	}
+	if (!known && asked && check_reachable(asked, err))
+		return -1;
 	if (known || asked) {
 		*out = mem_strdup(known ? m->own.address : asked);
 		return 0;

@@ -3,9 +3,9 @@
  *
  * It registers once with a token, then tells every beat_ms that it is there, and has its credentials renewed at half of their life,
  * or when they are refused. The control plane comes to it over mutual TLS, with this host's own certificate, and is then the
- * operator of it (IDENTITY_CONTROL): nobody else can connect. While the control plane is out of reach, sandboxes run on; a host that
- * was removed there ends those that run for it, keeps those that are paused in its home, and goes down.
- * Source: reference/wrenn.md 2.7, 3.4, 4.4. Thread: the loop's; callbacks come from the loop.
+ * operator of it (IDENTITY_CONTROL): nobody else can connect. While the control plane is out of reach, sandboxes run on; a host
+ * that was removed there (it says so itself, in its API's words) ends those that run for it, keeps those that are paused in its
+ * home, and goes down. Source: reference/wrenn.md 2.7, 3.4, 4.4. Thread: the loop's; callbacks come from the loop.
  */
 #ifndef SBX_HOSTS_MEMBER_H
 #define SBX_HOSTS_MEMBER_H
@@ -36,7 +36,7 @@ struct member_ops {
 /* Strings of config stay the caller's until member_close. USAGE: what is needed to register is missing, or unsafe. */
 struct member *member_new(uv_loop_t *loop, const struct member_config *config, struct core *core, struct http_server *server,
 	const struct member_ops *ops, void *arg, struct err *err);
-/* Before core_close; connections go on until the server's end. NULL is fine. */
+/* Before core_close. The control plane's connections end with it, whatever is under way there. NULL is fine. */
 void member_close(struct member *m);
 
 #endif

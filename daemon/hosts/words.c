@@ -9,8 +9,19 @@
 #include "shared/base/util.h"
 
 #define BASE "/sbx/v1"
+#define FIGURE_MAX 1e15 /* of a figure: anything above is none */
 
-enum { LIST_PAGE = 1000, QUICK_MS = 15000, SLOW_MS = 300000, BUILD_MS = 1800000 }; /* an image may have to be built first */
+enum {
+	LIST_PAGE = 100, /* sandboxes, whose environments have 256 variables at most: a page stays within JS_LIMITS_DEFAULT */
+	PAGES_MAX = 256,
+	WORD_MAX = 64,
+	TEXT_MAX = 512,
+	VCPUS_MAX = 1 << 16,
+	MB_MAX = 1 << 30,
+	QUICK_MS = 15000,
+	SLOW_MS = 300000,
+	BUILD_MS = 1800000, /* an image may have to be built first */
+};
 
 /* ---- what is asked ---- */
 
@@ -66,16 +77,15 @@ static void say_snapshot(struct jw *w, const struct carry_ask *ask)
 	jw_kbool(w, "replace", ask->replace);
 }
 
-static int hear_box(const js *doc, struct heard *out, struct err *err);
-static int hear_list(const js *doc, struct heard *out, struct err *err);
-static int hear_shot(const js *doc, struct heard *out, struct err *err);
-static int hear_points(const js *doc, struct heard *out, struct err *err);
+/* False: it is odd. */
+typedef bool hear_fn(const struct carry_ask *ask, const js *doc, struct heard *out);
+static hear_fn hear_box, hear_list, hear_shot, hear_points;
 
 static const struct verb {
 	const char *method, *before, *after; /* the path, around an id or name */
 	int64_t limit_ms;
 	void (*say)(struct jw *w, const struct carry_ask *ask);
-	int (*hear)(const js *doc, struct heard *out, struct err *err);
+	hear_fn *hear;
 } verbs[CARRY_VERBS] = {
 	[CARRY_CREATE] = { "POST", "/sandboxes", NULL, BUILD_MS, say_create, hear_box },
 	[CARRY_PAUSE] = { "POST", "/sandboxes/", "/pause", SLOW_MS, NULL, hear_box },
@@ -125,61 +135,114 @@ static int odd(struct err *err)
 	return err_set(err, ERR_PROTOCOL, "the host's answer is not as it must be");
 }
 
-static int64_t number(const js *obj, const char *key)
+/* As ids and cursors are, which go into paths. */
+static bool is_word(const char *s)
 {
-	int64_t v = 0;
-	js_int(js_get(obj, key), &v);
-	return v;
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	size_t n = strlen(s);
+	return n > 0 && n <= WORD_MAX && strspn(s, good) == n;
 }
 
-static int hear_box(const js *doc, struct heard *out, struct err *err)
+/* No more than a line, and nothing in it that a terminal would act upon. */
+static bool is_plain(const char *s)
 {
+	for (const unsigned char *c = (const unsigned char *)s; *c; c++)
+		if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0)) /* C1 in UTF-8 */
+			return false;
+	return strlen(s) <= TEXT_MAX;
+}
+
+static char *keep(struct heard *h, const char *text)
+{
+	h->texts = mem_grow((void *)h->texts, h->text_count + 1, sizeof(*h->texts));
+	return h->texts[h->text_count++] = mem_strdup(text);
+}
+
+/* NULL when it is not there. False: it is of no use. */
+static bool take_text(struct heard *h, const js *obj, const char *key, const char **out)
+{
+	const char *text = js_str(js_get(obj, key), NULL);
+	*out = NULL;
+	if (text && !is_plain(text))
+		return false;
+	if (text)
+		*out = keep(h, text);
+	return true;
+}
+
+/* 0 when it is not there. */
+static bool take_number(const js *obj, const char *key, int64_t max, int64_t *out)
+{
+	*out = 0;
+	js_int(js_get(obj, key), out);
+	return *out >= 0 && *out <= max;
+}
+
+static bool take_shape(const js *obj, int64_t *vcpus, int64_t *memory_mb)
+{
+	return take_number(obj, "vcpus", VCPUS_MAX, vcpus) && take_number(obj, "memoryMb", MB_MAX, memory_mb) && *vcpus &&
+		*memory_mb;
+}
+
+static bool add_box(const js *doc, struct heard *out)
+{
+	const char *id = js_str(js_get(doc, "id"), "");
 	const js *other = js_get(doc, "runsWith");
-	struct carry_box box = { .id = js_str(js_get(doc, "id"), NULL),
-		.state = js_str(js_get(doc, "state"), NULL),
-		.reason = js_str(js_get(doc, "reason"), NULL),
-		.accel = js_str(js_get(doc, "acceleration"), NULL),
-		.digest = js_str(js_get(doc, "imageDigest"), NULL),
-		.mac = js_str(js_get(doc, "mac"), NULL),
-		.vcpus = number(doc, "vcpus"),
-		.memory_mb = number(doc, "memoryMb") };
 	const js *runs = js_type(other) == JS_OBJECT ? other : doc;
-	box.run_vcpus = number(runs, "vcpus");
-	box.run_memory_mb = number(runs, "memoryMb");
-	if (!box.id || !box.state || box.vcpus < 1 || box.memory_mb < 1)
-		return odd(err);
+	struct carry_box box = { 0 };
+	bool good = is_word(id) && take_shape(doc, &box.vcpus, &box.memory_mb) &&
+		take_shape(runs, &box.run_vcpus, &box.run_memory_mb) && take_text(out, doc, "state", &box.state) && box.state &&
+		take_text(out, doc, "reason", &box.reason) && take_text(out, doc, "acceleration", &box.accel) &&
+		take_text(out, doc, "imageDigest", &box.digest) && take_text(out, doc, "mac", &box.mac);
+	if (!good)
+		return false;
+	box.id = keep(out, id);
 	out->boxes = mem_grow(out->boxes, out->box_count + 1, sizeof(*out->boxes));
 	out->boxes[out->box_count++] = box;
-	return 0;
+	return true;
 }
 
-/* Those that it carries for us; it may have others of its own. */
-static int hear_list(const js *doc, struct heard *out, struct err *err)
+/* Of the one that was asked about, and no other. */
+static bool hear_box(const struct carry_ask *ask, const js *doc, struct heard *out)
+{
+	return str_same(js_str(js_get(doc, "id"), NULL), ask->id) && add_box(doc, out);
+}
+
+/* Those that it carries for us; it may have others of its own. A list without an end is none. */
+static bool hear_list(const struct carry_ask *ask, const js *doc, struct heard *out)
 {
 	const js *list = js_get(doc, "sandboxes");
-	if (js_type(list) != JS_ARRAY)
-		return odd(err);
-	js_each(it, list)
-		if (js_bool(js_get(it, "carried"), false) && hear_box(it, out, err))
-			return -1;
-	out->cursor = js_str(js_get(doc, "nextCursor"), NULL);
-	return 0;
+	const char *cursor = js_str(js_get(doc, "nextCursor"), NULL);
+	(void)ask;
+	if (js_type(list) != JS_ARRAY || js_count(list) > LIST_PAGE || (cursor && (!is_word(cursor) || ++out->pages >= PAGES_MAX)))
+		return false;
+	js_each (it, list)
+		if (js_bool(js_get(it, "carried"), false) && !add_box(it, out))
+			return false;
+	out->cursor = cursor ? keep(out, cursor) : NULL;
+	return true;
 }
 
-static int hear_shot(const js *doc, struct heard *out, struct err *err)
+static bool hear_shot(const struct carry_ask *ask, const js *doc, struct heard *out)
 {
-	const char *tree = js_str(js_get(doc, "tree"), "");
-	out->shot = (struct snapshot){ .name = (char *)(uintptr_t)js_str(js_get(doc, "name"), NULL),
-		.image = (char *)(uintptr_t)js_str(js_get(doc, "image"), NULL),
-		.parent = (char *)(uintptr_t)js_str(js_get(doc, "parent"), NULL),
-		.accel = (char *)(uintptr_t)js_str(js_get(doc, "acceleration"), NULL),
-		.vcpus = number(doc, "vcpus"),
-		.memory_mb = number(doc, "memoryMb"),
-		.disk = (uint64_t)number(doc, "diskMb") << 20 };
-	bool whole = out->shot.name && hash_parse(tree, &out->shot.tree);
-	if (!whole || clock_parse(js_str(js_get(doc, "createdAt"), ""), &out->shot.created_ms))
-		return odd(err);
-	return 0;
+	const char *name = js_str(js_get(doc, "name"), NULL), *tree = js_str(js_get(doc, "tree"), "");
+	const char *image, *parent, *accel;
+	struct snapshot shot = { 0 };
+	int64_t disk_mb;
+	bool good = str_same(name, ask->name) && hash_parse(tree, &shot.tree) && take_text(out, doc, "image", &image) &&
+		take_text(out, doc, "parent", &parent) && take_text(out, doc, "acceleration", &accel) &&
+		take_number(doc, "vcpus", VCPUS_MAX, &shot.vcpus) && take_number(doc, "memoryMb", MB_MAX, &shot.memory_mb) &&
+		take_number(doc, "diskMb", MB_MAX, &disk_mb) &&
+		!clock_parse(js_str(js_get(doc, "createdAt"), ""), &shot.created_ms);
+	if (!good)
+		return false;
+	shot.name = keep(out, name);
+	shot.image = (char *)(uintptr_t)image;
+	shot.parent = (char *)(uintptr_t)parent;
+	shot.accel = (char *)(uintptr_t)accel;
+	shot.disk = (uint64_t)disk_mb << 20;
+	out->shot = shot;
+	return true;
 }
 
 static const char *const figure_keys[FIGURES] = {
@@ -193,57 +256,68 @@ static const char *const figure_keys[FIGURES] = {
 	[FIGURE_SENT] = "sentBytesPerSecond",
 };
 
-static int hear_points(const js *doc, struct heard *out, struct err *err)
+/* NAN: none. */
+static float take_figure(const js *v)
+{
+	double n = js_num(v, NAN);
+	return n >= 0 && n <= FIGURE_MAX ? (float)n : NAN;
+}
+
+static bool hear_points(const struct carry_ask *ask, const js *doc, struct heard *out)
 {
 	const js *list = js_get(doc, "points");
-	size_t n = js_count(list);
+	(void)ask;
 	if (js_type(list) != JS_ARRAY)
-		return odd(err);
-	out->points = mem_array(n + 1, sizeof(*out->points));
-	js_each(it, list) {
+		return false;
+	free(out->points);
+	out->points = mem_array(js_count(list) + 1, sizeof(*out->points));
+	out->point_count = 0;
+	js_each (it, list) {
 		struct point p = { 0 };
 		if (clock_parse(js_str(js_get(it, "time"), ""), &p.wall_ms))
-			return odd(err);
+			return false;
 		for (size_t i = 0; i < FIGURES; i++)
-			p.v[i] = (float)js_num(js_get(it, figure_keys[i]), NAN);
+			p.v[i] = take_figure(js_get(it, figure_keys[i]));
 		out->points[out->point_count++] = p;
 	}
-	return 0;
+	return true;
 }
 
 /* What it refuses, as it says it. */
 static int refused(int status, const js *doc, struct err *err)
 {
 	const js *e = js_get(doc, "error") ? js_get(doc, "error") : doc;
-	const char *code = js_str(js_get(e, "code"), NULL);
-	err_set(err, code ? err_from_name(code) : err_from_status(status), "%s", js_str(js_get(e, "message"), "refused by the host"));
-	if (js_str(js_get(e, "hint"), NULL))
-		err_hint(err, "%s", js_str(js_get(e, "hint"), ""));
-	if (err->code == ERR_UNAUTHORIZED || err->code == ERR_FORBIDDEN) /* a matter between the two daemons */
-		err->code = ERR_UNAVAILABLE;
-	return -1;
+	const char *name = js_str(js_get(e, "code"), NULL), *hint = js_str(js_get(e, "hint"), "");
+	const char *message = js_str(js_get(e, "message"), "");
+	enum err_code code = name ? err_from_name(name) : err_from_status(status);
+	if (code == ERR_OK)
+		return odd(err);
+	if (code == ERR_UNAUTHORIZED || code == ERR_FORBIDDEN) /* a matter between the two daemons */
+		code = ERR_UNAVAILABLE;
+	err_set(err, code, "%s", *message && is_plain(message) ? message : "refused by the host");
+	return *hint && is_plain(hint) ? err_hint(err, "%s", hint) : -1;
 }
 
-int words_hear(enum carry_verb verb, int status, const char *body, size_t n, struct heard *out, struct err *err)
+int words_hear(const struct carry_ask *ask, int status, const char *body, size_t n, struct heard *out, struct err *err)
 {
-	const struct verb *v = &verbs[verb];
+	const struct verb *v = &verbs[ask->verb];
 	bool good = status >= 200 && status < 300;
 	out->cursor = NULL;
 	if (good && !v->hear)
-		return 0;
-	js *doc = js_parse(body, n, JS_LIMITS_DEFAULT, err);
-	if (!doc)
-		return good ? odd(err) : refused(status, NULL, err);
-	out->docs = mem_grow((void *)out->docs, out->doc_count + 1, sizeof(*out->docs));
-	out->docs[out->doc_count++] = doc;
-	return good ? v->hear(doc, out, err) : refused(status, doc, err);
+		return ask->verb == CARRY_AGENT ? odd(err) : 0; /* it did not switch */
+	if (status < 200 || (status >= 300 && status < 400))
+		return odd(err);
+	auto_js *doc = js_parse(body, n, JS_LIMITS_DEFAULT, NULL);
+	if (!good)
+		return refused(status, doc, err);
+	return doc && v->hear(ask, doc, out) ? 0 : odd(err);
 }
 
 void heard_free(struct heard *h)
 {
-	for (size_t i = 0; i < h->doc_count; i++)
-		js_free(h->docs[i]);
-	free((void *)h->docs);
+	for (size_t i = 0; i < h->text_count; i++)
+		free(h->texts[i]);
+	free((void *)h->texts);
 	free(h->boxes);
 	free(h->points);
 }

@@ -23,19 +23,24 @@ struct words {
 void words_say(const struct carry_ask *ask, const char *cursor, struct words *out);
 void words_free(struct words *w);
 
-/* An answer, whose texts point into docs: answer.fd is left alone. heard_free in any case. */
+/* An answer: answer.fd is left alone. heard_free in any case. */
 struct heard {
-	js **docs;
-	size_t doc_count;
+	char **texts; /* what the others point to */
+	size_t text_count;
 	struct carry_box *boxes;
 	size_t box_count;
-	struct point *points;
+	struct point *points; /* of figures that are none, NAN */
 	size_t point_count;
 	struct snapshot shot;
 	const char *cursor; /* there is more of the list, or NULL */
+	unsigned pages;	    /* that came before */
 };
-/* Add what an answer with this status says. -1 with err: what it refuses, in its own words, or PROTOCOL. */
-int words_hear(enum carry_verb verb, int status, const char *body, size_t n, struct heard *out, struct err *err);
+/*
+ * Add what an answer with this status says. -1 with err: what it refuses, in its own words, or PROTOCOL: also when it speaks of
+ * another sandbox or snapshot than the one asked about, has no end, or has figures that cannot be or texts that are no plain line.
+ * Of an ask only verb, id and name matter here.
+ */
+int words_hear(const struct carry_ask *ask, int status, const char *body, size_t n, struct heard *out, struct err *err);
 void heard_free(struct heard *h);
 
 #endif

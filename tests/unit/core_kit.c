@@ -12,6 +12,7 @@
 #include "daemon/core/channel.h"
 #include "daemon/core/host.h"
 #include "daemon/core/password.h"
+#include "daemon/core/snapshot.h"
 #include "daemon/db/audit.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -27,6 +28,13 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	assert_null(arg);
 	kit->deleted += sb->state != SANDBOX_DELETING;
 	sb->state = SANDBOX_DELETING;
+}
+
+void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n)
+{
+	assert_ptr_equal(core, kit->core);
+	for (size_t i = 0; i < n; i++)
+		buf_fmt(&kit->dropped, "%lld;", (long long)teams[i]);
 }
 
 void channel_announce(struct core *core, const char *event, const struct db_audit *note)
@@ -57,6 +65,7 @@ int core_kit_setup(void **state)
 	assert_non_null(mkdtemp(k->dir));
 	auto_free char *path = fs_join(k->dir, "db.sqlite");
 	buf_init(&k->news);
+	buf_init(&k->dropped);
 	assert_int_equal(uv_loop_init(&k->loop), 0);
 	k->core = mem_zalloc(sizeof(*k->core));
 	k->core->config.loop = &k->loop;
@@ -86,6 +95,7 @@ int core_kit_teardown(void **state)
 	db_close(core->db);
 	free(core);
 	buf_free(&k->news);
+	buf_free(&k->dropped);
 	assert_int_equal(fs_remove_tree(k->dir, NULL), 0);
 	free(k);
 	kit = NULL;
