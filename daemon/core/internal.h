@@ -123,7 +123,7 @@ struct sandbox {
 	size_t phase_count;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
-	/* carried by another machine (remote.c): that one's id, what its host is being asked, and the connection to its agent that is being made */
+	/* carried by another machine (remote.c): that one's id, what it is being asked, the connection to the agent that is being made */
 	char *host;
 	struct carry *call, *dial;
 	remote_then *then, *connected;

@@ -2,8 +2,8 @@
  * lend: the agent of a sandbox that this host carries, given to the control plane.
  *
  * One connection at a time can speak to an agent. While the control plane has it, this daemon's own link is closed, and commands
- * here are refused (UNAVAILABLE); when that connection ends, or the VM does, the link is opened again. Who asks anew gets it anew: the
- * connection before is a dead one that nobody has noticed yet. Thread: the loop's.
+ * here are refused (UNAVAILABLE); when that connection ends, or the VM does, or a stop is to ask the guest, the link is opened
+ * again. Who asks anew gets it anew: the connection before is a dead one that nobody has noticed yet. Thread: the loop's.
  */
 #ifndef SBX_CORE_LEND_H
 #define SBX_CORE_LEND_H

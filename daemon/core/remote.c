@@ -465,11 +465,12 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 	int there = box ? sandbox_state_parse(box->state) : -1;
 	bool rests = sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_PAUSED || sb->state == SANDBOX_STOPPED ||
 		sb->state == SANDBOX_MISSING;
+	bool rests_there = there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED;
 	if (!rests || sb->op || sb->call || sb->changed > asked)
 		return;
 	if (!box && sb->state != SANDBOX_STOPPED)
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
-	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED)) {
+	else if (box && rests_there && there != (int)sb->state) {
 		take_run(sb, box);
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
 	}
