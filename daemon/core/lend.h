@@ -12,8 +12,8 @@
 
 /* A connection to the agent of a sandbox that runs: the caller's, for lend_begin. -1 with STATE or UNAVAILABLE. */
 int lend_connect(struct sandbox *sb, struct err *err);
-/* agent: from lend_connect; fd: whoever wants to speak to it, and n bytes that he has said already. Takes both, and closes them when
- * it does not run any more. */
+/* agent: from lend_connect; fd: whoever wants to speak to it, and n bytes that he has said already. Takes both, and closes them
+ * when it does not run any more. */
 void lend_begin(struct sandbox *sb, int agent, int fd, const void *early, size_t n);
 /* It is over now; nothing, if it is not lent. */
 void lend_end(struct sandbox *sb);

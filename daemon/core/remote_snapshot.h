@@ -1,6 +1,7 @@
 /*
  * remote_snapshot: snapshots that are kept on the machine where they were taken. Their records are here, their trees are there;
- * what is made from one is placed there (place.h), and can be only while that host is there. For the rest of core. Thread: the loop's.
+ * what is made from one is placed there (place.h), and can be only while that host is there. For the rest of core. Thread: the
+ * loop's.
  */
 #ifndef SBX_CORE_REMOTE_SNAPSHOT_H
 #define SBX_CORE_REMOTE_SNAPSHOT_H

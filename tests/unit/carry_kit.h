@@ -1,6 +1,6 @@
 /*
- * carry_kit: a whole core whose hosts are played by the test. What core asks of them is kept in order, and is answered when the test
- * says so: well, with a refusal, as lost on the way, or never.
+ * carry_kit: a whole core whose hosts are played by the test. What core asks of them is kept in order, and is answered when the
+ * test says so: well, with a refusal, as lost on the way, or never.
  */
 #ifndef SBX_UNIT_CARRY_KIT_H
 #define SBX_UNIT_CARRY_KIT_H

@@ -1,5 +1,6 @@
 /* link: tests/unit/carry_kit.c daemon/core/[a-z]*.c daemon/vm/[a-z]*.c daemon/image/[a-z]*.c daemon/notify/[a-z]*.c daemon/net/[a-z]*.c daemon/db/[a-z]*.c shared/wire/[a-z]*.c shared/net/[a-z]*.c shared/store/[a-z]*.c | -luv -lsqlite3 -lssl -lcrypto -lcrypt -llz4 -lzstd -lpthread -l:libarchive.a -l:libz.a -l:libzstd.a -l:liblzma.a -l:libbz2.a -l:libnettle.a -l:libext2fs.a -l:libcom_err.a */
-/* What is known of what other hosts carry: when the daemon ends and starts, when hosts go and come back, when they say otherwise. */
+/* What is known of what other hosts carry: when the daemon ends and starts, when hosts go and come back, when they say otherwise.
+ */
 #include "tests/unit/carry_box.h"
 
 /* ---- the end of the daemon, and its next start ---- */
@@ -245,8 +246,7 @@ static void t_lost_and_back(void **state)
 			carry_kit_agent(k);
 			assert_int_equal(sandbox_usable(b.sb, NULL), 0);
 		} else {
-			assert_string_equal(
-				sandbox_row(b.sb)->reason, says[s] ? "so it is" : "its host does not have it any more");
+			assert_string_equal(sandbox_row(b.sb)->reason, says[s] ? "so it is" : "its host does not have it any more");
 		}
 		carry_kit_waits(k, "");
 		remove_it(&b);
@@ -360,7 +360,6 @@ static void t_host_removed(void **state)
 }
 
 /* ---- comparing ---- */
-
 
 /* Whatever a host has and nobody here knows of goes; what is known, in whatever state, stays. */
 static void t_orphans(void **state)

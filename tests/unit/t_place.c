@@ -212,7 +212,8 @@ static void t_named(void **state)
 static void t_tags(void **state)
 {
 	struct core_kit *k = *state;
-	char *gpu[] = { LENT("gpu"), NULL }, *both[] = { LENT("eu"), LENT("gpu"), NULL }, *none[] = { NULL }, *other[] = { LENT("us"), NULL };
+	char *gpu[] = { LENT("gpu"), NULL }, *both[] = { LENT("eu"), LENT("gpu"), NULL }, *none[] = { NULL },
+	     *other[] = { LENT("us"), NULL };
 	char *twice[] = { LENT("gpu"), LENT("gpu"), NULL };
 	int64_t a = add_host(k, (struct want_host){ .uid = "a" }), b = add_host(k, (struct want_host){ .uid = "b" });
 	add_host(k, (struct want_host){ .uid = "c", .memory_mb = 160000 });
@@ -225,7 +226,8 @@ static void t_tags(void **state)
 		goes_to(k, (struct sandbox_spec){ .account = team, .tags = twice }, "a");
 		goes_to(k, (struct sandbox_spec){ .account = team, .tags = other }, NO_HOSTS);
 		goes_to(k, (struct sandbox_spec){ .account = team, .tags = gpu, .host = "b" }, NO_HOSTS);
-		goes_to(k, (struct sandbox_spec){ .account = team, .tags = none, .memory_mb = 4000 }, team == TEAM_LOCAL ? "" : "c");
+		goes_to(k, (struct sandbox_spec){ .account = team, .tags = none, .memory_mb = 4000 },
+			team == TEAM_LOCAL ? "" : "c");
 	}
 }
 
