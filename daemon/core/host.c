@@ -191,7 +191,7 @@ static int add_refresh(struct core *core, int64_t host, const char *family, cons
 struct arrival {
 	const char *hash; /* of its token */
 	const struct host_machine *machine;
-	char *refresh;
+	char refresh[HOST_TOKEN_LEN + 1];
 	bool back; /* it had been here before */
 };
 
@@ -249,7 +249,7 @@ int host_register(struct core *core, const char *token, const struct host_machin
 	char refresh[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	char hash[HASH_HEX];
-	struct arrival a = { .hash = hash, .machine = machine, .refresh = refresh };
+	struct arrival a = { .hash = hash, .machine = machine };
 	if (!*token || !machine->address || !*machine->address)
 		return err_set(err, ERR_INVALID, "'token' and 'address' are required");
 	if (check_address(machine->address, err))
@@ -262,6 +262,7 @@ int host_register(struct core *core, const char *token, const struct host_machin
 		return -1;
 	}
 	if (!db_commit(core->db, err)) {
+		str_copy(refresh, HOST_TOKEN_LEN + 1, a.refresh);
 		if (a.back)
 			came_back(core, out);
 		return 0;

@@ -105,9 +105,9 @@ static bool may_carry(const struct choice *c, const struct db_host *host)
 static int find_best(const struct choice *c, const struct db_host *all, size_t n)
 {
 	const struct sandbox_spec *spec = c->spec;
-	const struct place_load want = { .memory_mb = spec->memory_mb ? spec->memory_mb : MEMORY_GUESS_MB,
-		.vcpus = spec->vcpus,
-		.disk_mb = DISK_GUESS_MB };
+	const struct place_load want = {
+		.memory_mb = spec->memory_mb ? spec->memory_mb : MEMORY_GUESS_MB, .vcpus = spec->vcpus, .disk_mb = DISK_GUESS_MB
+	};
 	double best_free = 0; /* what fits exactly fits */
 	int best = -1;
 	for (size_t i = 0; i < n; i++) {

@@ -58,7 +58,7 @@ char *remote_host_id(struct core *core, int64_t host)
 
 static struct carry *start(struct core *core, int64_t host, struct carry_ask *ask, carry_cb *cb, void *arg, struct err *err)
 {
-	struct db_host row;
+	struct db_host row = { 0 };
 	if (find_host(core, host, &row, err))
 		return NULL;
 	ask->host = row.uid;
@@ -373,15 +373,21 @@ static void errand_unlink(struct errand *e)
 	*p = e->next;
 }
 
-static void on_errand(void *arg, const struct carry_answer *answer)
+/* It is on the list no more. */
+static void end_errand(struct errand *e, const struct carry_answer *answer)
 {
-	struct errand *e = arg;
-	errand_unlink(e);
 	if (e->cb)
 		e->cb(e->arg, e->core, e, answer);
 	else if (answer->err && !e->core->closing)
 		log_warn("core", "a host has not done what was asked of it: %s", answer->err->msg);
 	free(e);
+}
+
+static void on_errand(void *arg, const struct carry_answer *answer)
+{
+	struct errand *e = arg;
+	errand_unlink(e);
+	end_errand(e, answer);
 }
 
 int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand_cb *cb, void *arg, struct err *err)
@@ -405,8 +411,9 @@ void remote_close(struct core *core)
 	err_set(&going, ERR_UNAVAILABLE, "the daemon is going down");
 	while (core->errands) {
 		struct errand *e = core->errands;
+		core->errands = e->next;
 		core->carrier->cancel(core->carrier->self, e->call);
-		on_errand(e, &answer);
+		end_errand(e, &answer);
 	}
 }
 
@@ -465,11 +472,12 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 	int there = box ? sandbox_state_parse(box->state) : -1;
 	bool rests = sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_PAUSED || sb->state == SANDBOX_STOPPED ||
 		sb->state == SANDBOX_MISSING;
+	bool rests_there = there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED;
 	if (!rests || sb->op || sb->call || sb->changed > asked)
 		return;
 	if (!box && sb->state != SANDBOX_STOPPED)
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
-	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED)) {
+	else if (box && rests_there && there != (int)sb->state) {
 		take_run(sb, box);
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
 	}

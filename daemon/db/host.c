@@ -45,9 +45,13 @@ int db_host_delete(struct db *db, int64_t id, struct err *err)
 {
 	static const char sql[] = "DELETE FROM host WHERE id = ?1";
 	static const char kept[] = "DELETE FROM host_snapshot WHERE host = ?1";
-	if (db_run(db, kept, "snapshots of a host", false, err, "i", id) < 0)
+	if (db_begin(db, err))
 		return -1;
-	return db_run(db, sql, "host", true, err, "i", id) < 0 ? -1 : 0;
+	if (db_run(db, kept, "snapshots of a host", false, err, "i", id) < 0 || db_run(db, sql, "host", false, err, "i", id) < 0) {
+		db_rollback(db);
+		return -1;
+	}
+	return db_commit(db, err);
 }
 
 int db_host_beat(struct db *db, int64_t id, int64_t now_ms, struct err *err)

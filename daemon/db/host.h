@@ -30,7 +30,7 @@ int db_host_get(struct db *db, const char *uid, struct db_host *out, struct err 
 int db_host_by_id(struct db *db, int64_t id, struct db_host *out, struct err *err);
 /* Newest first; team -1: all. db_hosts_release. */
 int db_host_list(struct db *db, int64_t team, struct db_host **out, size_t *n, struct err *err);
-/* With its tags and credentials. */
+/* With its tags, its credentials and the snapshots that it keeps. */
 int db_host_delete(struct db *db, int64_t id, struct err *err);
 int db_host_beat(struct db *db, int64_t id, int64_t now_ms, struct err *err);
 void db_host_release(struct db_host *row);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/core/channel.h"
+#include "daemon/core/host.h"
 #include "daemon/core/password.h"
 #include "daemon/core/snapshot.h"
 #include "daemon/db/audit.h"
@@ -69,6 +70,7 @@ int core_kit_setup(void **state)
 	k->core = mem_zalloc(sizeof(*k->core));
 	k->core->config.loop = &k->loop;
 	k->core->config.password_cost = PASSWORD_COST_MIN;
+	k->core->host_lost_ms = HOST_LOST_MS;
 	k->core->db = db_open(path, &err);
 	assert_non_null(k->core->db);
 	assert_int_equal(secret_open(&k->core->secret, k->dir, &err), 0);
