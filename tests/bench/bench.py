@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import fs_rows
+import host_rows
 import stub_vm
 import team_rows
 import vm_rows
@@ -581,6 +582,7 @@ fs_close = fs_rows.rows(row, timed, ENV)
 vm_rows.rows(row, ENV, sbx, remove_all)
 wrenn_rows.rows(row, ENV, sbx, remove_all)
 team_rows.rows(row, ENV, sbx)
+host_rows.rows(row, ENV)
 
 
 # ---- the table ----
