@@ -48,6 +48,16 @@ int cli_client(struct cli *cli, struct client *c, struct err *err)
 	return cli_endpoint(cli, err);
 }
 
+js *cli_ask(struct cli *cli, const struct call *call, struct err *err)
+{
+	struct client c;
+	if (cli_client(cli, &c, err))
+		return NULL;
+	js *v = client_json(&c, call, err);
+	client_close(&c);
+	return v;
+}
+
 /* Somebody else may have made the stream non-blocking. */
 static int write_all(int fd, const char *p, size_t n)
 {

@@ -75,7 +75,7 @@ enum arg_kind {
 	ARG_MEMBER, /* of the team that one works in */
 	ARG_HOST,
 	ARG_CHANNEL,
-	ARG_PROVIDER, /* of a channel */
+	ARG_CHANNEL_OR_PROVIDER, /* of one that is not made */
 };
 
 /* What the first argument of some commands is: `sbx fs label set LABEL REF`. */
@@ -146,6 +146,9 @@ int cli_set_format(struct cli *cli, struct err *err);
 /* "sbx <verb>: text" on standard error; err_line with the hint on a line of its own. */
 void cli_warn(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_error(const struct cli *cli, const struct err *err);
+
+/* One call over a connection of its own. NULL with err. Free with js_free. */
+js *cli_ask(struct cli *cli, const struct call *call, struct err *err);
 
 /* v as one JSON or YAML document to cli->out, for these formats only. */
 void cli_document(struct cli *cli, const js *v);

@@ -91,7 +91,8 @@ static void put_kind(struct state *s, enum arg_kind kind, size_t position)
 		put_live(s, kind);
 		s->files = true;
 		break;
-	case ARG_PROVIDER:
+	case ARG_CHANNEL_OR_PROVIDER:
+		put_live(s, ARG_CHANNEL);
 		for (size_t i = 0; i < ARRAY_LEN(providers); i++)
 			put(s, providers[i], "");
 		break;

@@ -21,11 +21,7 @@ void listing_print(struct cli *cli, const struct listing *l, const js *items)
 
 int listing_call(struct cli *cli, const struct listing *l, const struct call *call, const char *member, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *v = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, call, err);
 	if (!v)
 		return -1;
 	listing_print(cli, l, js_get(v, member));
@@ -34,12 +30,8 @@ int listing_call(struct cli *cli, const struct listing *l, const struct call *ca
 
 int listing_show(struct cli *cli, enum sbx_op op, const char *id, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
 	struct call call = { .op = op, .path = { id } };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);

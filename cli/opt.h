@@ -51,6 +51,13 @@ struct opt_list {
 	size_t n;
 };
 
+/* How far back a command looks, for a struct of type T. */
+#define OPTION_SINCE(T) /* struct opt_num since */                                                                                 \
+	{                                                                                                                          \
+		.kind = OPT_TIME, .name = "since", .arg = "TIME", .help = "only what is no older than this, as 90, 10m, 2h or 1d", \
+		.off = offsetof(T, since), .max = 3153600000                                                                       \
+	}
+
 /* Where options are looked for, in this order. */
 struct opt_set {
 	const struct opt *table;

@@ -32,7 +32,8 @@ const char daemon_usage[] =
 	"  --token TOKEN       of `sbx host add` there, to register with, once (env: SBX_HOST_TOKEN)\n"
 	"  --address IP:PORT   where it reaches this host; port 0 takes a free one (default: this machine only)\n"
 	"  --heartbeat SECONDS how often to tell it that this host is there (default: 30)\n"
-	"  --host-lost SECONDS as a control plane: without heartbeats for so long a host is unreachable (default: 90)\n"
+	"  --host-lost SECONDS as a control plane: without heartbeats for so long a host is unreachable\n"
+	"                      (env: SBX_HOST_LOST; default: 90)\n"
 	"  --ready-fd N        write \"ready\" to this descriptor when it serves\n"
 	"  --operations        print every operation of every API, and whether it has a handler\n"
 	"  --version, --help\n"
@@ -295,7 +296,8 @@ static int read_hosting(struct daemon_args *args, struct err *err)
 enum daemon_mode daemon_args_parse(struct daemon_args *args, int argc, char **argv, struct err *err)
 {
 	*args = (struct daemon_args){ .ready_fd = -1, .vcpus = 1, .pool_size = POOL_SIZE_DEFAULT };
-	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err))
+	if (take_env(args, "SBX_POOL", OPT_POOL, err) || take_env(args, "SBX_PASSWORD_COST", OPT_PASSWORD_COST, err) ||
+		take_env(args, "SBX_HOST_LOST", OPT_HOST_LOST, err))
 		return DAEMON_USAGE;
 	opterr = 0;
 	int id;

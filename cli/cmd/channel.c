@@ -34,16 +34,6 @@ static void put_config(struct jw *w, const struct channel_config *config)
 	jw_obj_end(w);
 }
 
-static js *ask(struct cli *cli, const struct call *call, struct err *err)
-{
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return NULL;
-	js *v = client_json(&c, call, err);
-	client_close(&c);
-	return v;
-}
-
 /* The secret is shown this once, so it is what is printed where there is one. */
 static void print_secret(struct cli *cli, const js *channel, const char *otherwise)
 {
@@ -186,7 +176,7 @@ static int add(struct cli *cli, const void *opts, const struct args *args, struc
 	jw_obj_end(&w);
 	channel_config_free(&config);
 	const struct call call = { .op = SBX_OP_CREATE_CHANNEL, .json = &body };
-	auto_js *v = ask(cli, &call, err);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	print_secret(cli, v, js_str(js_get(v, "id"), ""));
@@ -243,7 +233,7 @@ static int update(struct cli *cli, const void *opts, const struct args *args, st
 		put_events(&w, &o->events);
 	jw_obj_end(&w);
 	const struct call call = { .op = SBX_OP_UPDATE_CHANNEL, .path = { args->v[0] }, .json = &body };
-	auto_js *v = ask(cli, &call, err);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);
@@ -294,7 +284,7 @@ static int configure(struct cli *cli, const void *opts, const struct args *args,
 {
 	auto_buf body = BUF_INIT;
 	const struct call call = { .op = SBX_OP_CONFIGURE_CHANNEL, .path = { args->v[0] }, .json = &body };
-	auto_js *v = write_config(opts, NULL, &body, err) ? NULL : ask(cli, &call, err);
+	auto_js *v = write_config(opts, NULL, &body, err) ? NULL : cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	print_secret(cli, v, NULL);
@@ -317,11 +307,23 @@ const struct command cmd_channel_config = {
 	.run = configure,
 };
 
-static int test(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+/* Through the channel of that name or, with a configuration, to that provider. */
+static js *send_test(struct cli *cli, const struct config_options *o, const char *word, struct err *err)
 {
 	auto_buf body = BUF_INIT;
-	const struct call call = { .op = SBX_OP_TEST_CHANNEL, .json = &body };
-	auto_js *v = write_config(opts, args->v[0], &body, err) ? NULL : ask(cli, &call, err);
+	const struct call saved = { .op = SBX_OP_TEST_SAVED_CHANNEL, .path = { word } };
+	const struct call given = { .op = SBX_OP_TEST_CHANNEL, .json = &body };
+	if (o->config.n || o->file)
+		return write_config(o, word, &body, err) ? NULL : cli_ask(cli, &given, err);
+	js *v = cli_ask(cli, &saved, err);
+	if (!v && err->code == ERR_NOT_FOUND)
+		err_hint(err, "list those of your team with: sbx channel ls; to try one out before it is made, give --config K=V");
+	return v;
+}
+
+static int test(struct cli *cli, const void *opts, const struct args *args, struct err *err)
+{
+	auto_js *v = send_test(cli, opts, args->v[0], err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);
@@ -333,15 +335,16 @@ static int test(struct cli *cli, const void *opts, const struct args *args, stru
 const struct command cmd_channel_test = {
 	.group = "channel",
 	.name = "test",
-	.summary = "Send a test message, without making a channel",
-	.usage = "PROVIDER [--config K=V | --config-file FILE]",
-	.about = CONFIG_ABOUT,
-	.example = "  echo \"webhook_url=$SLACK_URL\" | sbx channel test slack --config-file -",
+	.summary = "Send a test message through a channel, or as one would that is not made yet",
+	.usage = "CHANNEL | PROVIDER --config K=V | PROVIDER --config-file FILE",
+	.about = "With a configuration nothing is kept.\n\n" CONFIG_ABOUT,
+	.example = "  sbx channel test ops\n"
+		   "  echo \"webhook_url=$SLACK_URL\" | sbx channel test slack --config-file -",
 	.options = config_options,
 	.options_size = sizeof(struct config_options),
 	.min_args = 1,
 	.max_args = 1,
 	.command_after = NO_COMMAND,
-	.args = ARG_PROVIDER,
+	.args = ARG_CHANNEL_OR_PROVIDER,
 	.run = test,
 };

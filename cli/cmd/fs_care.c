@@ -5,7 +5,6 @@
 #include "cli/cli.h"
 #include "cli/fs/repo.h"
 #include "cli/render/text.h"
-#include "cli/render/value.h"
 #include "shared/base/mem.h"
 
 static void kint(struct doc *d, const char *key, uint64_t v)
@@ -171,13 +170,7 @@ static int print_stats(struct cli *cli, const struct place_totals *t, struct err
 		kint(&d, "packs", t->t.packs);
 	}
 	jw_obj_end(&d.w);
-	auto_js *v = doc_take(&d, err);
-	if (!v)
-		return -1;
-	cli_document(cli, v);
-	if (!wants_doc(cli))
-		render_block(&cli->out, v);
-	return 0;
+	return doc_show(cli, &d, err);
 }
 
 static int stats(struct cli *cli, const void *opts, const struct args *args, struct err *err)

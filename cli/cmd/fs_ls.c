@@ -8,7 +8,6 @@
 #include "cli/fs/repo.h"
 #include "cli/render/table.h"
 #include "cli/render/text.h"
-#include "cli/render/value.h"
 #include "shared/base/b64.h"
 #include "shared/base/mem.h"
 
@@ -285,13 +284,7 @@ static int stat_spot(struct repo *r, const struct spot *s, struct err *err)
 		jw_arr_end(&d.w);
 	}
 	jw_obj_end(&d.w);
-	auto_js *v = doc_take(&d, err);
-	if (!v)
-		return -1;
-	cli_document(r->cli, v);
-	if (!wants_doc(r->cli))
-		render_block(&r->cli->out, v);
-	return 0;
+	return doc_show(r->cli, &d, err);
 }
 
 static int stat_command(struct cli *cli, const void *opts, const struct args *args, struct err *err)

@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 #include "cli/fs/repo.h"
-#include "cli/render/value.h"
 #include "shared/base/mem.h"
 
 /* What a tree has in it. */
@@ -36,17 +35,6 @@ static int count_object(void *arg, enum object_kind kind, const struct hash *id,
 	(void)id;
 	(void)err;
 	++*(uint64_t *)arg;
-	return 0;
-}
-
-static int print(struct cli *cli, struct doc *d, struct err *err)
-{
-	auto_js *v = doc_take(d, err);
-	if (!v)
-		return -1;
-	cli_document(cli, v);
-	if (!wants_doc(cli))
-		render_block(&cli->out, v);
 	return 0;
 }
 
@@ -93,7 +81,7 @@ static int show_tree(struct repo *r, const struct hash *tree, struct err *err)
 		buf_free(&d.text);
 		return -1;
 	}
-	return print(r->cli, &d, err);
+	return doc_show(r->cli, &d, err);
 }
 
 static int show_entry(struct repo *r, const struct ref *ref, struct err *err)
@@ -115,7 +103,7 @@ static int show_entry(struct repo *r, const struct ref *ref, struct err *err)
 		doc_child(&d, name, strlen(name), &c, false);
 		jw_kint(&d.w, "chunks", at.file.chunked ? at.file.chunks : 0);
 		jw_obj_end(&d.w);
-		rc = print(r->cli, &d, err);
+		rc = doc_show(r->cli, &d, err);
 	}
 	tree_at_free(&at);
 	return is_file ? rc : show_tree(r, &dir, err);
@@ -133,7 +121,7 @@ static int show_object(struct repo *r, const struct hash *id, const struct store
 	jw_kint(&d.w, "bytes", (int64_t)info->size);
 	jw_kint(&d.w, "storedBytes", (int64_t)info->stored);
 	jw_obj_end(&d.w);
-	return print(r->cli, &d, err);
+	return doc_show(r->cli, &d, err);
 }
 
 static int show_text(struct repo *r, const char *text, struct err *err)

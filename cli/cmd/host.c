@@ -10,7 +10,7 @@
 
 static void row(struct table *t, const js *host)
 {
-	auto_buf seen = BUF_INIT, age = BUF_INIT, tags = BUF_INIT;
+	auto_buf seen = BUF_INIT, age = BUF_INIT, tags = BUF_INIT, count = BUF_INIT;
 	const char *last = js_str(js_get(host, "lastSeenAt"), NULL);
 	int64_t now = clock_wall_ms();
 	text_age(&age, js_str(js_get(host, "createdAt"), ""), now);
@@ -18,16 +18,17 @@ static void row(struct table *t, const js *host)
 		text_age(&seen, last, now);
 	js_each (tag, js_get(host, "tags"))
 		buf_fmt(&tags, "%s%s", tags.len ? "," : "", js_str(tag, ""));
+	buf_fmt(&count, "%.0f", js_num(js_get(host, "sandboxes"), 0));
 	const char *const cells[] = { js_str(js_get(host, "id"), ""), js_str(js_get(host, "type"), ""),
 		js_str(js_get(host, "status"), ""), js_str(js_get(host, "address"), ""), js_str(js_get(host, "provider"), ""),
-		js_str(js_get(host, "zone"), ""), tags.p, last ? seen.p : "never", age.p };
+		js_str(js_get(host, "zone"), ""), count.p, tags.p, last ? seen.p : "never", age.p };
 	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
 		table_cell(t, cells[i]);
 }
 
 static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
-	static const char *const headers[] = { "ID", "TYPE", "STATUS", "ADDRESS", "PROVIDER", "ZONE", "TAGS", "SEEN", "AGE" };
+	static const char *const headers[] = { "ID", "TYPE", "STATUS", "ADDRESS", "PROVIDER", "ZONE", "SANDBOXES", "TAGS", "SEEN", "AGE" };
 	static const struct listing hosts = { "hosts", headers, ARRAY_LEN(headers), row };
 	const struct call call = { .op = SBX_OP_LIST_HOSTS };
 	(void)opts;
@@ -71,11 +72,7 @@ const struct command cmd_host_inspect = {
 /* The token alone on standard output. */
 static int print_token(struct cli *cli, const struct call *call, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *v = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);
@@ -241,11 +238,7 @@ const struct command cmd_host_rm = {
 
 static int print_tags(struct cli *cli, const struct call *call, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *v = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, js_get(v, "tags"));

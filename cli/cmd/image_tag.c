@@ -6,18 +6,14 @@
 static int tag(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
 	(void)opts;
-	struct client c;
 	auto_buf body = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &body);
 	jw_obj(&w);
 	jw_kstr(&w, "tag", args->v[1]);
 	jw_obj_end(&w);
-	if (cli_client(cli, &c, err))
-		return -1;
 	struct call call = { .op = SBX_OP_TAG_IMAGE, .path = { args->v[0] }, .json = &body };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	cli_document(cli, v);

@@ -22,12 +22,7 @@ static const struct opt options[] = {
 		.help = "only the last so many",
 		.off = offsetof(struct options, tail),
 		.max = 100000 },
-	{ .kind = OPT_TIME,
-		.name = "since",
-		.arg = "TIME",
-		.help = "only what is no older than this, as 90, 10m, 2h or 1d",
-		.off = offsetof(struct options, since),
-		.max = 3153600000 },
+	OPTION_SINCE(struct options),
 	{ .kind = OPT_END },
 };
 

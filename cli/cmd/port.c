@@ -84,12 +84,8 @@ static int ls(struct cli *cli, const void *opts, const struct args *args, struct
 	static const char *const headers[] = { "ADDRESS", "GUEST PORT", "STATE", "CONNECTIONS", "REASON" };
 	static const struct listing ports = { "ports", headers, ARRAY_LEN(headers), row };
 	(void)opts;
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
 	struct call call = { .op = SBX_OP_LIST_PORTS, .path = { args->v[0] } };
-	auto_js *v = client_json(&c, &call, err);
-	client_close(&c);
+	auto_js *v = cli_ask(cli, &call, err);
 	if (!v)
 		return -1;
 	listing_print(cli, &ports, js_get(v, "ports"));

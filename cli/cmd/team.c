@@ -95,11 +95,7 @@ const struct command cmd_team_ls = {
 /* Print a team that was made or changed: its id. */
 static int print_team(struct cli *cli, const struct call *call, struct err *err)
 {
-	struct client c;
-	if (cli_client(cli, &c, err))
-		return -1;
-	auto_js *team = client_json(&c, call, err);
-	client_close(&c);
+	auto_js *team = cli_ask(cli, call, err);
 	if (!team)
 		return -1;
 	cli_document(cli, team);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/render/text.h"
+#include "cli/render/value.h"
 #include "shared/base/b64.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -40,6 +41,17 @@ int doc_print(struct cli *cli, struct doc *d, struct err *err)
 	return 0;
 }
 
+int doc_show(struct cli *cli, struct doc *d, struct err *err)
+{
+	auto_js *v = doc_take(d, err);
+	if (!v)
+		return -1;
+	cli_document(cli, v);
+	if (!wants_doc(cli))
+		render_block(&cli->out, v);
+	return 0;
+}
+
 bool wants_doc(const struct cli *cli)
 {
 	return cli->format != FORMAT_TABLE;
@@ -51,21 +63,11 @@ void doc_hash(struct doc *d, const char *key, const struct hash *id)
 	jw_kstr(&d->w, key, id ? hash_hex(id, hex) : NULL);
 }
 
-static bool is_utf8(const char *s, size_t n)
-{
-	for (size_t i = 0, step; i < n; i += step) {
-		step = utf8_len(s + i, n - i);
-		if (!step)
-			return false;
-	}
-	return true;
-}
-
 void doc_name(struct doc *d, const char *key, const char *name, size_t n)
 {
 	jw_key(&d->w, key);
 	jw_strn(&d->w, name, n);
-	if (is_utf8(name, n))
+	if (utf8_valid(name, n))
 		return;
 	auto_buf raw = BUF_INIT, b64 = BUF_INIT;
 	buf_fmt(&raw, "raw%c%s", key[0] - ('a' - 'A'), key + 1);

@@ -19,6 +19,8 @@ void doc_init(struct doc *d);
 js *doc_take(struct doc *d, struct err *err);
 /* Print it (JSON and YAML only), and the memory goes. */
 int doc_print(struct cli *cli, struct doc *d, struct err *err);
+/* The same, and as a block of its members where no document is wanted. */
+int doc_show(struct cli *cli, struct doc *d, struct err *err);
 /* Whether documents are wanted at all. */
 bool wants_doc(const struct cli *cli);
 

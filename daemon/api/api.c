@@ -4,52 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api/call.h"
 #include "shared/base/mem.h"
 
 enum { COLLECT_MAX = 16 << 20 };
 
 /* ---- a sandbox that may have to be woken ---- */
 
-struct wake_call {
-	struct http_req *req; /* NULL when the client has gone */
-};
-
-static void on_waker_gone(struct http_req *r, bool delivered)
-{
-	struct wake_call *call = http_user(r);
-	(void)delivered;
-	call->req = NULL;
-}
-
 static void on_awake(void *arg, struct sandbox *sb, const struct err *err)
 {
-	struct wake_call *call = arg;
-	struct http_req *r = call->req;
+	struct call *call = arg;
+	struct http_req *r = call_end(call);
 
 	(void)sb;
 	free(call);
-	if (!r)
-		return;
-	http_on_done(r, NULL);
-	if (err)
+	if (r && err)
 		http_reply_err(r, err);
-	else
+	else if (r)
 		http_again(r);
-}
-
-static struct wake_call *wake_call_new(struct http_req *r)
-{
-	struct wake_call *call = mem_zalloc(sizeof(*call));
-	call->req = r;
-	http_set_user(r, call);
-	http_on_done(r, on_waker_gone);
-	return call;
-}
-
-static void wake_call_free(struct wake_call *call)
-{
-	http_on_done(call->req, NULL);
-	free(call);
 }
 
 static void on_settled(void *arg, struct sandbox *sb, const struct err *err)
@@ -60,10 +32,11 @@ static void on_settled(void *arg, struct sandbox *sb, const struct err *err)
 
 struct sandbox *api_settle(struct http_req *r, struct sandbox *sb)
 {
-	struct wake_call *call = wake_call_new(r);
+	struct call *call = call_new(r);
 	if (sandbox_settling(sb, on_settled, call))
 		return NULL;
-	wake_call_free(call);
+	call_end(call);
+	free(call);
 	return sb;
 }
 
@@ -74,11 +47,12 @@ struct sandbox *api_wake(struct http_req *r, struct sandbox *sb)
 	if (!sandbox_usable(sb, &err))
 		return sb;
 	err_clear(&err);
-	struct wake_call *call = wake_call_new(r);
+	struct call *call = call_new(r);
 	int rc = sandbox_wake(sb, on_awake, call, &err);
 	if (rc == 1)
 		return NULL;
-	wake_call_free(call);
+	call_end(call);
+	free(call);
 	if (rc == 0)
 		return sb;
 	http_reply_err(r, &err);
@@ -118,6 +92,19 @@ char **api_strings(const js *arr)
 	size_t n = 0;
 	js_each (it, arr)
 		list[n++] = mem_strdup(js_str(it, ""));
+	return list;
+}
+
+char **api_words(const char *text)
+{
+	char **list = NULL;
+	for (size_t n = 0; text && *text; n++) {
+		size_t len = strcspn(text, ",");
+		list = mem_grow(list, n + 2, sizeof(*list));
+		list[n] = mem_strndup(text, len);
+		list[n + 1] = NULL;
+		text += len + (text[len] == ',');
+	}
 	return list;
 }
 

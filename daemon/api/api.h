@@ -55,6 +55,8 @@ void api_write_pairs(struct jw *w, const char *key, char *const *list);
 char **api_pairs(const js *obj);
 /* Strings of a JSON array. */
 char **api_strings(const js *arr);
+/* The words of "a,b"; NULL for NULL and "". */
+char **api_words(const char *text);
 void api_free_list(char **list);
 
 /* Signal number of a word of the contract's Signal enum ("INT"); SIGTERM for NULL. */

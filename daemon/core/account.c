@@ -7,6 +7,7 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/password.h"
 #include "daemon/core/team.h"
+#include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 #include "shared/net/crypto.h"
@@ -111,6 +112,7 @@ static void end_try(struct accounts *a, const char *email, bool good)
 struct entry {
 	struct core *core;
 	char *email, *name;
+	char *stale, *word; /* of a login: his hash, when it is to be made anew, and what of */
 	int64_t user;
 	account_cb *cb;
 	void *arg;
@@ -120,6 +122,10 @@ struct entry {
 
 static void entry_free(struct entry *e)
 {
+	if (e->word)
+		explicit_bzero(e->word, strlen(e->word));
+	free(e->word);
+	free(e->stale);
 	free(e->email);
 	free(e->name);
 	free(e);
@@ -265,6 +271,35 @@ static int refused(struct err *err)
 	return -1;
 }
 
+struct renewal {
+	struct core *core;
+	int64_t user;
+	char *stale;
+};
+
+static void on_renewed(void *arg, const char *hash, bool match, const struct err *err)
+{
+	struct renewal *n = arg;
+	struct err failure = ERR_INIT;
+	(void)match;
+	/* an error may be that core is closed: the next login tries again */
+	if (!err && db_user_set_password(n->core->db, n->user, n->stale, hash, &failure))
+		log_warn("account", "a password is not hashed anew: %s", failure.msg);
+	free(n->stale);
+	free(n);
+}
+
+/* The login does not wait for it, and when the queue is full it is left to the next one. */
+static void renew(struct entry *e)
+{
+	struct renewal *n = mem_zalloc(sizeof(*n));
+	*n = (struct renewal){ .core = e->core, .user = e->user, .stale = mem_steal(&e->stale) };
+	if (!password_run(e->core->accounts->passwords, e->word, NULL, on_renewed, n, NULL))
+		return;
+	free(n->stale);
+	free(n);
+}
+
 static void on_checked(void *arg, const char *hash, bool match, const struct err *err)
 {
 	struct entry *e = arg;
@@ -279,6 +314,8 @@ static void on_checked(void *arg, const char *hash, bool match, const struct err
 	}
 	bool good = match && e->user >= 0;
 	end_try(e->core->accounts, e->email, good);
+	if (good && e->stale)
+		renew(e);
 	int rc = good ? account_default_team(e->core, e->user, &who, &failure) : refused(&failure);
 	tell(e, &who, rc ? &failure : NULL);
 	db_member_release(&who);
@@ -301,6 +338,10 @@ void account_login(struct core *core, const char *email, const char *password, a
 	auto_free char *word = mem_strndup(password, PASSWORD_MAX);
 	bool can = found == 1 && user.password && strlen(password) <= PASSWORD_MAX;
 	e->user = can ? user.id : -1;
+	if (can && !password_is_current(a->passwords, user.password)) {
+		e->stale = mem_strdup(user.password);
+		e->word = mem_strdup(word);
+	}
 	if (rc || found < 0 || password_run(a->passwords, word, can ? user.password : a->decoy, on_checked, e, &e->err))
 		fail_later(e);
 	else

@@ -4,6 +4,11 @@
  * Who opens an account gets a team of his own ("NAME's Team"). Failed logins are counted for each address: after LOGIN_FREE in a
  * row, every further try has to wait longer (LIMIT, word "rate_limited"), from a second up to a minute. The counts are in memory: a
  * daemon that starts anew begins with none. Source: reference/wrenn.md 2.1, 3.5.
+ *
+ * How long a refused login takes does not tell whether there is an account: an address without a password is checked against a
+ * hash of the same cost. But a hash that was made when --password-cost was another one takes another time, until its owner logs in
+ * with the good password: then it is made anew at the cost of today. So what is left after such a change is that accounts whose
+ * owners have not come in since can be told from addresses that are nobody's.
  * Thread: the loop's. Callbacks come from the loop, never from inside the call.
  */
 #ifndef SBX_CORE_ACCOUNT_H

@@ -43,8 +43,11 @@ static struct ca *load(struct core *core, bool make_it, struct buf *cert, struct
 		err_set(err, ERR_NOT_FOUND, "this daemon has no certificates for hosts yet");
 		return NULL;
 	}
-	if (fs_read(cert_path, PEM_MAX, &pem.cert, err) || fs_read(key_path, PEM_MAX, &pem.key, err))
+	if (fs_read(cert_path, PEM_MAX, &pem.cert, err) || fs_read(key_path, PEM_MAX, &pem.key, err)) {
+		if (err && err->code == ERR_NOT_FOUND) /* that is said of what was never made */
+			err->code = ERR_STATE;
 		return NULL;
+	}
 	buf_add(cert, pem.cert.p, pem.cert.len);
 	struct ca *ca = ca_load(pem.cert.p, pem.key.p, err);
 	if (!ca)

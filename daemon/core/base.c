@@ -97,15 +97,6 @@ void bases_close(struct bases *b)
 
 /* ---- files ---- */
 
-static int keep_file(const char *from, const char *to, struct err *err)
-{
-	if (!link(from, to))
-		return 0;
-	if (errno == ENOENT)
-		return err_sys(err, errno, "cannot find '%s'", from);
-	return fs_copy_sparse(from, to, 0600, err); /* another file system, or one without links */
-}
-
 static int keep_files(const struct template *t, const char *dir, struct err *err)
 {
 	auto_free char *json = fs_join(t->dir, "template.json");
@@ -116,7 +107,7 @@ static int keep_files(const struct template *t, const char *dir, struct err *err
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		auto_free char *to = fs_join(dir, files[i].name);
-		if (keep_file(files[i].from, to, err))
+		if (fs_link_or_copy(files[i].from, to, err))
 			return -1;
 	}
 	return 0;

@@ -217,7 +217,6 @@ struct courier {
 struct trip {
 	struct trip *next, **pprev;
 	struct courier *courier;
-	struct notify_delivery *delivery;
 	int64_t id, attempts;
 	char *name; /* of the channel, for the log */
 	channel_tested_cb *cb;
@@ -325,7 +324,7 @@ static int send_one(struct courier *c, struct db_delivery *row, struct err *err)
 		struct trip *t = trip_new(c, channel.name);
 		t->id = row->id;
 		t->attempts = row->attempts;
-		t->delivery = notify_send(c->notify, channel.provider, config, event, on_delivered, t);
+		notify_send(c->notify, channel.provider, config, event, on_delivered, t);
 	}
 	free(event);
 	drop_list(config);
@@ -365,20 +364,9 @@ static bool wants(const struct db_channel *channel, const char *event)
 	return false;
 }
 
-static const char *prefix_of(const char *type)
-{
-	static const struct {
-		const char *type, *prefix;
-	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY } };
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (!strcmp(all[i].type, type))
-			return all[i].prefix;
-	return NULL; /* a name is itself */
-}
-
 static const char *public_id(const char *type, const char *uid, char text[UID_TEXT])
 {
-	const char *prefix = uid ? prefix_of(type) : NULL;
+	const char *prefix = uid ? uid_prefix(type) : NULL; /* a name is itself */
 	return prefix ? uid_format(prefix, uid, text) : uid;
 }
 
@@ -428,22 +416,41 @@ void channel_announce(struct core *core, const char *event, const struct db_audi
 		courier_wake(core->courier);
 }
 
-int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err)
+static void send_test(struct courier *c, const char *provider, char *const *config, channel_tested_cb *cb, void *arg)
 {
-	const struct notify_provider *provider = find_provider(spec->provider, err);
 	const struct notify_event event = { .type = "channel.test",
 		.team_id = "test",
 		.actor_type = "system",
 		.resource_id = "test",
 		.resource_type = "channel",
 		.wall_ms = clock_wall_ms() };
+	struct trip *t = trip_new(c, "test");
+	t->cb = cb;
+	t->arg = arg;
+	notify_send(c->notify, provider, config, &event, on_delivered, t);
+}
+
+int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err)
+{
+	const struct notify_provider *provider = find_provider(spec->provider, err);
 	if (!provider || notify_config_check(provider, spec->config, err))
 		return -1;
 	char **config = with_secret(provider->name, spec->config);
-	struct trip *t = trip_new(core->courier, "test");
-	t->cb = cb;
-	t->arg = arg;
-	t->delivery = notify_send(core->courier->notify, provider->name, config, &event, on_delivered, t);
+	send_test(core->courier, provider->name, config, cb, arg);
 	drop_list(config);
 	return 0;
+}
+
+int channel_test_saved(struct core *core, int64_t team, const char *uid, channel_tested_cb *cb, void *arg, struct err *err)
+{
+	struct db_channel channel;
+	if (channel_get(core, team, uid, &channel, err))
+		return -1;
+	char **config = unseal(core, channel.config, err);
+	if (config)
+		send_test(core->courier, channel.provider, config, cb, arg);
+	int rc = config ? 0 : -1;
+	drop_list(config);
+	db_channel_release(&channel);
+	return rc;
 }

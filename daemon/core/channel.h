@@ -42,6 +42,8 @@ int channel_delete(struct core *core, int64_t team, const char *uid, struct err 
 /* Deliver a test message now: cb says how it went. -1: refused, cb is not called. */
 typedef void channel_tested_cb(void *arg, const struct err *err);
 int channel_test(struct core *core, const struct channel_spec *spec, channel_tested_cb *cb, void *arg, struct err *err);
+/* The same through one that there is, by uid, as it is configured. NOT_FOUND. */
+int channel_test_saved(struct core *core, int64_t team, const char *uid, channel_tested_cb *cb, void *arg, struct err *err);
 
 /* ---- for core ---- */
 struct notify_config;

@@ -12,6 +12,7 @@
 #include "daemon/core/pool.h"
 #include "daemon/core/recover.h"
 #include "daemon/core/remote.h"
+#include "daemon/core/team.h"
 #include "daemon/core/usage.h"
 #include "daemon/core/vault.h"
 #include "shared/base/fs.h"
@@ -127,7 +128,7 @@ struct core *core_new(const struct core_config *config, struct err *err)
 	core->metrics = metrics_new(core);
 	core->courier = courier_new(core, config->notify, err);
 	metrics_wake(core->metrics);
-	if (!core->courier || open_state(core, err) || core_recover(core, err)) {
+	if (!core->courier || open_state(core, err) || core_recover(core, err) || team_sweep(core, err)) {
 		core_close(core);
 		return NULL;
 	}

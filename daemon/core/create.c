@@ -432,7 +432,8 @@ struct sandbox *create_record(struct core *core, struct db_sandbox *row, struct 
 }
 
 /* What its image is, which the host knows if it is another. */
-static int choose_image(struct core *core, const struct sandbox_spec *spec, int64_t host, struct catalog_choice *out, struct err *err)
+static int choose_image(
+	struct core *core, const struct sandbox_spec *spec, int64_t host, struct catalog_choice *out, struct err *err)
 {
 	*out = (struct catalog_choice){ 0 };
 	if (spec->snapshot)

@@ -188,13 +188,19 @@ static int add_refresh(struct core *core, int64_t host, const char *family, cons
 	return db_host_refresh_insert(core->db, &row, err);
 }
 
+struct arrival {
+	const char *hash; /* of its token */
+	const struct host_machine *machine;
+	char refresh[HOST_TOKEN_LEN + 1];
+	bool back; /* it had been here before */
+};
+
 /* All of it or nothing: a token that was taken has done its work. */
-static int take_and_register(struct core *core, const char *hash, const struct host_machine *machine, struct db_host *out,
-	char refresh[HOST_TOKEN_LEN + 1], struct err *err)
+static int take_and_register(struct core *core, struct arrival *a, struct db_host *out, struct err *err)
 {
 	char family[FAMILY + 1];
 	int64_t id, now = clock_wall_ms();
-	int found = db_host_token_take(core->db, hash, now, &id, err);
+	int found = db_host_token_take(core->db, a->hash, now, &id, err);
 	if (found <= 0)
 		return found < 0 ? -1 : err_set(err, ERR_UNAUTHORIZED, "the registration token is invalid or has expired");
 	if (find_by_id(core, id, out, err))
@@ -203,23 +209,32 @@ static int take_and_register(struct core *core, const char *hash, const struct h
 		db_host_release(out);
 		return err_set(err, ERR_NOT_FOUND, "the host has registered already");
 	}
-	set_text(&out->address, machine->address);
-	set_text(&out->arch, machine->arch);
+	a->back = !strcmp(out->status, STATUS_LOST);
+	set_text(&out->address, a->machine->address);
+	set_text(&out->arch, a->machine->arch);
 	set_text(&out->status, STATUS_ONLINE);
-	out->cpu_cores = machine->cpu_cores;
-	out->memory_mb = machine->memory_mb;
-	out->disk_gb = machine->disk_gb;
+	out->cpu_cores = a->machine->cpu_cores;
+	out->memory_mb = a->machine->memory_mb;
+	out->disk_gb = a->machine->disk_gb;
 	out->heartbeat_ms = out->changed_ms = now;
 	rand_id(family, FAMILY);
-	rand_hex(refresh, HOST_TOKEN_LEN);
+	rand_hex(a->refresh, HOST_TOKEN_LEN);
 	if (db_host_refresh_revoke_all(core->db, id, now, err)) {
 		db_host_release(out);
 		return -1;
 	}
-	if (!db_host_update(core->db, out, err) && !add_refresh(core, id, family, refresh, err))
+	if (!db_host_update(core->db, out, err) && !add_refresh(core, id, family, a->refresh, err))
 		return 0;
 	db_host_release(out);
 	return -1;
+}
+
+/* It was unreachable, and is not any more. */
+static void came_back(struct core *core, const struct db_host *host)
+{
+	if (host->team)
+		audit_note(core, AUDIT_HOST_UP, NULL, host->team, host->uid, NULL);
+	remote_compare(core, host->id);
 }
 
 /* Where it is reached stands in its certificate. */
@@ -234,6 +249,7 @@ int host_register(struct core *core, const char *token, const struct host_machin
 	char refresh[HOST_TOKEN_LEN + 1], struct err *err)
 {
 	char hash[HASH_HEX];
+	struct arrival a = { .hash = hash, .machine = machine };
 	if (!*token || !machine->address || !*machine->address)
 		return err_set(err, ERR_INVALID, "'token' and 'address' are required");
 	if (check_address(machine->address, err))
@@ -241,12 +257,14 @@ int host_register(struct core *core, const char *token, const struct host_machin
 	hash_bytes(token, strlen(token), hash);
 	if (db_begin(core->db, err))
 		return -1;
-	if (take_and_register(core, hash, machine, out, refresh, err)) {
+	if (take_and_register(core, &a, out, err)) {
 		db_rollback(core->db);
 		return -1;
 	}
 	if (!db_commit(core->db, err)) {
-		remote_compare(core, out->id);
+		str_copy(refresh, HOST_TOKEN_LEN + 1, a.refresh);
+		if (a.back)
+			came_back(core, out);
 		return 0;
 	}
 	db_host_release(out);
@@ -269,7 +287,10 @@ static int is_retry(struct core *core, const struct db_host_refresh *old, const 
 {
 	char hash[HASH_HEX];
 	struct db_host_refresh next;
-	if (!request || !str_same(old->request, request))
+	if (!request)
+		return 0;
+	hash_bytes(request, strlen(request), hash);
+	if (!str_same(old->request, hash))
 		return 0;
 	hash_bytes(refresh, HOST_TOKEN_LEN, hash);
 	int found = db_host_refresh_get(core->db, hash, &next, err);
@@ -282,10 +303,13 @@ static int is_retry(struct core *core, const struct db_host_refresh *old, const 
 
 static int exchange(struct core *core, struct db_host_refresh *old, const char *request, const char *refresh, struct err *err)
 {
+	char hash[HASH_HEX];
+	if (request)
+		hash_bytes(request, strlen(request), hash);
 	if (db_begin(core->db, err))
 		return -1;
 	old->revoked_ms = clock_wall_ms();
-	set_text(&old->request, request);
+	set_text(&old->request, request ? hash : NULL);
 	if (add_refresh(core, old->host, old->family, refresh, err) || db_host_refresh_use(core->db, old, err)) {
 		db_rollback(core->db);
 		return -1;
@@ -360,10 +384,8 @@ int host_beat(struct core *core, const struct identity *who, const char *uid, st
 	if (rc == 0 && !strcmp(host.status, STATUS_LOST)) {
 		host.heartbeat_ms = clock_wall_ms();
 		rc = set_status(core, &host, STATUS_ONLINE, err);
-		if (rc == 0 && host.team)
-			audit_note(core, AUDIT_HOST_UP, NULL, host.team, host.uid, NULL);
 		if (rc == 0)
-			remote_compare(core, host.id);
+			came_back(core, &host);
 	}
 	db_host_release(&host);
 	return rc;
@@ -385,7 +407,8 @@ void host_check(struct core *core)
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - all[i].heartbeat_ms <= core->host_lost_ms)
+		int64_t heard_ms = all[i].heartbeat_ms > core->started_ms ? all[i].heartbeat_ms : core->started_ms;
+		if (strcmp(all[i].status, STATUS_ONLINE) != 0 || now - heard_ms <= core->host_lost_ms)
 			continue;
 		if (set_status(core, &all[i], STATUS_LOST, &err)) {
 			log_warn("host", "%s", err.msg);

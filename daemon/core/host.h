@@ -64,7 +64,8 @@ int host_tag_remove(struct core *core, const struct identity *who, const char *u
 
 /* Can it be asked for anything? */
 bool host_is_up(const struct db_host *host);
-/* Three times in that time: who was not heard of is unreachable, and what it carries missing. */
+/* Three times in HOST_LOST_MS: who was not heard of for so long, while there was somebody to hear it, is unreachable, and what it
+ * carries missing. */
 void host_check(struct core *core);
 
 #endif

@@ -4,9 +4,7 @@
 
 #include "shared/base/mem.h"
 
-static const char *const roles[] = {
-	[ROLE_NONE] = "none", [ROLE_MEMBER] = "member", [ROLE_ADMIN] = "admin", [ROLE_OWNER] = "owner"
-};
+static const char *const roles[] = { [ROLE_MEMBER] = "member", [ROLE_ADMIN] = "admin", [ROLE_OWNER] = "owner" };
 
 const char *role_name(enum role role)
 {
@@ -15,7 +13,7 @@ const char *role_name(enum role role)
 
 enum role role_parse(const char *word)
 {
-	for (size_t i = 1; i < ARRAY_LEN(roles); i++)
+	for (size_t i = ROLE_MEMBER; i < ARRAY_LEN(roles); i++)
 		if (!strcmp(roles[i], word))
 			return (enum role)i;
 	return ROLE_NONE;

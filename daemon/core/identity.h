@@ -20,6 +20,8 @@ enum role { ROLE_NONE, ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER };
 
 #define TEAM_LOCAL 0 /* the operator's own */
 #define TEAM_ANY (-1)
+/* On a host, what it adds to the numbers of its control plane's teams, so that they are none of its own. */
+#define TEAM_CARRIED ((int64_t)1 << 40)
 #define USER_LOCAL 0
 
 #define IDENTITY_TEXT 128
@@ -47,6 +49,7 @@ static inline int64_t identity_scope(const struct identity *who)
 	return who->team == TEAM_LOCAL && who->kind != IDENTITY_HOST ? TEAM_ANY : who->team;
 }
 
+/* NULL for ROLE_NONE, which is no word of any contract. */
 const char *role_name(enum role role);
 /* ROLE_NONE for an unknown word. */
 enum role role_parse(const char *word);

@@ -25,10 +25,11 @@ struct core {
 	struct pool *pool;
 	struct secret secret;
 	struct accounts *accounts;
-	struct courier *courier; /* channel.c */
+	struct courier *courier;       /* channel.c */
 	const struct carrier *carrier; /* NULL until core_carry */
 	struct errand *errands;	       /* remote.c */
-	uv_timer_t tick; /* once a second: idleness, sweeping */
+	int64_t changes;	       /* of sandboxes, counted: what a host said before one of them is no news of it */
+	uv_timer_t tick;	       /* once a second: idleness, sweeping */
 	int64_t swept_ms, host_checked_ms, host_lost_ms, used_s;
 	struct metrics *metrics;
 	struct import *imports; /* importer.h */
@@ -122,11 +123,14 @@ struct sandbox {
 	size_t phase_count;
 	struct port *ports;   /* port.c */
 	unsigned relay_count; /* connections to its ports that are open */
-	/* carried by another machine (remote.c): that one's id, what its host is being asked, and the connection to its agent that is being made */
+	/* carried by another machine (remote.c): that one's id, what it is being asked, the connection to the agent that is being
+	 * made */
 	char *host;
 	struct carry *call, *dial;
 	remote_then *then, *connected;
-	struct join *lent; /* lend.c */
+	struct err refusal; /* why it could not even be asked */
+	int64_t changed;    /* number of its last change */
+	struct join *lent;  /* lend.c */
 	/* while deleting */
 	struct deletion *deletions;
 	bool deletion_failed;

@@ -33,6 +33,11 @@ static void on_end(void *arg)
 void lend_begin(struct sandbox *sb, int agent, int fd, const void *early, size_t n)
 {
 	struct err err = ERR_INIT;
+	if (sb->state != SANDBOX_RUNNING || !sb->vm) { /* it went since lend_connect; a launch needs its link */
+		close(agent);
+		close(fd);
+		return;
+	}
 	lend_end(sb);
 	link_close(sb->link);
 	sb->link = NULL;

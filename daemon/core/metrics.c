@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/series_file.h"
 #include "daemon/vm/meter.h"
+#include "shared/base/fs.h"
+#include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
-enum { FOLLOW_EVERY = 2, NOW_MS = 1250 }; /* ticks; two samples, and what the timer may be late */
+enum { FOLLOW_EVERY = 2, NOW_MS = 1250, DAY_MS = 86400000 }; /* ticks; two samples, and what the timer may be late */
 
 struct metrics_follow {
 	struct metrics *metrics;
@@ -32,6 +35,7 @@ struct metrics_box {
 	struct meter_reading last;
 	int64_t last_us; /* when that was, 0 = there is none */
 	struct series series;
+	bool saved; /* all of it */
 };
 
 /* ---- one sandbox ---- */
@@ -99,6 +103,7 @@ static bool sample(struct sandbox *sb, int64_t now_us, int64_t wall_ms)
 	if (box->last_us && now_us > box->last_us) {
 		struct point p = point_between(&box->last, &reading, now_us - box->last_us, wall_ms);
 		series_add(&box->series, &p);
+		box->saved = false;
 	}
 	box->last = reading;
 	box->last_us = now_us;
@@ -112,6 +117,89 @@ void metrics_box_free(struct metrics_box *box)
 	let_go(box);
 	series_free(&box->series);
 	free(box);
+}
+
+/* ---- what outlives the daemon ---- */
+
+struct metrics_copy {
+	char *path;
+	struct buf data;
+	bool failed;
+};
+
+struct metrics_copy *metrics_copy(const struct sandbox *sb)
+{
+	if (!sb->metrics || sb->metrics->saved)
+		return NULL;
+	struct metrics_copy *copy = mem_zalloc(sizeof(*copy));
+	copy->path = fs_join(sb->dir, METRICS_FILE);
+	buf_init(&copy->data);
+	series_write(&sb->metrics->series, &copy->data);
+	return copy;
+}
+
+void metrics_copy_save(struct metrics_copy *copy)
+{
+	struct err err = ERR_INIT;
+	if (!copy)
+		return;
+	copy->failed = buf_failed(&copy->data) || fs_write_atomic(copy->path, copy->data.p, copy->data.len, 0600, &err);
+	if (copy->failed)
+		log_warn("core", "what was used is not saved: %s", err.code ? err.msg : "no memory");
+}
+
+void metrics_copied(struct sandbox *sb, const struct metrics_copy *copy)
+{
+	if (copy && sb->metrics)
+		sb->metrics->saved = !copy->failed;
+}
+
+void metrics_copy_free(void *arg)
+{
+	struct metrics_copy *copy = arg;
+	if (!copy)
+		return;
+	buf_free(&copy->data);
+	free(copy->path);
+	free(copy);
+}
+
+void metrics_save(struct sandbox *sb)
+{
+	struct metrics_copy *copy = metrics_copy(sb);
+	metrics_copy_save(copy);
+	metrics_copied(sb, copy);
+	metrics_copy_free(copy);
+}
+
+static void note(void *arg, const struct point *p)
+{
+	(void)p;
+	*(bool *)arg = true;
+}
+
+void metrics_load(struct sandbox *sb)
+{
+	auto_free char *path = fs_join(sb->dir, METRICS_FILE);
+	auto_buf data = BUF_INIT;
+	struct err err = ERR_INIT;
+	struct series series = { 0 };
+	bool recent = false;
+
+	if (sb->metrics || !fs_exists(path))
+		return;
+	if (fs_read(path, SERIES_FILE_MAX, &data, &err) || series_read(data.p, data.len, &series, &err)) {
+		log_warn("core", "'%s' is ignored: %s", path, err.msg);
+		return;
+	}
+	series_each(&series, SERIES_FINE, clock_wall_ms() - DAY_MS, note, &recent);
+	if (!recent) {
+		series_free(&series);
+		return;
+	}
+	sb->metrics = mem_zalloc(sizeof(*sb->metrics));
+	sb->metrics->series = series;
+	sb->metrics->saved = true;
 }
 
 /* ---- all of them ---- */

@@ -2,8 +2,9 @@
  * metrics: what sandboxes use, sampled twice a second from the host's side alone; no guest is woken for it.
  *
  * One timer for all sandboxes, which runs only while a VM does or somebody follows. The points of a sandbox are kept in memory
- * (series.h) for as long as the sandbox exists, also while it does not run; a daemon that starts anew begins with none.
- * Thread: the loop's.
+ * (series.h) for as long as the sandbox exists, also while it does not run. They are written to its folder (series_file.h) when it
+ * is paused and when the daemon ends, and read by the daemon that starts next: a daemon that is killed loses what was sampled since
+ * the last of these, and nothing else. Thread: the loop's, unless it says otherwise.
  */
 #ifndef SBX_CORE_METRICS_H
 #define SBX_CORE_METRICS_H
@@ -23,6 +24,19 @@ void metrics_wake(struct metrics *m);
 /* No callback follows; the handle closes by the loop. */
 void metrics_close(struct metrics *m);
 void metrics_box_free(struct metrics_box *box); /* NULL is fine */
+
+#define METRICS_FILE "metrics" /* in the folder of a sandbox */
+/* Have what was saved, for a sandbox that was not sampled yet. A file that is damaged or none of ours is warned of, and ignored; of
+ * one that is so old that nobody can ask for it any more there is nothing. */
+void metrics_load(struct sandbox *sb);
+/* Save what was not saved yet; a failure is warned of. */
+void metrics_save(struct sandbox *sb);
+/* The same in another thread, as the sandbox pauses: what is to be saved, or NULL when that is nothing; the saving, from any
+ * thread; whether it was, back in the loop. NULL is fine for all of them. */
+struct metrics_copy *metrics_copy(const struct sandbox *sb);
+void metrics_copy_save(struct metrics_copy *copy);
+void metrics_copied(struct sandbox *sb, const struct metrics_copy *copy);
+void metrics_copy_free(void *copy);
 
 /* ---- for its users ---- */
 

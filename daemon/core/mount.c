@@ -1,6 +1,5 @@
 #include "daemon/core/mount.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,15 +28,6 @@ char *mount_disk(const struct sandbox *sb)
 	return sb->fs.tree ? fs_join(sb->dir, FILE_NAME) : NULL;
 }
 
-static int keep_file(const char *from, const char *to, struct err *err)
-{
-	if (!link(from, to))
-		return 0;
-	if (errno == ENOENT)
-		return err_sys(err, errno, "cannot find '%s'", from);
-	return fs_copy_sparse(from, to, 0600, err); /* another file system, or one without links */
-}
-
 int mount_keep(const struct sandbox *sb, struct err *err)
 {
 	struct hash tree;
@@ -47,7 +37,7 @@ int mount_keep(const struct sandbox *sb, struct err *err)
 	if (!hash_parse(sb->fs.tree, &tree))
 		return err_set(err, ERR_INTERNAL, "the record of sandbox '%s' names no tree", sb->row.id);
 	auto_free char *from = fsimage_path(sb->core->cache, &tree);
-	return keep_file(from, to, err);
+	return fs_link_or_copy(from, to, err);
 }
 
 static void free_pin(struct vault_op *op)
@@ -96,7 +86,7 @@ int mount_share(struct sandbox *child, const struct sandbox *parent, struct err 
 	auto_free char *to = mount_disk(child);
 	share_pin(child, "", fs->tree);
 	share_pin(child, ".pushed", fs->pushed);
-	return db_fs_put(child->core->db, &child->fs, err) || keep_file(from, to, err) ? -1 : 0;
+	return db_fs_put(child->core->db, &child->fs, err) || fs_link_or_copy(from, to, err) ? -1 : 0;
 }
 
 /* ---- before the VM is started: tree, pin, image ---- */

@@ -37,6 +37,12 @@ struct passwords *passwords_new(uv_loop_t *loop, unsigned cost)
 	return p;
 }
 
+bool password_is_current(const struct passwords *p, const char *hash)
+{
+	auto_free char *setting = mem_printf(SETTING "%02u$", p->cost);
+	return str_starts(hash, setting);
+}
+
 static void job_free(struct job *job)
 {
 	explicit_bzero(job->password, strlen(job->password));

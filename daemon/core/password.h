@@ -22,6 +22,9 @@ struct passwords *passwords_new(uv_loop_t *loop, unsigned cost);
 /* Those that wait are told UNAVAILABLE, and so are the ones at work when they are through: later than this call. */
 void passwords_close(struct passwords *p);
 
+/* Is it of the kind and the cost that a new hash is made with? */
+bool password_is_current(const struct passwords *p, const char *hash);
+
 /* hash: of a new password (valid in the call), or NULL when it was a check. match: the password is that of the hash. */
 typedef void password_cb(void *arg, const char *hash, bool match, const struct err *err);
 /* Hash a new one (against NULL) or check one against a hash. -1 with LIMIT: cb is not called. */

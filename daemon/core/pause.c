@@ -1,7 +1,8 @@
 /*
  * pause and resume.
  *
- *   pause:  record pausing -> [worker: stop, memory.tmp, fsync, rename to memory] -> record paused -> the process is killed -> done
+ *   pause:  record pausing -> [worker: figures saved, stop, memory.tmp, fsync, rename to memory] -> record paused
+ *           -> the process is killed -> done
  *   resume: record resuming -> the disk is saved -> launch from memory -> record running -> memory and saved disk go -> done
  *
  * Until "paused" is recorded the VM can go on; from then on that process never runs again. Until "running" is recorded, memory and
@@ -59,6 +60,7 @@ static int write_memory(struct op *op, struct err *err)
 
 static void pause_work(struct op *op)
 {
+	metrics_copy_save(op->more);
 	op->failed = write_memory(op, &op->err) != 0;
 }
 
@@ -77,7 +79,7 @@ static void pause_undone(struct sandbox *sb, struct op *op)
 	if (sandbox_set_state(sb, state, sb->vm ? NULL : "the VM process ended", &ignored))
 		sb->state = state;
 	sb->row.idled = 0;
-	if (sb->vm && !sb->link && sandbox_open_link(sb, false, &ignored))
+	if (sb->vm && !sb->link && !sb->lent && sandbox_open_link(sb, false, &ignored))
 		log_warn("core", "%s: %s", sb->row.id, ignored.msg);
 	op_end(sb, &err);
 }
@@ -96,6 +98,7 @@ static void on_paused_vm_ended(struct sandbox *sb, struct op *op)
 static void pause_after(struct sandbox *sb, struct op *op)
 {
 	sb->row.idled = op->idle;
+	metrics_copied(sb, op->more);
 	if (op->failed) {
 		pause_undone(sb, op);
 		return;
@@ -120,10 +123,13 @@ int sandbox_pause(struct sandbox *sb, bool idle, sandbox_done_cb *cb, void *arg,
 		return -1;
 	op->idle = idle;
 	op->freeze.stay = true;
-	if (is_remote(sb))
+	if (is_remote(sb)) {
 		remote_pause(sb);
-	else
-		op_work(op, pause_work, pause_after);
+		return 0;
+	}
+	op->more = metrics_copy(sb); /* nothing is sampled from here on */
+	op->more_free = metrics_copy_free;
+	op_work(op, pause_work, pause_after);
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 
 /* What a host keeps for itself, of large machines; an eighth of a smaller one. And how many vCPUs share a processor. */
 static const double memory_reserve_mb = 8192, disk_reserve_mb = 30720, reserve_part = 8, cpu_share = 1.5;
-static const double unknown_free = 0.5;
+static const double unknown_free = 0.5, little = 1e-3;
 enum { MEMORY_GUESS_MB = 512, DISK_GUESS_MB = 1024 };
 
 /* ---- how full a host is ---- */
@@ -31,8 +31,8 @@ double place_free(const struct db_host *host, const struct place_load *load, con
 	double disk = fraction((double)host->disk_gb * 1024, disk_reserve_mb, load->disk_mb, want->disk_mb);
 	double cpu = fraction((double)host->cpu_cores * cpu_share, 0, load->vcpus, want->vcpus);
 	/* processors are shared: without any left it still runs, only slower */
-	if (cpu < 0)
-		cpu = 1e-3 / (1 - cpu);
+	if (cpu < little)
+		cpu = little / (1 + little - cpu);
 	return fmin(memory, fmin(disk, cpu));
 }
 
@@ -41,13 +41,18 @@ static double disk_of(const struct db_sandbox *row)
 	return row->disk_mb ? (double)row->disk_mb : DISK_GUESS_MB;
 }
 
+static double memory_of(const struct db_sandbox *row)
+{
+	return row->memory_mb ? (double)row->memory_mb : MEMORY_GUESS_MB;
+}
+
 /* What is paused may come back: it counts by half of its memory, and two thirds of its disk. */
 static void add_load(struct place_load *load, const struct sandbox *sb)
 {
 	bool paused = sb->state == SANDBOX_PAUSED;
 	bool runs = !paused && sb->state != SANDBOX_STOPPED && sb->state != SANDBOX_DELETING;
 	load->disk_mb += disk_of(&sb->row) * (runs ? 1 : 2.0 / 3);
-	load->memory_mb += (double)sb->row.memory_mb * (runs ? 1 : paused ? 0.5 : 0);
+	load->memory_mb += memory_of(&sb->row) * (runs ? 1 : paused ? 0.5 : 0);
 	load->vcpus += runs ? (double)sb->row.vcpus : 0;
 }
 
@@ -100,17 +105,17 @@ static bool may_carry(const struct choice *c, const struct db_host *host)
 static int find_best(const struct choice *c, const struct db_host *all, size_t n)
 {
 	const struct sandbox_spec *spec = c->spec;
-	const struct place_load want = { .memory_mb = spec->memory_mb ? spec->memory_mb : MEMORY_GUESS_MB,
-		.vcpus = spec->vcpus,
-		.disk_mb = DISK_GUESS_MB };
-	double best_free = 0;
+	const struct place_load want = {
+		.memory_mb = spec->memory_mb ? spec->memory_mb : MEMORY_GUESS_MB, .vcpus = spec->vcpus, .disk_mb = DISK_GUESS_MB
+	};
+	double best_free = 0; /* what fits exactly fits */
 	int best = -1;
 	for (size_t i = 0; i < n; i++) {
 		if (!may_carry(c, &all[i]))
 			continue;
 		const struct place_load load = load_of(c->core, all[i].id);
 		double left = place_free(&all[i], &load, &want);
-		if (left > best_free || (left == best_free && left > 0)) { /* of equals the oldest, which comes last */
+		if (left >= best_free) { /* of equals the oldest, which comes last */
 			best = (int)i;
 			best_free = left;
 		}
@@ -127,10 +132,29 @@ static bool has_hosts(const struct choice *c, const struct db_host *all, size_t 
 	return false;
 }
 
-static int no_hosts(const struct choice *c, struct err *err)
+/* Is there one that was asked for by name? */
+static bool is_known(const struct choice *c, const struct db_host *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_theirs(c, &all[i]) && !strcmp(all[i].uid, c->spec->host))
+			return true;
+	return false;
+}
+
+static int no_hosts(const struct choice *c, const struct db_host *all, size_t n, struct err *err)
 {
 	const struct sandbox_spec *spec = c->spec;
-	if (spec->host)
+	if (spec->host && !is_known(c, all, n)) {
+		err_set(err, ERR_NOT_FOUND, "there is no host '%s' to carry it", spec->host);
+		return err_hint(err, "list them with: sbx host ls");
+	}
+	if (spec->snapshot && !c->only) {
+		err_set(err, ERR_NOT_FOUND, "no snapshot '%s' is kept on a host", spec->snapshot);
+		return err_hint(err, "what is made from one runs where that is kept; list them with: sbx snapshot ls");
+	}
+	if (spec->host && c->only)
+		err_set(err, ERR_UNAVAILABLE, "host '%s' does not keep the snapshot, or is not there, or has no room", spec->host);
+	else if (spec->host)
 		err_set(err, ERR_UNAVAILABLE, "host '%s' is not there, or has no room", spec->host);
 	else if (c->only)
 		err_set(err, ERR_UNAVAILABLE, "the host that keeps the snapshot is not there, or has no room");
@@ -147,9 +171,9 @@ static int choose(const struct choice *c, struct db_host *all, size_t n, struct 
 	bool at_home = !c->byoc && !asked && (spec->account == TEAM_LOCAL || spec->snapshot || !has_hosts(c, all, n));
 	if (at_home)
 		return 0;
-	int best = find_best(c, all, n);
+	int best = spec->snapshot && !c->only ? -1 : find_best(c, all, n);
 	if (best < 0)
-		return no_hosts(c, err);
+		return no_hosts(c, all, n, err);
 	*out = all[best];
 	all[best] = (struct db_host){ 0 };
 	return 1;

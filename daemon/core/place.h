@@ -22,7 +22,7 @@ struct place_load {
 double place_free(const struct db_host *host, const struct place_load *load, const struct place_load *want);
 
 /* 1 and a host (db_host_release); 0: here; -1: nowhere, with UNAVAILABLE and the word "no_hosts", or NOT_FOUND for a host that was
- * asked for and is none. */
+ * asked for and is none, or a snapshot that none keeps. */
 int place_choose(struct core *core, const struct sandbox_spec *spec, struct db_host *out, struct err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/lend.h"
 #include "daemon/core/remote.h"
 #include "daemon/image/bundle.h"
 #include "daemon/vm/qcow2.h"
@@ -81,6 +82,7 @@ static const struct link_stream_ops stop_ops = { .on_data = ignore_data, .on_exi
 int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg, struct err *err)
 {
 	auto_buf r = BUF_INIT;
+	struct err link_err = ERR_INIT;
 	struct op *op = op_begin(sb, OP_STOP, cb, arg, err);
 
 	if (!op)
@@ -90,6 +92,11 @@ int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg,
 		return 0;
 	}
 	op->ended = stop_vm_ended;
+	if (sb->lent && !force && !sb->link) { /* nobody else is to speak to it any more */
+		lend_end(sb);
+		if (sandbox_open_link(sb, false, &link_err))
+			log_warn("core", "%s: %s", sb->row.id, link_err.msg);
+	}
 	wire_rec_u64(&r, WT_OP, WIRE_OP_SHUTDOWN);
 	if (sb->vm && sb->link && !force)
 		sb->configure = link_stream_open(sb->link, &r, &stop_ops, sb, NULL);
@@ -205,7 +212,9 @@ int sandbox_resize(struct sandbox *sb, unsigned vcpus, unsigned memory_mb, unsig
 		row.vcpus = vcpus;
 	if (memory_mb)
 		row.memory_mb = memory_mb;
-	if (disk_mb && !is_remote(sb) && qcow2_size(disk, &size, err))
+	if (is_remote(sb))
+		size = (uint64_t)row.disk_mb << 20; /* as far as we know */
+	else if (disk_mb && qcow2_size(disk, &size, err))
 		return -1;
 	if (disk_mb && ((uint64_t)disk_mb << 20) < size) {
 		err_set(err, ERR_INVALID, "its disk has %llu MiB already, and only grows", (unsigned long long)(size >> 20));

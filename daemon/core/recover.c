@@ -121,12 +121,15 @@ static int recover_one(struct sandbox *sb, struct err *err)
 {
 	enum sandbox_state was = sb->state;
 
-	if (is_remote(sb))
+	if (is_remote(sb) && (was == SANDBOX_CREATING || was == SANDBOX_DELETING))
 		return 0; /* core_carry */
 	if (was == SANDBOX_CREATING || was == SANDBOX_DELETING || was == SANDBOX_POOLED)
 		return undo(sb, err);
 	auto_free char *log = fs_join(sb->dir, "events.log");
 	sb->log = eventlog_new(log);
+	if (is_remote(sb))
+		return 0; /* the rest is core_carry's */
+	metrics_load(sb);
 	if (was == SANDBOX_RUNNING || was == SANDBOX_PAUSING)
 		return adopt(sb, err);
 	return end_vm(sb, was == SANDBOX_PAUSED || was == SANDBOX_RESUMING ? SANDBOX_PAUSED : SANDBOX_STOPPED, err);
@@ -179,6 +182,7 @@ void core_release_all(struct core *core)
 			continue;
 		if (err.code != ERR_OK) /* the next start tries again */
 			log_error("core", "%s: %s", sb->row.id, err.msg);
+		metrics_save(sb);
 		sandbox_unload(sb);
 	}
 }

@@ -20,6 +20,8 @@ enum { REDIAL_MS = 1000 };
 /* Its record, if it can be asked at all. */
 static int find_host(struct core *core, int64_t id, struct db_host *out, struct err *err)
 {
+	if (core->closing)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is going down");
 	int found = db_host_by_id(core->db, id, out, err);
 	if (found < 0)
 		return -1;
@@ -31,6 +33,17 @@ static int find_host(struct core *core, int64_t id, struct db_host *out, struct 
 	err_hint(err, "it goes on when the host is back; see: sbx host inspect %s", out->uid);
 	db_host_release(out);
 	return -1;
+}
+
+/* Is it there, as far as we know? */
+static bool is_up(struct core *core, int64_t id)
+{
+	struct db_host row;
+	if (db_host_by_id(core->db, id, &row, NULL) != 1)
+		return true; /* removed, which ends what it carries; or nobody knows */
+	bool up = host_is_up(&row);
+	db_host_release(&row);
+	return up;
 }
 
 char *remote_host_id(struct core *core, int64_t host)
@@ -45,7 +58,7 @@ char *remote_host_id(struct core *core, int64_t host)
 
 static struct carry *start(struct core *core, int64_t host, struct carry_ask *ask, carry_cb *cb, void *arg, struct err *err)
 {
-	struct db_host row;
+	struct db_host row = { 0 };
 	if (find_host(core, host, &row, err))
 		return NULL;
 	ask->host = row.uid;
@@ -71,7 +84,7 @@ static void on_answer(void *arg, const struct carry_answer *answer)
 static void on_unasked(uv_timer_t *timer)
 {
 	struct sandbox *sb = timer->data;
-	struct err err = sb->failure;
+	struct err err = sb->refusal;
 	const struct carry_answer answer = { .err = &err, .fd = -1 };
 	tell(sb, &answer);
 }
@@ -86,7 +99,7 @@ void remote_ask(struct sandbox *sb, struct carry_ask *ask, remote_then *then)
 	sb->call = start(sb->core, sb->row.host, ask, on_answer, sb, &err);
 	if (sb->call)
 		return;
-	sb->failure = err;
+	sb->refusal = err;
 	uv_timer_start(&sb->deadline, on_unasked, 0, 0);
 }
 
@@ -114,8 +127,10 @@ static void on_agent(void *arg, const struct carry_answer *answer)
 	struct err err = ERR_INIT;
 	sb->dial = NULL;
 	sb->connected = NULL;
-	if (!answer->err && sandbox_adopt_link(sb, answer->fd, &err))
+	if (!answer->err && sandbox_adopt_link(sb, answer->fd, &err)) {
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
+		sandbox_relink(sb, REDIAL_MS);
+	}
 	if (answer->err) {
 		log_debug("core", "%s: %s", sb->row.id, answer->err->msg);
 		sandbox_relink(sb, REDIAL_MS);
@@ -157,15 +172,22 @@ static void take_text(char **member, const char *text)
 	*member = text ? mem_strdup(text) : NULL;
 }
 
-static void take_box(struct sandbox *sb, const struct carry_box *box)
+/* What it runs with. */
+static void take_run(struct sandbox *sb, const struct carry_box *box)
 {
 	take_text(&sb->row.accel, box->accel);
 	take_text(&sb->row.image_digest, box->digest);
 	take_text(&sb->row.mac, box->mac);
-	sb->row.vcpus = box->vcpus;
-	sb->row.memory_mb = box->memory_mb;
 	sb->row.run_vcpus = box->run_vcpus;
 	sb->row.run_memory_mb = box->run_memory_mb;
+}
+
+/* And what it is to run with, which its image may have decided. */
+static void take_box(struct sandbox *sb, const struct carry_box *box)
+{
+	take_run(sb, box);
+	sb->row.vcpus = box->vcpus;
+	sb->row.memory_mb = box->memory_mb;
 }
 
 static void create_connected(struct sandbox *sb, const struct carry_answer *answer)
@@ -179,8 +201,10 @@ static void create_connected(struct sandbox *sb, const struct carry_answer *answ
 
 static void created(struct sandbox *sb, const struct carry_answer *answer)
 {
+	struct err err = ERR_INIT;
 	if (answer->err || !answer->box_count) {
-		create_fail(sb, answer->err ? answer->err : &sb->failure);
+		err_set(&err, ERR_PROTOCOL, "host '%s' does not say what it made", sb->host);
+		create_fail(sb, answer->err ? answer->err : &err);
 		return;
 	}
 	create_phase(sb, "host");
@@ -211,6 +235,8 @@ static void op_failed(struct sandbox *sb, const struct carry_answer *answer)
 	struct op *op = sb->op;
 	if (sb->state != op->was && sandbox_set_state(sb, op->was, NULL, &ignored))
 		sb->state = op->was;
+	if (op->was == SANDBOX_RUNNING && !sb->link)
+		sandbox_relink(sb, REDIAL_MS); /* it went while nobody looked */
 	op_end(sb, &err);
 	remote_compare(sb->core, sb->row.host);
 }
@@ -270,7 +296,7 @@ static void came_up(struct sandbox *sb, const struct carry_answer *answer)
 		return;
 	}
 	if (answer->box_count)
-		take_box(sb, &answer->boxes[0]);
+		take_run(sb, &answer->boxes[0]);
 	dial_then(sb, op_connected);
 }
 
@@ -315,7 +341,8 @@ static void deleted(struct sandbox *sb, const struct carry_answer *answer)
 void remote_resize(struct sandbox *sb)
 {
 	struct err err = ERR_INIT;
-	struct carry_ask ask = { .verb = CARRY_RESIZE, .id = sb->row.id, .row = &sb->row };
+	struct carry_ask ask = { .verb = CARRY_RESIZE, .id = sb->row.id, .team = sb->row.account, .row = &sb->row };
+	sb->changed = ++sb->core->changes;
 	if (remote_errand(sb->core, sb->row.host, &ask, NULL, NULL, &err))
 		log_warn("core", "%s: %s", sb->row.id, err.msg);
 }
@@ -332,7 +359,8 @@ struct errand {
 	struct errand *next;
 	struct core *core;
 	struct carry *call;
-	int64_t host, asked_ms;
+	int64_t host, asked; /* asked: how many changes there were then */
+	bool again;	     /* once it is answered */
 	errand_cb *cb;
 	void *arg;
 };
@@ -345,19 +373,27 @@ static void errand_unlink(struct errand *e)
 	*p = e->next;
 }
 
+/* It is on the list no more. */
+static void end_errand(struct errand *e, const struct carry_answer *answer)
+{
+	if (e->cb)
+		e->cb(e->arg, e->core, e, answer);
+	else if (answer->err && !e->core->closing)
+		log_warn("core", "a host has not done what was asked of it: %s", answer->err->msg);
+	free(e);
+}
+
 static void on_errand(void *arg, const struct carry_answer *answer)
 {
 	struct errand *e = arg;
 	errand_unlink(e);
-	if (e->cb)
-		e->cb(e->arg, e->core, e, answer);
-	free(e);
+	end_errand(e, answer);
 }
 
 int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand_cb *cb, void *arg, struct err *err)
 {
 	struct errand *e = mem_zalloc(sizeof(*e));
-	*e = (struct errand){ .core = core, .host = host, .asked_ms = clock_wall_ms(), .cb = cb, .arg = arg };
+	*e = (struct errand){ .core = core, .host = host, .asked = core->changes, .cb = cb, .arg = arg };
 	e->call = start(core, host, ask, on_errand, e, err);
 	if (!e->call) {
 		free(e);
@@ -375,8 +411,9 @@ void remote_close(struct core *core)
 	err_set(&going, ERR_UNAVAILABLE, "the daemon is going down");
 	while (core->errands) {
 		struct errand *e = core->errands;
+		core->errands = e->next;
 		core->carrier->cancel(core->carrier->self, e->call);
-		on_errand(e, &answer);
+		end_errand(e, &answer);
 	}
 }
 
@@ -398,7 +435,7 @@ static void on_points(void *arg, struct core *core, const struct errand *e, cons
 
 int metrics_ask(const struct sandbox *sb, const char *range, metrics_cb *cb, void *arg, struct err *err)
 {
-	struct carry_ask ask = { .verb = CARRY_POINTS, .id = sb->row.id, .range = range };
+	struct carry_ask ask = { .verb = CARRY_POINTS, .id = sb->row.id, .team = sb->row.account, .range = range };
 	struct points_wait *w = mem_zalloc(sizeof(*w));
 	*w = (struct points_wait){ cb, arg };
 	if (remote_errand(sb->core, sb->row.host, &ask, on_points, w, err) == 0)
@@ -430,19 +467,24 @@ static const struct carry_box *find_box(const struct carry_answer *answer, const
 }
 
 /* box NULL: the host does not have it. */
-static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t asked_ms)
+static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t asked)
 {
 	int there = box ? sandbox_state_parse(box->state) : -1;
 	bool rests = sb->state == SANDBOX_RUNNING || sb->state == SANDBOX_PAUSED || sb->state == SANDBOX_STOPPED ||
 		sb->state == SANDBOX_MISSING;
-	if (!rests || sb->op || sb->call || sb->row.changed_ms > asked_ms)
+	bool rests_there = there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED;
+	if (!rests || sb->op || sb->call || sb->changed > asked)
 		return;
 	if (!box && sb->state != SANDBOX_STOPPED)
 		set_state(sb, SANDBOX_STOPPED, "its host does not have it any more");
-	else if (box && there != (int)sb->state && (there == SANDBOX_RUNNING || there == SANDBOX_PAUSED || there == SANDBOX_STOPPED))
+	else if (box && rests_there && there != (int)sb->state) {
+		take_run(sb, box);
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
-	if (sb->state == SANDBOX_RUNNING && !sb->link)
-		remote_dial(sb);
+	}
+	if (box && (box->vcpus != sb->row.vcpus || box->memory_mb != sb->row.memory_mb))
+		remote_resize(sb); /* it was not there when that was asked */
+	if (sb->state == SANDBOX_RUNNING && !sb->link && !uv_is_active((uv_handle_t *)&sb->relink))
+		remote_dial(sb); /* else it is tried soon: a refusal would bring us here at once, and again */
 }
 
 static void remove_orphan(struct core *core, int64_t host, const char *id)
@@ -463,21 +505,29 @@ static void compare(void *arg, struct core *core, const struct errand *e, const 
 	}
 	for (size_t i = 0; i < core->count; i++)
 		if (core->boxes[i]->row.host == e->host)
-			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked_ms);
+			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked);
 	for (size_t i = 0; i < answer->box_count; i++)
 		if (!sandbox_find(core, TEAM_ANY, answer->boxes[i].id, NULL))
 			remove_orphan(core, e->host, answer->boxes[i].id);
+	if (e->again)
+		remote_compare(core, e->host);
 }
 
 void remote_compare(struct core *core, int64_t host)
 {
 	struct err err = ERR_INIT;
 	struct carry_ask ask = { .verb = CARRY_LIST };
-	for (const struct errand *e = core->errands; e; e = e->next)
-		if (e->cb == compare && e->host == host)
-			return; /* the answer is under way */
-	if (!core->closing && remote_errand(core, host, &ask, compare, NULL, &err))
-		log_debug("core", "%s", err.msg);
+	for (struct errand *e = core->errands; e; e = e->next) {
+		if (e->cb != compare || e->host != host)
+			continue;
+		e->again |= e->asked != core->changes; /* the answer is under way, and may be old */
+		return;
+	}
+	if (core->closing || !remote_errand(core, host, &ask, compare, NULL, &err))
+		return;
+	log_debug("core", "%s", err.msg);
+	if (!is_up(core, host)) /* also for what came to run since it was lost, or did when we ended */
+		remote_lost(core, host);
 }
 
 void remote_compare_all(struct core *core)
@@ -492,8 +542,7 @@ void remote_compare_all(struct core *core)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (host_is_up(&all[i]))
-			remote_compare(core, all[i].id);
+		remote_compare(core, all[i].id);
 	db_hosts_release(all, n);
 }
 
@@ -535,8 +584,6 @@ static void look_after(struct sandbox *sb)
 		sandbox_delete(sb, NULL, NULL);
 		return;
 	}
-	auto_free char *log = fs_join(sb->dir, "events.log");
-	sb->log = eventlog_new(log);
 	if (state != sb->state && sandbox_set_state(sb, state, NULL, &err))
 		log_error("core", "%s: %s", sb->row.id, err.msg);
 	sandbox_arm_expiry(sb);

@@ -28,7 +28,7 @@ void remote_pause(struct sandbox *sb);
 void remote_resume(struct sandbox *sb);
 void remote_stop(struct sandbox *sb, bool force);
 void remote_start_vm(struct sandbox *sb);
-/* At once here, and there when it can be. */
+/* At once here, and there when it can be (but a size of the disk is told only once). */
 void remote_resize(struct sandbox *sb);
 /* sandbox_deletion_due follows, when the host has removed it or cannot be reached: then it does so when it is back. */
 void remote_delete(struct sandbox *sb);
@@ -37,10 +37,11 @@ void remote_dial(struct sandbox *sb);
 /* No callback of its calls follows. */
 void remote_drop(struct sandbox *sb);
 
-/* The host is not heard of any more: what ran on it is missing. It is back: compare what it has with what we know. */
+/* The host is not heard of any more: what ran on it, and is in no operation, is missing. Compare what it has with what we know, or
+ * find that it is not heard of. */
 void remote_lost(struct core *core, int64_t host);
 void remote_compare(struct core *core, int64_t host);
-/* Every HOST_CHECK_MS: compare all that are there. */
+/* The same of all: at the start, and three times in HOST_LOST_MS. */
 void remote_compare_all(struct core *core);
 
 /* No callback of errands follows but those that are told now that the daemon is going down. */

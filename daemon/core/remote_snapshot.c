@@ -1,6 +1,7 @@
 #include "daemon/core/remote_snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/core/remote.h"
 #include "shared/base/log.h"
@@ -32,7 +33,8 @@ void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *o
 		.vcpus = row->vcpus,
 		.memory_mb = row->memory_mb,
 		.created_ms = row->created_ms,
-		.disk = (uint64_t)row->disk };
+		.disk = (uint64_t)row->disk,
+		.stored = row->stored };
 	hash_parse(row->tree, &out->tree);
 }
 
@@ -65,6 +67,7 @@ static void take_shot(struct far_shot *t, const struct snapshot *shot)
 	t->row.memory_mb = shot->memory_mb;
 	t->row.created_ms = shot->created_ms;
 	t->row.disk = (int64_t)shot->disk;
+	t->row.stored = shot->stored;
 }
 
 static void taken(struct sandbox *sb, const struct carry_answer *answer)
@@ -80,11 +83,30 @@ static void taken(struct sandbox *sb, const struct carry_answer *answer)
 	t->there = err.code == ERR_OK;
 	if (t->there && t->replaced && t->replaced != sb->row.host)
 		forget_there(sb->core, t->replaced, t->row.team, t->row.name);
-	op_end(sb, t->there ? NULL : &err);
+	bool lost = answer->err && !answer->heard;
+	op_end(sb, t->there ? NULL : &err); /* which frees t */
+	if (lost)
+		remote_compare(sb->core, sb->row.host);
+}
+
+/* Is one of this name being taken, wherever? It is recorded when its host is done. */
+static bool is_coming(const struct core *core, const struct db_host_snapshot *row)
+{
+	for (size_t i = 0; i < core->count; i++) {
+		const struct sandbox *sb = core->boxes[i];
+		const struct far_shot *t = is_remote(sb) && sb->op && sb->op->kind == OP_SNAPSHOT ? sb->op->more : NULL;
+		if (t && t->row.team == row->team && !strcmp(t->row.name, row->name))
+			return true;
+	}
+	return false;
 }
 
 static int check_free(struct sandbox *sb, struct far_shot *t, struct err *err)
 {
+	if (is_coming(sb->core, &t->row)) {
+		err_set(err, ERR_CONFLICT, "a snapshot '%s' is just being taken", t->row.name);
+		return err_hint(err, "wait for that, or choose another name");
+	}
 	int there = remote_snapshot_host(sb->core, t->row.team, t->row.name, &t->replaced, err);
 	if (there <= 0 || t->replace)
 		return there < 0 ? -1 : 0;

@@ -1,6 +1,7 @@
 /*
- * remote_snapshot: snapshots that are kept on the machine where they were taken. Their records are here, their trees are there; what
- * is made from one is placed there (place.h), and can be only while that host is there. For the rest of core. Thread: the loop's.
+ * remote_snapshot: snapshots that are kept on the machine where they were taken. Their records are here, their trees are there;
+ * what is made from one is placed there (place.h), and can be only while that host is there. For the rest of core. Thread: the
+ * loop's.
  */
 #ifndef SBX_CORE_REMOTE_SNAPSHOT_H
 #define SBX_CORE_REMOTE_SNAPSHOT_H
@@ -14,7 +15,7 @@ int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshot
 void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *out);
 /* The host that has it: 1 and its number, 0, -1. */
 int remote_snapshot_host(struct core *core, int64_t team, const char *name, int64_t *host, struct err *err);
-/* It is forgotten here, and there when it can be: 1, 0 there is none, -1. */
+/* It is forgotten here, and there if that host is there now: 1, 0 there is none, -1. */
 int remote_snapshot_remove(struct core *core, int64_t team, const char *name, struct err *err);
 
 #endif

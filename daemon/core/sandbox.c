@@ -249,10 +249,12 @@ int sandbox_set_state(struct sandbox *sb, enum sandbox_state state, const char *
 {
 	struct db_sandbox row = sb->row;
 	enum sandbox_state was = sb->state;
+	sb->changed = ++sb->core->changes;
 	row.state = (char *)(uintptr_t)state_names[state];
 	row.reason = (char *)(uintptr_t)reason;
 	row.changed_ms = clock_wall_ms();
-	if (state == SANDBOX_RUNNING && was != SANDBOX_PAUSING && was != SANDBOX_RUNNING && was != SANDBOX_MISSING)
+	bool came_up = was != SANDBOX_PAUSING && was != SANDBOX_STOPPING && was != SANDBOX_RUNNING && was != SANDBOX_MISSING;
+	if (state == SANDBOX_RUNNING && came_up)
 		row.started_ms = row.active_ms = row.changed_ms;
 	if (db_sandbox_update(sb->core->db, &row, err))
 		return -1;

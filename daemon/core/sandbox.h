@@ -11,7 +11,8 @@
  * missing: it ran on another machine, which is not heard of; it is what that says when it is back (remote.h).
  * The states in -ing last as long as one operation; an operation is the only one on its sandbox. What they become when the daemon
  * dies in them: creating, deleting and pooled are undone; pausing goes back to running if its VM lives, else it is stopped;
- * resuming goes back to paused; stopping and starting become stopped. The table is in op.c.
+ * resuming goes back to paused; stopping and starting become stopped. What another machine carries is as before, until that says
+ * what it is. The table is in op.c.
  */
 #ifndef SBX_CORE_SANDBOX_H
 #define SBX_CORE_SANDBOX_H

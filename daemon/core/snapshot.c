@@ -12,6 +12,7 @@
 #include "daemon/core/internal.h"
 #include "daemon/core/remote.h"
 #include "daemon/core/remote_snapshot.h"
+#include "daemon/core/team.h"
 #include "daemon/core/vault.h"
 #include "daemon/vm/accel.h"
 #include "daemon/vm/keep.h"
@@ -154,7 +155,8 @@ static int add(struct job *j, struct store *s, const char *name, const struct ha
 		.vcpus = info.vcpus,
 		.memory_mb = info.memory_mb,
 		.created_ms = info.created_ms,
-		.disk = disk };
+		.disk = disk,
+		.stored = info.stored };
 	vm_info_free(&info);
 	return 0;
 }
@@ -345,6 +347,89 @@ void snapshot_remove(struct core *core, int64_t team, const char *name, snapshot
 	job_start(core, j, run_remove);
 }
 
+/* ---- those of teams that are gone ---- */
+
+struct drop {
+	struct job job; /* first */
+	int64_t *teams; /* ascending */
+	size_t team_count;
+	char **pins;
+	size_t n;
+};
+
+static int note_pin(void *arg, const char *pin, const struct hash *tree)
+{
+	struct drop *d = arg;
+
+	(void)tree;
+	if (!str_starts(pin, PIN) || !team_among(d->teams, d->team_count, team_of(pin + strlen(PIN))))
+		return 0;
+	d->pins = mem_grow(d->pins, d->n + 1, sizeof(*d->pins));
+	d->pins[d->n++] = mem_strdup(pin);
+	return 0;
+}
+
+static int run_drop(struct job *j, struct store *s, struct err *err)
+{
+	struct drop *d = (struct drop *)j;
+
+	if (store_each_pin(s, note_pin, d, err))
+		return -1;
+	for (size_t i = 0; i < d->n; i++) {
+		struct err why = ERR_INIT;
+		if (!store_unpin(s, d->pins[i], &why) || why.code == ERR_NOT_FOUND)
+			continue;
+		*err = why;
+		return -1;
+	}
+	return 0;
+}
+
+static void on_dropped(void *arg, const struct snapshot *list, size_t n, const struct err *err)
+{
+	struct drop *d = arg;
+
+	(void)list;
+	(void)n;
+	if (err)
+		log_warn("core", "snapshots of teams that are deleted stay until the next start: %s", err->msg);
+	for (size_t i = 0; i < d->n; i++)
+		free(d->pins[i]);
+	free(d->pins);
+	free(d->teams);
+}
+
+/* Those that other machines keep. */
+static void drop_far(struct core *core, int64_t team)
+{
+	struct db_host_snapshot *rows;
+	struct err err = ERR_INIT;
+	size_t n;
+	if (db_host_snapshot_list(core->db, team, &rows, &n, &err)) {
+		log_warn("core", "%s", err.msg);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (remote_snapshot_remove(core, team, rows[i].name, &err) < 0)
+			log_warn("core", "%s", err.msg);
+	db_host_snapshots_release(rows, n);
+}
+
+void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n)
+{
+	struct drop *d = mem_zalloc(sizeof(*d));
+
+	for (size_t i = 0; i < n; i++)
+		drop_far(core, teams[i]);
+	*d = (struct drop){
+		.job = { .vault = core->vault, .cb = on_dropped, .arg = d }, .teams = mem_array(n, sizeof(*teams)), .team_count = n
+	};
+	memcpy(d->teams, teams, n * sizeof(*teams));
+	vault_keep(d->job.vault);
+	d->job.work.data = &d->job;
+	job_start(core, &d->job, run_drop);
+}
+
 /* ---- taking one ---- */
 
 /* Beside the operation, what its worker needs. */
@@ -384,10 +469,14 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 		.vcpus = t->info.vcpus,
 		.memory_mb = t->info.memory_mb,
 		.created_ms = t->info.created_ms,
-		.disk = t->disk };
+		.disk = t->disk,
+		.stored = t->info.stored };
 
-	(void)sb;
 	t->cb(t->arg, &shot, err ? 0 : 1, err);
+	/* its team was deleted meanwhile, with its snapshots, among which this one was not yet */
+	const int64_t team = sb->row.account;
+	if (sb->state == SANDBOX_DELETING && team_is_gone(sb->core, team))
+		snapshot_drop_teams(sb->core, &team, 1);
 }
 
 static int put(struct shot *t, int state_fd, struct store *s, struct err *err)

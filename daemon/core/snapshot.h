@@ -21,7 +21,8 @@ struct snapshot {
 	struct hash tree;
 	char *image, *parent, *accel;
 	int64_t vcpus, memory_mb, created_ms;
-	uint64_t disk; /* bytes */
+	uint64_t disk;	/* bytes, as its guest sees it */
+	int64_t stored; /* bytes that it takes in the store (keep.h); 0: not known, for it was made by an older sbx */
 };
 
 /* Letters, digits and ._- , at most SNAPSHOT_NAME_MAX, beginning with a letter or digit. INVALID. */
@@ -38,5 +39,8 @@ void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg);
 /* Forget the name; what is only its goes with the store's next gc. Sandboxes that were made from it have what they need. */
 void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);
+/* Forget all of teams that are deleted (ascending numbers), some time soon and without telling: what fails is logged, and is for
+ * the next start of the daemon. */
+void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n);
 
 #endif

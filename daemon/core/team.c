@@ -1,9 +1,11 @@
 #include "daemon/core/team.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/core/account.h"
 #include "daemon/core/internal.h"
+#include "daemon/core/snapshot.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
 
@@ -80,6 +82,16 @@ int team_find(struct core *core, const char *uid, struct db_team *out, struct er
 	return only_live(db_team_by_uid(core->db, uid, out, err), out, err);
 }
 
+bool team_is_gone(struct core *core, int64_t team)
+{
+	struct db_team row;
+	if (db_team_by_id(core->db, team, &row, NULL) != 1)
+		return false;
+	bool gone = row.deleted_ms != 0;
+	db_team_release(&row);
+	return gone;
+}
+
 int team_set_byoc(struct core *core, const char *uid, struct err *err)
 {
 	struct db_team team;
@@ -130,7 +142,7 @@ int team_require(const struct identity *who, enum role role, struct err *err)
 	return err_hint(err, "ask one of them");
 }
 
-int team_rename(struct core *core, const struct identity *who, const char *name, char **old, struct err *err)
+int team_rename(struct core *core, const struct identity *who, const char *name, char **old, char **now, struct err *err)
 {
 	struct db_team team;
 	auto_free char *clean = team_clean_name(name, err);
@@ -139,8 +151,45 @@ int team_rename(struct core *core, const struct identity *who, const char *name,
 	int rc = db_team_rename(core->db, who->team, clean, err);
 	if (rc == 0 && old)
 		*old = mem_steal(&team.name);
+	if (rc == 0 && now)
+		*now = mem_steal(&clean);
 	db_team_release(&team);
 	return rc;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+bool team_among(const int64_t *teams, size_t n, int64_t team)
+{
+	return bsearch(&team, teams, n, sizeof(*teams), by_number) != NULL;
+}
+
+/* What belongs to teams that are deleted; their numbers ascend. */
+static void drop_things(struct core *core, const int64_t *teams, size_t n)
+{
+	for (size_t i = core->count; i-- > 0;)
+		if (team_among(teams, n, core->boxes[i]->row.account))
+			sandbox_delete(core->boxes[i], NULL, NULL);
+	snapshot_drop_teams(core, teams, n);
+}
+
+int team_sweep(struct core *core, struct err *err)
+{
+	struct db_team *rows;
+	size_t n;
+	if (db_team_deleted(core->db, &rows, &n, err))
+		return -1;
+	auto_free int64_t *teams = mem_array(n + 1, sizeof(*teams));
+	for (size_t i = 0; i < n; i++)
+		teams[i] = rows[i].id;
+	db_teams_release(rows, n);
+	if (n)
+		drop_things(core, teams, n);
+	return 0;
 }
 
 int team_delete(struct core *core, const struct identity *who, struct err *err)
@@ -155,9 +204,7 @@ int team_delete(struct core *core, const struct identity *who, struct err *err)
 	db_team_release(&team);
 	if (db_team_delete(core->db, who->team, clock_wall_ms(), err))
 		return -1;
-	for (size_t i = core->count; i-- > 0;)
-		if (core->boxes[i]->row.account == who->team)
-			sandbox_delete(core->boxes[i], NULL, NULL);
+	drop_things(core, &who->team, 1);
 	return 0;
 }
 

@@ -3,8 +3,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/base/mem.h"
+
 static const char zeros[] = "0000000000000000000000000";
 _Static_assert(sizeof(zeros) == UID_DIGITS + 1, "as many as an id has digits");
+
+const char *uid_prefix(const char *type)
+{
+	static const struct {
+		const char *type, *prefix;
+	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY },
+		{ "team", UID_TEAM }, { "channel", UID_CHANNEL }, { "member", UID_USER } };
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!strcmp(all[i].type, type))
+			return all[i].prefix;
+	return NULL;
+}
 
 const char *uid_format(const char *prefix, const char *uid, char out[UID_TEXT])
 {

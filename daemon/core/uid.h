@@ -22,6 +22,8 @@
 #define UID_AUDIT "log-"
 #define UID_CHANNEL "ch-"
 
+/* The prefix for a kind of thing, as the audit log calls it ("sandbox", "user"); NULL for one that is known by its name alone. */
+const char *uid_prefix(const char *type);
 /* "cl-0000000000000abcdefghijkl"; returns out. "" for NULL. */
 const char *uid_format(const char *prefix, const char *uid, char out[UID_TEXT]);
 /* Our id in such a text: points into it. NULL with INVALID when it is not of that form. */

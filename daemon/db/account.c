@@ -56,10 +56,10 @@ int db_user_search(struct db *db, const char *prefix, int64_t limit, struct db_u
 	return db_list(db, &users, tail, out, n, err, "tti", prefix, end, limit);
 }
 
-int db_user_set_password(struct db *db, int64_t id, const char *password, struct err *err)
+int db_user_set_password(struct db *db, int64_t id, const char *was, const char *password, struct err *err)
 {
-	static const char sql[] = "UPDATE user SET password = ?2 WHERE id = ?1";
-	return db_run(db, sql, "user", true, err, "it", id, password) < 0 ? -1 : 0;
+	static const char sql[] = "UPDATE user SET password = ?3 WHERE id = ?1 AND (?2 IS NULL OR password = ?2)";
+	return db_run(db, sql, "user", true, err, "itt", id, was, password) < 0 ? -1 : 0;
 }
 
 int db_user_set_name(struct db *db, int64_t id, const char *name, struct err *err)
@@ -132,9 +132,19 @@ int db_team_delete(struct db *db, int64_t id, int64_t deleted_ms, struct err *er
 	return db_run(db, sql, "team", true, err, "ii", id, deleted_ms) < 0 ? -1 : 0;
 }
 
+int db_team_deleted(struct db *db, struct db_team **out, size_t *n, struct err *err)
+{
+	return db_list(db, &teams, "WHERE deleted_ms > 0 ORDER BY id", out, n, err, "");
+}
+
 void db_team_release(struct db_team *row)
 {
 	db_release(&teams, row);
+}
+
+void db_teams_release(struct db_team *rows, size_t n)
+{
+	db_release_all(&teams, rows, n);
 }
 
 /* ---- members ---- */

@@ -53,7 +53,8 @@ int db_user_by_uid(struct db *db, const char *uid, struct db_user *out, struct e
 int db_user_by_login(struct db *db, const char *provider, const char *subject, struct db_user *out, struct err *err);
 /* Those whose address begins so, by address, at most limit; not the local one. db_users_release. */
 int db_user_search(struct db *db, const char *prefix, int64_t limit, struct db_user **out, size_t *n, struct err *err);
-int db_user_set_password(struct db *db, int64_t id, const char *password, struct err *err);
+/* was: what it must be for that, so that nothing newer is overwritten (0 then too); NULL for anything. */
+int db_user_set_password(struct db *db, int64_t id, const char *was, const char *password, struct err *err);
 int db_user_set_name(struct db *db, int64_t id, const char *name, struct err *err);
 void db_user_release(struct db_user *row);
 void db_users_release(struct db_user *rows, size_t n);
@@ -67,7 +68,10 @@ int db_team_by_uid(struct db *db, const char *uid, struct db_team *out, struct e
 int db_team_rename(struct db *db, int64_t id, const char *name, struct err *err);
 int db_team_set_byoc(struct db *db, int64_t id, struct err *err);
 int db_team_delete(struct db *db, int64_t id, int64_t deleted_ms, struct err *err);
+/* Those that are deleted, by id. db_teams_release. */
+int db_team_deleted(struct db *db, struct db_team **out, size_t *n, struct err *err);
 void db_team_release(struct db_team *row);
+void db_teams_release(struct db_team *rows, size_t n);
 
 /* team, user, role, is_default and joined_ms of the row. CONFLICT when he is one already. */
 int db_member_insert(struct db *db, const struct db_member *row, struct err *err);

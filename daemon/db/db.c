@@ -30,11 +30,13 @@ int db_fail(struct db *db, struct err *err, const char *doing)
 	int code = sqlite3_extended_errcode(db->h);
 	if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
 		return err_set(err, ERR_CONFLICT, "%s: already exists", doing);
-	if ((code & 0xff) == SQLITE_FULL)
-		return err_set(err, ERR_NO_SPACE, "%s: no space left for the database", doing);
 	/* another rule is one that we should have kept */
 	enum err_code kind = (code & 0xff) == SQLITE_CONSTRAINT ? ERR_INTERNAL : ERR_IO;
-	return err_set(err, kind, "%s: database: %s", doing, sqlite3_errmsg(db->h));
+	if ((code & 0xff) == SQLITE_FULL)
+		err_set(err, ERR_NO_SPACE, "%s: no space left for the database", doing);
+	else
+		err_set(err, kind, "%s: database: %s", doing, sqlite3_errmsg(db->h));
+	return err_word(err, DB_FAILED);
 }
 
 static int control(struct db *db, const char *script, const char *doing, struct err *err)

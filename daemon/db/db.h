@@ -17,6 +17,8 @@
 
 struct db;
 
+#define DB_FAILED "database" /* the word of errors that are the database's own: it cannot be read or written */
+
 /* Text lists (environment, labels) are stored as "K=V" strings; NULL-terminated array, owned by the row. */
 struct db_sandbox {
 	char *id, *name; /* name NULL when it has none */

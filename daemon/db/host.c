@@ -45,9 +45,13 @@ int db_host_delete(struct db *db, int64_t id, struct err *err)
 {
 	static const char sql[] = "DELETE FROM host WHERE id = ?1";
 	static const char kept[] = "DELETE FROM host_snapshot WHERE host = ?1";
-	if (db_run(db, kept, "snapshots of a host", false, err, "i", id) < 0)
+	if (db_begin(db, err))
 		return -1;
-	return db_run(db, sql, "host", true, err, "i", id) < 0 ? -1 : 0;
+	if (db_run(db, kept, "snapshots of a host", false, err, "i", id) < 0 || db_run(db, sql, "host", false, err, "i", id) < 0) {
+		db_rollback(db);
+		return -1;
+	}
+	return db_commit(db, err);
 }
 
 int db_host_beat(struct db *db, int64_t id, int64_t now_ms, struct err *err)
@@ -166,6 +170,7 @@ static const struct db_column snapshot_columns[] = {
 #define C(kind, member) DB_COLUMN(db_host_snapshot, kind, member)
 	C(DB_INT, team), C(DB_TEXT, name), C(DB_INT, host), C(DB_TEXT, tree), C(DB_TEXT, image), C(DB_TEXT, parent),
 	C(DB_TEXT, accel), C(DB_INT, vcpus), C(DB_INT, memory_mb), C(DB_INT, created_ms), C(DB_INT, disk),
+	C(DB_INT, stored),
 #undef C
 };
 /* clang-format on */

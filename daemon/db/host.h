@@ -30,7 +30,7 @@ int db_host_get(struct db *db, const char *uid, struct db_host *out, struct err 
 int db_host_by_id(struct db *db, int64_t id, struct db_host *out, struct err *err);
 /* Newest first; team -1: all. db_hosts_release. */
 int db_host_list(struct db *db, int64_t team, struct db_host **out, size_t *n, struct err *err);
-/* With its tags and credentials. */
+/* With its tags, its credentials and the snapshots that it keeps. */
 int db_host_delete(struct db *db, int64_t id, struct err *err);
 int db_host_beat(struct db *db, int64_t id, int64_t now_ms, struct err *err);
 void db_host_release(struct db_host *row);
@@ -75,7 +75,7 @@ struct db_host_snapshot {
 	char *name;
 	int64_t host;
 	char *tree, *image, *parent, *accel; /* tree: hex; the others may be NULL */
-	int64_t vcpus, memory_mb, created_ms, disk;
+	int64_t vcpus, memory_mb, created_ms, disk, stored;
 };
 /* In the place of one of that team and name. */
 int db_host_snapshot_put(struct db *db, const struct db_host_snapshot *row, struct err *err);

@@ -98,6 +98,7 @@ const char *const schema_steps[] = {
 	"ALTER TABLE host_refresh ADD COLUMN request TEXT;"
 	"CREATE TABLE host_snapshot (team INT NOT NULL, name TEXT NOT NULL, host INT NOT NULL, tree TEXT NOT NULL, image TEXT,"
 	" parent TEXT, accel TEXT, vcpus INT NOT NULL, memory_mb INT NOT NULL, created_ms INT NOT NULL, disk INT NOT NULL,"
+	" stored INT NOT NULL,"
 	" PRIMARY KEY (team, name)) STRICT, WITHOUT ROWID;",
 };
 /* clang-format on */

@@ -1,5 +1,6 @@
 /* agent conn: the port. Reads frames, writes control frames first and then data of the streams in turn. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,7 +14,9 @@
 #define WRITE_SIZE WIRE_CHUNK
 #define ROOM_MIN 2048 /* with less left in a write, leave the next stream for the next one */
 #define ROUNDS 8      /* writes, and reads, before other events are looked at again */
-#define HANGUP_MS 200
+/* How long the kernel may take to learn of a new host. To be late costs little: what the last host began ends with the HELLO of the
+ * next one at the latest. */
+#define HANGUP_MS 1000
 #define CTL_MAX (256 * 1024) /* answers waiting: read no more requests until they are taken */
 
 static void put_down(struct agent *a)
@@ -56,10 +59,20 @@ int64_t conn_deadline(const struct agent *a)
 	return a->hangup_at;
 }
 
+/* A processor that we share may have kept us away for longer than that, with the news waiting behind other events: what counts is
+ * what the kernel says now. If it still knows of none, and a host whose HELLO we have read is forgotten here, no harm is done: it
+ * cannot have got our answer, has opened nothing, and says HELLO again. */
 void conn_timer(struct agent *a)
 {
-	if (a->hangup_at && clock_mono_ms() >= a->hangup_at)
+	struct pollfd port = { .fd = a->port.fd };
+
+	if (!a->hangup_at || clock_mono_ms() < a->hangup_at)
+		return;
+	if (a->port_readable && a->ctl.len < CTL_MAX)
+		return; /* it may be a HELLO: read that first */
+	if (poll(&port, 1, 0) == 1 && port.revents & POLLHUP)
 		hang_up(a);
+	a->hangup_at = 0;
 }
 
 static void on_hello(struct agent *a, const struct wire_frame *f)
@@ -70,6 +83,7 @@ static void on_hello(struct agent *a, const struct wire_frame *f)
 	if (!wire_rec_find(f->payload, f->length, WT_NONCE, &nonce) || nonce.n != WIRE_NONCE)
 		return;
 	put_down(a);
+	a->hangup_at = 0; /* whatever the kernel knows, somebody is there: he has all the time */
 	wire_rec_u64(&rec, WT_VERSION, WIRE_VERSION);
 	wire_rec_bytes(&rec, WT_NONCE, nonce.p, nonce.n);
 	wire_put(&a->ctl, WIRE_HELLO, 0, 0, rec.p, rec.len);

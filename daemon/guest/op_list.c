@@ -59,19 +59,6 @@ static void permissions(mode_t mode, char out[11])
 	out[10] = '\0';
 }
 
-static bool is_utf8(const char *s, size_t n)
-{
-	while (n) {
-		size_t one = utf8_len(s, n);
-
-		if (!one)
-			return false;
-		s += one;
-		n -= one;
-	}
-	return true;
-}
-
 static void base64(struct buf *out, const char *s, size_t n)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -151,7 +138,7 @@ static void describe(struct lister *l, const char *name, const char *path, const
 	jw_init(&w, &l->out);
 	jw_obj(&w);
 	jw_kstr(&w, "name", name);
-	if (!is_utf8(name, strlen(name))) {
+	if (!utf8_valid(name, strlen(name))) {
 		auto_buf raw = BUF_INIT;
 
 		base64(&raw, name, strlen(name));

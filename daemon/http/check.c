@@ -99,20 +99,9 @@ bool check_json(const char *value)
 	return check_media(value, "application/json") || (n > s && strncasecmp(value + n - s, suffix, s) == 0);
 }
 
-bool check_utf8(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n;) {
-		size_t len = utf8_len(s + i, n - i);
-		if (len == 0)
-			return false;
-		i += len;
-	}
-	return true;
-}
-
 bool check_decode(char *s)
 {
-	return url_decode(s) && check_utf8(s, strlen(s));
+	return url_decode(s) && utf8_valid(s, strlen(s));
 }
 
 bool check_ws_key(const char *key, char accept[WS_ACCEPT_LEN + 1])

@@ -54,8 +54,8 @@ int http_listen_tcp(struct http_server *s, const char *address, int *port, struc
 /* Serve a connection that somebody else made: fd, a connected non-blocking stream socket (one end of a TLS pipe), taken also when
  * it fails. It counts as TCP, not local. who: the peer, when it is known by other means than a credential: it is taken for that one
  * unless a request brings a credential, and may call us by any name (no web page can come this way). NULL: as any TCP client.
- * Of kind IDENTITY_CONTROL: a request may name the team that it is for, in `X-Sbx-Team: N` (decimal; malformed is 400), and is its
- * then, but stays allowed what is the operator's alone; without that header its team is TEAM_LOCAL. On any other connection, and
+ * Of kind IDENTITY_CONTROL: a request may name the team that it is for, in `X-Sbx-Team: N` (decimal; malformed is 400), and is that
+ * team's then (by the number TEAM_CARRIED + N, where N is not 0), but stays allowed what is the operator's alone; without that header its team is TEAM_LOCAL. On any other connection, and
  * beside a credential, the header means nothing. */
 int http_adopt(struct http_server *s, int fd, const struct identity *who, struct err *err);
 /* Stop accepting, close what is idle, drop the rest; done_cb when the loop holds nothing of it any more. */
@@ -112,8 +112,9 @@ void http_body_resume(struct http_req *r);
  * Answer 101 and give the connection away, if the client asked to upgrade to `protocol`: cb gets its descriptor (non-blocking,
  * close-on-exec, the callee's to close), once, from the loop, and the bytes that came early (valid during the call); or -1 when the
  * client went before, the server is closing, or there is no descriptor left. What is taken is no connection of the server's any
- * more. False: it did not ask properly, and was answered 400; cb does not come. The request is over either way; when its connection is
- * given away, on_done comes before cb. One whose body has not entirely come (a streamed one, at its headers) cannot be upgraded: 400. */
+ * more. False: it did not ask properly, and was answered 400; cb does not come. The request is over either way; when its connection
+ * is given away, on_done comes before cb. One whose body has not entirely come (a streamed one, at its headers) cannot be upgraded:
+ * 400. */
 typedef void http_taken_cb(void *arg, int fd, const void *early, size_t n);
 bool http_take(struct http_req *r, const char *protocol, http_taken_cb *cb, void *arg);
 

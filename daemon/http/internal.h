@@ -263,7 +263,6 @@ bool check_media(const char *value, const char *type);
 bool check_json(const char *value);
 /* Percent-decoded, valid UTF-8? Decodes s in place. */
 bool check_decode(char *s);
-bool check_utf8(const char *s, size_t n);
 #define WS_ACCEPT_LEN 28
 /* Sec-WebSocket-Accept for a client's key; false when the key is no base64 of 16 bytes. */
 bool check_ws_key(const char *key, char accept[WS_ACCEPT_LEN + 1]);

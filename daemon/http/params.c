@@ -140,7 +140,7 @@ int params_check(struct http_req *r, struct err *err)
 		const char *name = ct_s(c, p->name);
 		const char *value = param_value(r, p, name);
 		char *def = NULL;
-		if (value && p->in == CT_IN_PATH && !check_utf8(value, strlen(value)))
+		if (value && p->in == CT_IN_PATH && !utf8_valid(value, strlen(value)))
 			return err_set(err, ERR_INVALID, "'%s' is not valid UTF-8", name);
 		if (value && check_value(r, p, value, err) != 0)
 			return -1;

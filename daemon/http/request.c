@@ -244,7 +244,11 @@ static int name_team(struct http_req *r, struct err *err)
 		return 0;
 	if (r->h.count[HDR_TEAM] > 1 || !r->h.value[HDR_TEAM])
 		return err_set(err, ERR_INVALID, "request must have one 'X-Sbx-Team'");
-	return parse_int(r->h.value[HDR_TEAM], "X-Sbx-Team", 0, INT64_MAX, &r->who.team, err);
+	if (parse_int(r->h.value[HDR_TEAM], "X-Sbx-Team", 0, TEAM_CARRIED - 1, &r->who.team, err))
+		return -1;
+	if (r->who.team != TEAM_LOCAL)
+		r->who.team += TEAM_CARRIED;
+	return 0;
 }
 
 static int authorize(struct http_req *r, struct err *err)

@@ -3,25 +3,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "daemon/netd/bytes.h"
+
 enum { HEADER = 12, FLAGS = 2, QDCOUNT = 4, ANCOUNT = 6, NSCOUNT = 8, JUMPS_MAX = 32, QNAME_MAX = 255 };
 enum { QR = 0x8000, OPCODE = 0x7800, RD = 0x0100, RA = 0x0080 };
 enum { TYPE_A = 1, TYPE_CNAME = 5, CLASS_IN = 1 };
-
-static unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 static char plain(uint8_t c)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/netd/allow.h"
+#include "daemon/netd/bytes.h"
 
 /* Offsets in a frame: Ethernet (14), IPv4 without options (20), then ports or the ICMP type. */
 enum { ETH_TYPE = 12, IP = 14, IP_LEN = 16, IP_FRAG = 20, IP_PROTO = 23, IP_SRC = 26, IP_DST = 30, L4 = 34, L4_DST_PORT = 36 };
@@ -23,22 +24,6 @@ const struct filter_rule filter_default_rules[] = {
 	{ 0, 0, PROTO_ANY, ALL_PORTS, RULE_PASS_UNLESS_HOST },
 };
 const size_t filter_default_rule_count = sizeof(filter_default_rules) / sizeof(filter_default_rules[0]);
-
-static unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /* ARP for IPv4 on Ethernet. libslirp answers for its own addresses and learns the sender's: the guest's one alone. */
 static enum filter_verdict check_arp(const uint8_t *frame, size_t n)

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/netd/bytes.h"
 #include "daemon/netd/dns.h"
 #include "daemon/netd/filter.h"
 #include "shared/base/log.h"
@@ -63,23 +64,6 @@ void resolve_free(struct resolve *r)
 }
 
 /* ---- to the guest ---- */
-
-static void put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
 
 /* RFC 1071, of the IP header */
 static unsigned checksum(const uint8_t *p)

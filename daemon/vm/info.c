@@ -59,6 +59,8 @@ int vm_info_read(const char *text, size_t n, struct vm_info *out, struct err *er
 	out->name = copy(js_get(v, "name"));
 	out->parent = copy(js_get(v, "parent"));
 	out->env = copy_list(js_get(v, "env"));
+	if (js_int(js_get(v, "storedBytes"), &out->stored) || out->stored < 0)
+		out->stored = 0;
 	const js *fs = js_get(v, "fs");
 	out->fs_tree = copy(js_get(fs, "tree"));
 	out->fs_path = copy(js_get(fs, "path"));
@@ -97,6 +99,8 @@ void vm_info_write(const struct vm_info *info, struct buf *out)
 	for (char *const *e = info->env; e && *e; e++)
 		jw_str(&w, *e);
 	jw_arr_end(&w);
+	if (info->stored)
+		jw_kint(&w, "storedBytes", info->stored);
 	if (info->fs_tree) {
 		jw_key(&w, "fs");
 		jw_obj(&w);

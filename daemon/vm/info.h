@@ -21,6 +21,7 @@ struct vm_info {
 	/* of a snapshot */
 	char *name, *parent; /* or NULL */
 	char **env;	     /* "K=V", NULL-terminated, or NULL */
+	int64_t stored;	     /* bytes that the store had for it when it was made (keep.h); 0: not known */
 	/* the tree that is mounted in it: its id, where, and the label that it came from (or NULL); NULL: none */
 	char *fs_tree, *fs_path, *fs_label;
 };

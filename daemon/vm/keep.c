@@ -13,6 +13,7 @@
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
 #include "shared/store/blocks.h"
+#include "shared/store/tree.h"
 #include "shared/store/vmstate.h"
 
 #define RAM_BLOCK ((uint32_t)8192)
@@ -207,6 +208,39 @@ static int read_devices(const struct keep *k, uint64_t at, struct buf *out, stru
 	return 0;
 }
 
+struct count {
+	struct store *s;
+	uint64_t bytes;
+};
+
+static int count_object(void *arg, enum object_kind kind, const struct hash *id, struct err *err)
+{
+	struct count *c = arg;
+	struct store_info info;
+
+	(void)kind;
+	if (store_stat(c->s, id, &info, err))
+		return -1;
+	c->bytes += info.stored;
+	return 0;
+}
+
+/* On its own, whatever others share with it: a figure that does not change when they come and go. */
+static int count_stored(struct store *s, const struct vmstate *v, int64_t *out, struct err *err)
+{
+	struct count count = { .s = s, .bytes = v->state.len };
+	struct hash_set *seen = hash_set_new();
+
+	int r = tree_reach(s, &v->ram, seen, count_object, &count, NULL, err);
+	if (!r)
+		r = tree_reach(s, &v->disk, seen, count_object, &count, NULL, err);
+	if (!r && v->has_fs)
+		r = tree_reach(s, &v->fs, seen, count_object, &count, NULL, err);
+	hash_set_free(seen);
+	*out = (int64_t)count.bytes;
+	return r;
+}
+
 int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *disk, struct err *err)
 {
 	struct vmstate v = { .info = BUF_INIT, .state = BUF_INIT, .has_ram = true, .has_disk = true };
@@ -223,8 +257,10 @@ int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *
 		r = blocks_shape(s, &v.disk, &shape, err);
 	if (!r)
 		r = read_devices(k, devices_at, &v.state, err);
-	vm_info_write(k->info, &v.info);
 	v.has_fs = k->info->fs_tree && hash_parse(k->info->fs_tree, &v.fs);
+	if (!r)
+		r = count_stored(s, &v, &k->info->stored, err);
+	vm_info_write(k->info, &v.info);
 	if (!r)
 		r = vmstate_put(s, &v, out, err);
 	if (disk)

@@ -23,13 +23,15 @@ struct keep {
 	int stream_fd;		  /* its memory and devices (stream.h) */
 	const char *const *disks; /* its own qcow2 files, the top first */
 	size_t disk_count;
-	const struct vm_info *info;
+	struct vm_info *info; /* keep_put fills in what is stored */
 };
 
 /* The trees of the base are in the store, or put there now: again it costs nothing. For the time before a first snapshot. Within a
  * write that the caller began. */
 int keep_base(struct store *s, const char *base, unsigned memory_mb, struct err *err);
-/* The tree of a snapshot, put into a write that the caller began. disk: bytes of its disk; may be NULL. */
+/* The tree of a snapshot, put into a write that the caller began. disk: bytes of its disk; may be NULL. k->info->stored becomes
+ * what all objects of its memory, its disk and its mounted tree take, compressed, each counted once, and also those that others
+ * have too; and the state of its devices: what it would take if it were the only one. */
 int keep_put(struct store *s, const struct keep *k, struct hash *out, uint64_t *disk, struct err *err);
 
 /* Make dir, which is empty, a base of its own: ram, state, disk.raw, base.json. The tree may come from anywhere: INVALID for what

@@ -24,6 +24,8 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *err);
 int fs_remove_tree(const char *path, struct err *err);
 /* Copy contents, sparse where the source is, into a new file (O_EXCL). */
 int fs_copy_sparse(const char *from, const char *to, mode_t mode, struct err *err);
+/* The same file under another name or, on another file system or one without links, a copy of mode 0600. */
+int fs_link_or_copy(const char *from, const char *to, struct err *err);
 bool fs_exists(const char *path);
 /* Bytes allocated on disk (st_blocks) of a file, 0 when missing. */
 off_t fs_allocated(const char *path);

@@ -202,3 +202,12 @@ int fs_copy_sparse(const char *from, const char *to, mode_t mode, struct err *er
 	unlink(to);
 	return err_sys(err, sys, "cannot copy '%s' to '%s'", from, to);
 }
+
+int fs_link_or_copy(const char *from, const char *to, struct err *err)
+{
+	if (!link(from, to))
+		return 0;
+	if (errno == ENOENT)
+		return err_sys(err, errno, "cannot find '%s'", from);
+	return fs_copy_sparse(from, to, 0600, err);
+}

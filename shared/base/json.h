@@ -78,5 +78,7 @@ void jw_kbool(struct jw *w, const char *key, bool v);
 
 /* Length of the valid UTF-8 sequence at s (1..4, n bytes available), or 0 when it is invalid. */
 size_t utf8_len(const char *s, size_t n);
+/* Are all n bytes UTF-8? */
+bool utf8_valid(const char *s, size_t n);
 
 #endif

@@ -28,6 +28,16 @@ size_t utf8_len(const char *s, size_t n)
 	return len;
 }
 
+bool utf8_valid(const char *s, size_t n)
+{
+	for (size_t i = 0, len; i < n; i += len) {
+		len = utf8_len(s + i, n - i);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 void jw_init(struct jw *w, struct buf *out)
 {
 	memset(w, 0, sizeof(*w));

@@ -94,20 +94,6 @@ static void item_json(const struct contract *c, uint32_t schema, const char *s, 
 	text_json(c, schema, item, false, out);
 }
 
-static bool is_utf8(const char *s)
-{
-	size_t n = strlen(s);
-
-	while (n > 0) {
-		size_t len = utf8_len(s, n);
-		if (len == 0)
-			return false;
-		s += len;
-		n -= len;
-	}
-	return true;
-}
-
 int ct_validate_text(const struct contract *c, const struct ct_param *p, const char *text, struct err *err)
 {
 	struct ct_check v = { .c = c, .err = err, .path = BUF_INIT };
@@ -115,7 +101,7 @@ int ct_validate_text(const struct contract *c, const struct ct_param *p, const c
 	const struct ct_schema *s = &c->schemas[p->schema];
 	uint32_t schema = s->type == CT_ARRAY && p->explode ? s->items : p->schema;
 
-	if (!is_utf8(text))
+	if (!utf8_valid(text, strlen(text)))
 		return err_set(err, ERR_INVALID, "'%s' must be UTF-8", ct_s(c, p->name));
 	if (schema == CT_NONE)
 		return 0;

@@ -12,7 +12,7 @@ static const char *const finer[] = {
 	"syntax", "schema", "parameter", "route",
 	/* words of core and of the handlers */
 	"rate_limited", "email_taken", "no_team", "provider_not_found", "name_reserved", "already_exists", "has_sandboxes",
-	"no_hosts", "host_gone", "delivery_failed", "upstream"
+	"no_hosts", "host_gone", "delivery_failed", "upstream", "database"
 };
 
 static bool is_kind(const char *name)

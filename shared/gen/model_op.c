@@ -282,10 +282,11 @@ static uint32_t scheme_index(const struct model *m, const char *id)
 	return CT_NONE;
 }
 
-/* The operation's own security, else the document's; none, or one alternative that asks nothing, makes it public. */
+/* The operation's own security, else the document's; none, or one alternative that asks nothing, makes it public. That is never
+ * inherited: an operation that is forgotten would be open to everybody. */
 static int read_security(struct model *m, struct yt_node *node, struct ct_op *op)
 {
-	struct yt_node *list = yt_get(node, "security");
+	struct yt_node *own = yt_get(node, "security"), *list = own;
 	bool open = false;
 
 	if (!list)
@@ -307,6 +308,8 @@ static int read_security(struct model *m, struct yt_node *node, struct ct_op *op
 	op->security_count = m->index_pool.n - op->security;
 	if (open || op->security_count == 0)
 		op->flags |= CT_OP_PUBLIC;
+	if (op->flags & CT_OP_PUBLIC && !own)
+		return model_fault(m, node, "is public and does not say so: if it is meant, write 'security: []'");
 	return 0;
 }
 

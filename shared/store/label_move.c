@@ -147,13 +147,7 @@ static int check_message(const char *text, struct err *err)
 	size_t n = text ? strlen(text) : 0;
 	if (n > LABEL_MESSAGE_MAX)
 		return err_set(err, ERR_INVALID, "the message is too long: %zu bytes (max %d)", n, LABEL_MESSAGE_MAX);
-	for (size_t i = 0; i < n;) {
-		size_t step = utf8_len(text + i, n - i);
-		if (!step)
-			return err_set(err, ERR_INVALID, "the message is not valid UTF-8");
-		i += step;
-	}
-	return 0;
+	return n == 0 || utf8_valid(text, n) ? 0 : err_set(err, ERR_INVALID, "the message is not valid UTF-8");
 }
 
 static bool as_expected(const struct label_move *m, const struct label_state *is)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import fs_rows
 import stub_vm
+import team_rows
 import vm_rows
 import wrenn_rows
 
@@ -579,6 +580,7 @@ def url_of(address):
 fs_close = fs_rows.rows(row, timed, ENV)
 vm_rows.rows(row, ENV, sbx, remove_all)
 wrenn_rows.rows(row, ENV, sbx, remove_all)
+team_rows.rows(row, ENV, sbx)
 
 
 # ---- the table ----

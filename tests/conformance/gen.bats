@@ -32,6 +32,16 @@ stops() {
 	stops "%: nosuch: no such security scheme" mcp-v8 '0,/^      security: .*/s//      security: [{nosuch: []}]/'
 }
 
+@test "an operation that is open to everybody by mistake" {
+	local what="public and does not say so: if it is meant, write 'security: []'"
+	# the operation begins on the line before its operationId
+	stops "$(($(line_of 'operationId: listCapsules$' wrenn) - 1)): get: is $what" wrenn \
+		'/operationId: listCapsules$/,/^ {6}x-sbx-command/{/^ {6}security:/,/^ {6}x-sbx/{/security|^ {8}/d}}'
+	stops "$(($(line_of 'operationId: login$' wrenn) - 1)): post: is $what" wrenn '/operationId: login$/,/responses:/{/security:/d}'
+	# nor by what the others inherit
+	stops "$(($(line_of 'operationId: list_vms$' freestyle) - 1)): get: is $what" freestyle '0,/^  - bearerAuth: \[\]/s//  - {}/'
+}
+
 @test "an unknown key" {
 	stops "%: sumary: not a key of an operation, or not supported" wrenn '0,/^      summary:/s//      sumary:/'
 	stops "%: x-sbx-comand: not an extension of an operation that sbxgen knows" wrenn '0,/^      x-sbx-command:/s//      x-sbx-comand:/'
@@ -56,8 +66,8 @@ stops() {
 
 @test "two paths that take the same requests" {
 	printf '%s\n' 'openapi: 3.1.0' 'paths:' '  /a/{b}:' "    parameters: [{name: b, in: path, required: true, schema: {type: string}}]" \
-		'    get: {operationId: one}' '  /a/{c}:' "    parameters: [{name: c, in: path, required: true, schema: {type: string}}]" \
-		'    get: {operationId: two}' >"$WORK/same.yaml"
+		'    get: {operationId: one, security: []}' '  /a/{c}:' "    parameters: [{name: c, in: path, required: true, schema: {type: string}}]" \
+		'    get: {operationId: two, security: []}' >"$WORK/same.yaml"
 	cd "$WORK"
 	run --separate-stderr sbxgen --strict contract same.yaml out
 	expect_status 1

@@ -654,7 +654,7 @@ def logged(w, act, action, kind, status, scope, **metadata):
 
 def renamed(crew):
     ok(crew.owner.patch(crew.path, {"name": "Before"}), 204)
-    ok(crew.admin.patch(crew.path, {"name": "After"}), 204)
+    ok(crew.admin.patch(crew.path, {"name": " After "}), 204)
     return crew.admin
 
 

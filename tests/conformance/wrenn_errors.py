@@ -5,7 +5,10 @@ the contract what is refused before it does anything: no credential, a malformed
 Codes that cannot be provoked stand in CANNOT with the reason, and are printed as comments. How to run one check: wrenn_kit.py.
 """
 import functools
+import glob
+import os
 import select
+import sqlite3
 import sys
 
 from fs_client import same
@@ -26,8 +29,6 @@ CANNOT = {
     "account_not_activated": LATER, "account_disabled": LATER, "account_deactivated": LATER, "signup_cooldown": LATER, "invalid_token": LATER,
     "already_activated": LATER, "wrong_password": LATER, "last_login_method": LATER, "owns_team_with_members": LATER,
     "template_name_taken": "a later name of already_exists",
-    "host_unavailable": "needs a capsule whose host is gone from the database or has no address",
-    "db_error": "needs a database that fails",
     "internal_error": "needs the server itself to fail; but see no_hosts_available here, and the failed delivery in wrenn_channels",
     "internal": "needs the search for people to fail in the database", "read_error": "needs an upload whose reading fails on the server",
     "build_error": "needs the building of templates, which the contract does not have"}
@@ -232,6 +233,27 @@ def _(w):
 @code("agent_error", "a command that takes longer than it may")
 def _(w):
     fault(w.eva.post(w.capsule + "/exec", {"cmd": "sleep", "args": ["30"], "timeout_sec": 1}), 502, "agent_error")
+
+
+@code("host_unavailable", "resuming a capsule whose host was removed")
+def _(w):
+    owner, host, capsule = busy_host(w.hosts)
+    ok(owner.post(f"/v1/capsules/{capsule}/pause"))
+    ok(owner.delete("/v1/hosts/" + host), 204)
+    fault(owner.post(f"/v1/capsules/{capsule}/resume"), 503, "host_unavailable")
+    ok(owner.delete("/v1/capsules/" + capsule), 204)
+
+
+@code("db_error", "a write while somebody else keeps the database")
+def _(w):
+    [path] = glob.glob(os.path.join(w.server.home, "*.sqlite"))
+    who, held = w.eva, sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        held.execute("BEGIN IMMEDIATE")
+        fault(who.post("/v1/api-keys", {"name": "never"}), 500, "db_error")
+    finally:
+        held.close()
+    same([k["name"] for k in ok(w.eva.get("/v1/api-keys")) if k["name"] == "never"], [])
 
 
 # ---- every operation of the contract ----

@@ -22,6 +22,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -503,8 +504,9 @@ class Socket:
 class Server(Daemon):
     """A private daemon with a port, or one that is there already."""
 
-    def __init__(self, name, at=None, home=None):
-        self.address, self.there, self.built = None, at is not None, False
+    def __init__(self, name, at=None, home=None, **more):
+        self.more = more
+        self.address, self.there, self.built, self.carriers = None, at is not None, False, []
         if self.there:
             host, _, port = at.rpartition(":")
             self.address, self.home = (host, int(port)), home
@@ -515,6 +517,7 @@ class Server(Daemon):
     def up(self):
         self.env["SBX_POOL"] = "0"
         self.env["SBX_PASSWORD_COST"] = "4"  # tests log in all the time
+        self.env.update(self.more)
         self.env["WRENN_TEST_MARK"] = "of-the-daemon"  # must not be seen by commands in capsules
         address = self.sbx("up", "--listen", "127.0.0.1:0").split()[-1]
         host, _, port = address.rpartition(":")
@@ -528,6 +531,8 @@ class Server(Daemon):
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def down(self):
+        for carrier in self.carriers:
+            carrier.end()
         if not self.there:
             super().down()
 
@@ -613,6 +618,42 @@ class Person(Client):
         return Socket(self.address, target, headers or self.headers)
 
 
+class Carrier:
+    """A real host of the server's: sbxd --role host in a home of its own, announced by somebody who may."""
+
+    def __init__(self, who, **announced):
+        self.server, self.home, self.process = who.server, tempfile.mkdtemp(prefix="sbx-wh.", dir="/tmp"), None
+        made = ok(who.post("/v1/hosts", announced), 201)
+        self.id = made["host"]["id"]
+        host, port = self.server.address
+        self.up("--control", f"http://{host}:{port}", token=made["registration_token"])
+        self.server.carriers.append(self)
+
+    def up(self, *args, token=""):
+        env = {**self.server.env, "SBX_HOME": self.home, "SBX_HOST_TOKEN": token}
+        read, write = os.pipe()
+        self.process = subprocess.Popen([os.path.join(BIN, "sbxd"), "--role", "host", "--heartbeat", "1", "--ready-fd", str(write), *args],
+                                        env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        pass_fds=[write])
+        os.close(write)
+        with os.fdopen(read) as said:
+            word = said.read()
+        assert word.startswith("ready"), word
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def end(self):
+        """And all that it carries."""
+        subprocess.run([os.path.join(BIN, "sbx"), "down", "--yes"], env={**self.server.env, "SBX_HOME": self.home}, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        subprocess.run(["rm", "-rf", self.home], check=True)
+
+
 def audit(person, resource_type, action, **more):
     """The newest audit entry of this kind (digest 2.10, 7) that has these members."""
     answer = person.get(f"/v1/audit-logs?resource_type={resource_type}&action={action}&limit=200")
@@ -667,7 +708,8 @@ class Suite:
         assert name not in (n for n, _, _ in self.checks), f"two checks are called {name}"
         self.checks.append((name, function, args))
 
-    def main(self):
+    def main(self, **environment):
+        """environment: of the daemon, besides what all have."""
         parser = argparse.ArgumentParser(usage=f"{self.name}.py [--list] [--at HOST:PORT [--home DIR]] [WORDS...]")
         parser.add_argument("--list", action="store_true", help="print the names of the checks")
         parser.add_argument("--at", help="a server that runs already")
@@ -679,7 +721,7 @@ class Suite:
             print("\n".join(name for name, _, _ in chosen) if args.list else f"no check is called {' or '.join(args.words)}")
             return 0 if args.list else 2
         started, tap = time.monotonic(), Report(sys.modules['__main__'].__file__)
-        server = Server(self.name.replace("wrenn_", "w"), args.at, args.home)
+        server = Server(self.name.replace("wrenn_", "w"), args.at, args.home, **environment)
         try:
             world = self.world(server)
             for name, function, more in chosen:

@@ -316,13 +316,22 @@ only_mine() { [ "$(names | xargs)" = mine ]; }
 	for args in 'team ls' 'team create X' 'team use X' 'team inspect X' 'team rename X Y' 'team rm X --yes' 'team member ls --team X' \
 		'host ls' 'host add' 'host inspect X' 'host token X' 'host rm X' 'host tag ls X' 'host tag add X y' 'channel ls' \
 		'channel add x slack --config a=b' 'channel inspect x' 'channel update x --name y' 'channel config x --config a=b' \
-		'channel rm x' 'channel test slack --config a=b' audit; do
+		'channel rm x' 'channel test x' 'channel test slack --config a=b' audit; do
 		# shellcheck disable=SC2086 # words
 		fails 1 'API key is not enough.*sbx login' --context ann --api-key "$key" $args
 	done
 	expect 'key program null' "$(sbx --context ann --api-key "$key" whoami -o json | jq -r '"\(.kind) \(.key.name) \(.user)"')"
 	expect_match 'Key: +program' "$(sbx --context ann --api-key "$key" whoami)"
 	ann key rm program
+}
+
+@test "doctor: a team on the operator's socket sees what he sees; over the network it is told whom to ask" {
+	acceleration() { jq -r '.[] | select(.check == "acceleration") | "\(.status) \(.detail)"'; }
+	run --separate-stderr sbx --api-key "$(token_of ann)" doctor --quick -o json
+	expect "$(sbx doctor --quick -o json | acceleration)" "$(acceleration <<<"$output")"
+	run --separate-stderr sbx --context ann doctor --quick -o json
+	expect 'warn not known: the daemon tells its operator alone' "$(acceleration <<<"$output")"
+	expect 0 "$(jq '[.[] | select(.status == "fail")] | length' <<<"$output")"
 }
 
 # ---- hosts ----
@@ -384,6 +393,65 @@ only_mine() { [ "$(names | xargs)" = mine ]; }
 	fails 1 'not public' --context ann channel test webhook --config url=https://localhost:1/
 	ann channel rm night my-hook
 	expect '[]' "$(ann channel ls -o json)"
+}
+
+# A receiver of webhooks at $HOOK, which writes down what it gets in $WORK/hook/seen, and a daemon of its own that may deliver there.
+hook_up() {
+	mkdir -p "$WORK/hook"
+	timeout 120 python3 "$TOP/tests/e2e/hook.py" "$WORK/hook" >"$WORK/hook/port" 2>"$WORK/hook/log" </dev/null 3>&- 4>&- &
+	echo $! >"$WORK/hook/pid"
+	export SBX_HOME=$WORK/hooked
+	command sbxd --notify-private >"$WORK/hook/sbxd.log" 2>&1 </dev/null 3>&- 4>&- &
+	wait_until 20 test -s "$WORK/hook/port"
+	wait_until 20 test -S "$SBX_HOME/sbxd.sock"
+	HOOK=http://127.0.0.1:$(cat "$WORK/hook/port")
+}
+teardown() {
+	[ -f "$WORK/hook/pid" ] || return 0
+	SBX_HOME=$WORK/hooked sbx down --yes
+	kill "$(cat "$WORK/hook/pid")"
+	rm -r "$WORK/hook"
+}
+seen() { jq -r "$1" "$WORK/hook/seen" | tail -n 1; }
+# signed_with SECRET: the last one, by the time and the body that it has
+signed_with() {
+	expect "sha256=$({ seen '.headers["x-wrenn-timestamp"] + "."' && seen .body; } | paste -sd '' | tr -d '\n' |
+		openssl dgst -sha256 -hmac "$1" | sed 's/.* //')" "$(seen '.headers["x-wrenn-signature"]')"
+}
+
+@test "channels: a test message through one that there is, or as one would send it" {
+	local secret id
+	hook_up
+	secret=$(sbx channel add hook webhook --config "url=$HOOK/one" --event host.up 2>/dev/null)
+	run --separate-stderr sbx channel test hook
+	expect_status 0
+	expect_match 'arrived' "$stderr"
+	expect '/one channel.test' "$(seen '"\(.path) \(.body | fromjson | .event)"')"
+	signed_with "$secret"
+	# by its id, and as it is configured now
+	id=$(sbx channel inspect hook -o json | jq -r .id)
+	sbx channel config hook --config "url=$HOOK/two" --config secret=mine 2>/dev/null
+	expect ok "$(sbx channel test "$id" -o json | jq -r .status)"
+	expect /two "$(seen .path)"
+	signed_with mine
+	# with a configuration there need be none
+	expect ok "$(sbx channel test webhook --config "url=$HOOK/three" -o json | jq -r .status)"
+	expect /three "$(seen .path)"
+	expect hook "$(sbx channel ls -o json | jq -r '.[].name')"
+	# one that refuses it is told as that, and nothing is tried again
+	sbx channel config hook --config "url=$HOOK/503" --config secret=mine 2>/dev/null
+	fails 1 '503' channel test hook
+	expect 4 "$(wc -l <"$WORK/hook/seen")"
+	fails 1 "no channel 'nosuch'.*sbx channel ls.*--config" channel test nosuch
+	sbx channel rm hook
+	fails 1 "no channel 'hook'" channel test hook
+}
+
+@test "channels: a test message goes through those of one's own team alone" {
+	ann channel add theirs webhook --config url=https://localhost:1/ >/dev/null 2>&1
+	fails 1 'not public' --context ann channel test theirs
+	fails 1 "no channel 'theirs'" --context bob channel test theirs
+	ann channel rm theirs
 }
 
 # ---- the audit log ----

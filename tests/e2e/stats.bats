@@ -99,6 +99,58 @@ has_points() { [ "$(points "$1" | jq '.points | length')" -ge "$2" ]; }
 	sbx rm nap
 }
 
+# What Wrenn says of a sandbox, as the operator is told.
+capsule_points() { curl -sS --max-time 20 --unix-socket "$SBX_HOME/sbxd.sock" "http://sbx/v1/capsules/cl-$(printf '%25s' "$1" | tr ' ' 0)/metrics?range=2h"; }
+all_points() { # NAME ID: at every resolution, in both languages
+	for range in 10m 2h 24h; do points "$1" $range | jq -c .points; done
+	capsule_points "$2" | jq -c .points
+}
+new_daemon() { # SIGNAL: end this one, start another
+	local pid
+	pid=$(daemon_pid)
+	kill "-$1" "$pid"
+	wait_until 20 ended "$pid"
+	sbx ls >/dev/null
+}
+
+@test "points outlive the daemon: a paused one's a kill, all of them an orderly end" {
+	local id before running
+	sbx create --name kept >/dev/null
+	id=$(field kept id)
+	wait_until 15 has_points kept 4
+	sbx pause kept
+	before=$(all_points kept "$id")
+	expect 4 "$(jq -s 'map(select(length > 0)) | length' <<<"$before")" 'answers with points'
+	new_daemon KILL
+	expect paused "$(field kept state)"
+	expect "$before" "$(all_points kept "$id")" 'after a kill'
+	new_daemon TERM
+	expect "$before" "$(all_points kept "$id")" 'after an orderly end'
+	sbx resume kept
+	before=$(points kept | jq '.points | length')
+	wait_until 15 has_points kept $((before + 3))
+	running=$(points kept | jq -c .points)
+	new_daemon TERM
+	points kept | jq -e --argjson b "$running" '.points[:($b | length)] == $b' || fail "$(points kept)"
+	wait_until 15 has_points kept $(($(jq length <<<"$running") + 2))
+}
+
+@test "a damaged file of points is warned of and ignored" {
+	local file
+	sbx pause kept
+	file=$SBX_HOME/vms/$(field kept id)/metrics
+	for damage in 'truncate -s 1000' 'truncate -s 0' 'cp /etc/passwd' 'truncate -s 100M'; do
+		$damage "$file"
+		new_daemon KILL
+		expect '[]' "$(points kept | jq -c .points)" "points after $damage"
+		grep -q "metrics' is ignored" "$SBX_HOME/log/sbxd.log" || fail "no warning after $damage"
+		: >"$SBX_HOME/log/sbxd.log"
+	done
+	sbx resume kept
+	wait_until 15 has_points kept 2
+	sbx rm kept
+}
+
 @test "a daemon that starts anew samples what it adopts" {
 	kill -9 "$(daemon_pid)"
 	sbx ls >/dev/null

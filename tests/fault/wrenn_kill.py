@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """kill -9 of the daemon at random moments while several clients create, pause, resume, snapshot and delete capsules over the Wrenn API:
-wrenn_kill.py ROUNDS SEED, with SBX_HOME set and sbx in PATH.
+wrenn_kill.py ROUNDS SEED [HOSTS], with SBX_HOME set and sbx in PATH. With HOSTS the capsules run on so many other daemons, and one of
+all is killed each time, which the others have to live with.
 
 After every kill: what was acknowledged is so. A capsule that was created is there, in the state that was last acknowledged or the one that
 was just asked for; one that was deleted is over; a template that was acknowledged is listed, and one can start from it in the end. What was
 never acknowledged leaves at most a capsule that the list shows, and that can be deleted."""
+import atexit
 import json
 import os
 import random
@@ -12,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-ROUNDS, SEED = int(sys.argv[1]), int(sys.argv[2])
+ROUNDS, SEED, HOSTS = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0
 HOME = os.environ["SBX_HOME"]
 CLIENTS = 3
+SETTLED_S = 20  # until all daemons agree again
 rng = random.Random(SEED)
 lock = threading.Lock()
 acked = {}  # id -> set of statuses that may be
@@ -108,7 +112,7 @@ def client(key, own, seed, stop):
             if status < 300:
                 with lock:
                     done[what] += 1
-            elif status not in (409, 404):
+            elif status not in (409, 404) and not (HOSTS and status in (502, 503)):
                 fail_later.append(f"{what}: {status}")
     except Gone:
         pass
@@ -118,7 +122,62 @@ def pid():
     return ask("", "GET", "/sbx/v1/system")[1]["pid"]
 
 
+class Host:
+    """Another daemon, that carries capsules for the one in SBX_HOME."""
+
+    def __init__(self, port):
+        made = json.loads(sbx("host", "add", "-o", "json"))
+        self.home, self.id, self.process = tempfile.mkdtemp(prefix="sbx-kh.", dir="/tmp"), made["host"]["id"], None
+        self.up(["--control", f"http://{port}"], made["token"])
+
+    def up(self, args=(), token=""):
+        read, write = os.pipe()
+        env = {**os.environ, "SBX_HOME": self.home, "SBX_HOST_TOKEN": token}
+        self.process = subprocess.Popen(["sbxd", "--role", "host", "--heartbeat", "1", "--ready-fd", str(write), *args], env=env,
+                                        pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as said:
+            if not said.read().startswith("ready"):
+                fail("a host does not come up")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def states(self):
+        env = {**os.environ, "SBX_HOME": self.home}
+        got = subprocess.run(["sbx", "ls", "-o", "json"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        return {row["id"]: row["state"] for row in json.loads(got.stdout)}
+
+    def end(self):
+        subprocess.run(["sbx", "down", "--yes"], env={**os.environ, "SBX_HOME": self.home}, capture_output=True, stdin=subprocess.DEVNULL,
+                       timeout=120, check=False)
+        self.kill()
+        subprocess.run(["rm", "-rf", self.home], check=True)
+
+
+def agree(key):
+    """The hosts have what is listed and nothing else, in the same state, and what runs answers."""
+    end = time.monotonic() + SETTLED_S
+    while True:
+        _, listed = ask(key, "GET", "/v1/capsules")
+        here, there = {c["id"][-12:]: c["status"] for c in listed}, {i: state for h in hosts for i, state in h.states().items() if state != "stopped"}
+        dead = [c["id"] for c in listed if c["status"] == "running" and not answers(key, c["id"])]
+        if here == there and not dead:
+            return
+        if time.monotonic() > end:
+            fail(f"listed {here}, on the hosts {there}, no answer from {dead}")
+        time.sleep(0.3)
+
+
+def answers(key, capsule):
+    status, answer = ask(key, "POST", f"/v1/capsules/{capsule}/exec", {"cmd": "echo", "args": ["x"]})
+    return status == 200 and answer["stdout"] == "x\n"
+
+
 def check(key):
+    if hosts:
+        agree(key)
     for capsule, may in acked.items():
         status, answer = ask(key, "GET", f"/v1/capsules/{capsule}")
         if status != 200:
@@ -139,8 +198,19 @@ def check(key):
             fail(f"{stray} cannot be deleted")
 
 
-fail_later = []
-sbx("up")
+fail_later, hosts = [], []
+
+
+@atexit.register
+def end():
+    for host in hosts:
+        host.end()
+    if hosts:
+        subprocess.run(["sbx", "down", "--yes"], capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
+
+
+port = sbx("up", "--listen", "127.0.0.1:0")
+hosts += [Host(port) for _ in range(HOSTS)]
 status, session = ask("", "POST", "/v1/auth/signup", {"email": "a@example.org", "password": "12345678", "name": "A"})
 key = ask(session["token"], "POST", "/v1/api-keys", {})[1]["key"]
 ask(key, "DELETE", "/v1/capsules/" + ask(key, "POST", "/v1/capsules", {"memory_mb": 256})[1]["id"])  # the template is there
@@ -151,13 +221,20 @@ for n in range(ROUNDS):
     for t in threads:
         t.start()
     time.sleep(rng.uniform(0.05, 1.5))
-    os.kill(pid(), signal.SIGKILL)
+    host = rng.choice([None, *hosts])
+    if host:
+        host.kill()
+    else:
+        os.kill(pid(), signal.SIGKILL)
     stop.set()
     for t in threads:
         t.join()
     if fail_later:
         fail("; ".join(fail_later[:5]))
-    sbx("up")
+    if host:
+        host.up()
+    else:
+        sbx("up", "--listen", port)
     check(key)
 for name in list(templates)[:1]:
     status, answer = ask(key, "POST", "/v1/capsules", {"template": name})
@@ -169,4 +246,6 @@ for capsule in acked:
         fail(f"{capsule} cannot be deleted")
 if left := ask(key, "GET", "/v1/capsules")[1]:
     fail(f"left: {left}")
+if hosts:
+    agree(key)
 print(f"seed {SEED}: {ROUNDS} kills; {done}")

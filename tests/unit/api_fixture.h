@@ -1,5 +1,5 @@
-/* A command of a contract that is text, and what its words on the command line come to; link cli/opt.c and cli/api/{flags,value,body}.c
- * beside what contract_of.h needs. */
+/* A command of a contract that is text, and what its words on the command line come to; link cli/opt.c and
+ * cli/api/{flags,value,body}.c beside what contract_of.h needs. */
 #ifndef SBX_UNIT_API_FIXTURE_H
 #define SBX_UNIT_API_FIXTURE_H
 
@@ -11,9 +11,10 @@
 #include "tests/unit/contract_of.h"
 
 /* One operation "p" whose body is the component Body. */
-#define DOC_POST(params) \
-	DOC_HEAD "paths:\n  /p:\n    post:\n      operationId: p\n      parameters: [" params "]\n" \
-		 "      requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Body'}}}}\n" \
+#define DOC_POST(params)                                                                                                           \
+	DOC_HEAD "paths:\n  /p:\n    post:\n      operationId: p\n      security: []\n      parameters: [" params "]\n"            \
+		 "      requestBody: {required: true, content: {application/json: {schema: {$ref: "                                \
+		 "'#/components/schemas/Body'}}}}\n"                                                                               \
 		 "      responses: {}\ncomponents:\n  schemas:\n"
 
 struct typed {
@@ -27,7 +28,8 @@ struct typed {
 	int rc; /* of the parsing, then of the body */
 };
 
-static const struct opt typed_table[] = { { .kind = OPT_LIST, .name = "null", .arg = "X", .help = "", .off = 0 }, { .kind = OPT_END } };
+static const struct opt typed_table[] = { { .kind = OPT_LIST, .name = "null", .arg = "X", .help = "", .off = 0 },
+	{ .kind = OPT_END } };
 
 /* Words are separated by '|'. */
 static inline void type_words(struct typed *t, const struct contract *c, const char *words)

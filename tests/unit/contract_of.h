@@ -7,7 +7,7 @@
 #include "shared/gen/model.h"
 
 #define DOC_HEAD "openapi: 3.1.0\ninfo: {title: T, version: '1'}\n"
-#define DOC_PATHS "paths: {/p: {get: {operationId: p, responses: {}}}}\n"
+#define DOC_PATHS "paths: {/p: {get: {security: [], operationId: p, responses: {}}}}\n"
 
 struct built {
 	struct yt_doc *doc;

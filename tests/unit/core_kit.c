@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "daemon/core/channel.h"
+#include "daemon/core/host.h"
 #include "daemon/core/password.h"
+#include "daemon/core/snapshot.h"
 #include "daemon/db/audit.h"
 #include "shared/base/fs.h"
 #include "shared/base/mem.h"
@@ -26,6 +28,13 @@ void sandbox_delete(struct sandbox *sb, sandbox_deleted_cb *cb, void *arg)
 	assert_null(arg);
 	kit->deleted += sb->state != SANDBOX_DELETING;
 	sb->state = SANDBOX_DELETING;
+}
+
+void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n)
+{
+	assert_ptr_equal(core, kit->core);
+	for (size_t i = 0; i < n; i++)
+		buf_fmt(&kit->dropped, "%lld;", (long long)teams[i]);
 }
 
 void channel_announce(struct core *core, const char *event, const struct db_audit *note)
@@ -56,10 +65,12 @@ int core_kit_setup(void **state)
 	assert_non_null(mkdtemp(k->dir));
 	auto_free char *path = fs_join(k->dir, "db.sqlite");
 	buf_init(&k->news);
+	buf_init(&k->dropped);
 	assert_int_equal(uv_loop_init(&k->loop), 0);
 	k->core = mem_zalloc(sizeof(*k->core));
 	k->core->config.loop = &k->loop;
 	k->core->config.password_cost = PASSWORD_COST_MIN;
+	k->core->host_lost_ms = HOST_LOST_MS;
 	k->core->db = db_open(path, &err);
 	assert_non_null(k->core->db);
 	assert_int_equal(secret_open(&k->core->secret, k->dir, &err), 0);
@@ -84,6 +95,7 @@ int core_kit_teardown(void **state)
 	db_close(core->db);
 	free(core);
 	buf_free(&k->news);
+	buf_free(&k->dropped);
 	assert_int_equal(fs_remove_tree(k->dir, NULL), 0);
 	free(k);
 	kit = NULL;

@@ -15,6 +15,7 @@ struct core_kit {
 	struct core *core;
 	size_t deleted;	 /* sandboxes that were to be removed */
 	struct buf news; /* "event resource status;" for each piece */
+	struct buf dropped; /* "number;" of each team whose snapshots were to go */
 };
 
 /* The test's state is a core_kit. */

@@ -406,9 +406,80 @@ static void t_broken_hash(void **state)
 	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
 	fail_often(k, "a@b.c", LOGIN_FREE);
 	now_ms += 1000;
-	assert_int_equal(db_user_set_password(k->core->db, a.user, "$2b$04$*", &err), 0);
+	assert_int_equal(db_user_set_password(k->core->db, a.user, NULL, "$2b$04$*", &err), 0);
 	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_INTERNAL);
 	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_INTERNAL);
+}
+
+static char *stored_hash(struct core_kit *k, int64_t user)
+{
+	struct db_user row;
+	struct err err = ERR_INIT;
+	assert_int_equal(db_user_by_id(k->core->db, user, &row, &err), 1);
+	char *hash = mem_steal(&row.password);
+	db_user_release(&row);
+	return hash;
+}
+
+static void restart_with_cost(struct core_kit *k, unsigned cost)
+{
+	accounts_close(k->core->accounts);
+	k->core->config.password_cost = cost;
+	k->core->accounts = accounts_new(k->core);
+}
+
+/* A login with the good password alone brings a hash to the cost of today: others have nothing to make it of. */
+static void t_another_cost(void **state)
+{
+	struct core_kit *k = *state;
+	struct answer a;
+	sign_up(k, "a@b.c");
+	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
+	int64_t user = a.user;
+	static const struct {
+		unsigned cost;
+		const char *begins;
+	} rows[] = { { 5, "$2b$05$" }, { 4, "$2b$04$" } }; /* up and down */
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_free char *before = stored_hash(k, user);
+		restart_with_cost(k, rows[i].cost);
+		assert_int_equal(login(k, "a@b.c", "wrong word", &a), ERR_UNAUTHORIZED);
+		uv_run(&k->loop, UV_RUN_DEFAULT);
+		auto_free char *same = stored_hash(k, user);
+		assert_string_equal(same, before);
+		assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
+		uv_run(&k->loop, UV_RUN_DEFAULT);
+		auto_free char *after = stored_hash(k, user);
+		assert_memory_equal(after, rows[i].begins, strlen(rows[i].begins));
+		assert_int_equal(login(k, "a@b.c", "wrong word", &a), ERR_UNAUTHORIZED);
+		assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
+		uv_run(&k->loop, UV_RUN_DEFAULT);
+		auto_free char *still = stored_hash(k, user);
+		assert_string_equal(still, after); /* once is enough */
+	}
+}
+
+/* Neither a password that was changed meanwhile is lost, nor anything when the daemon ends before it is done. */
+static void t_another_cost_too_late(void **state)
+{
+	struct core_kit *k = *state;
+	struct answer a;
+	struct err err = ERR_INIT;
+	sign_up(k, "a@b.c");
+	restart_with_cost(k, 5);
+	assert_int_equal(login(k, "a@b.c", GOOD, &a), ERR_OK);
+	assert_int_equal(db_user_set_password(k->core->db, a.user, NULL, "changed", &err), 0);
+	uv_run(&k->loop, UV_RUN_DEFAULT);
+	auto_free char *kept = stored_hash(k, a.user);
+	assert_string_equal(kept, "changed");
+	sign_up(k, "x@b.c");
+	restart_with_cost(k, 4);
+	assert_int_equal(login(k, "x@b.c", GOOD, &a), ERR_OK);
+	restart_with_cost(k, 4); /* while it is at work */
+	uv_run(&k->loop, UV_RUN_DEFAULT);
+	auto_free char *old = stored_hash(k, a.user);
+	assert_memory_equal(old, "$2b$05$", 7);
+	assert_int_equal(login(k, "x@b.c", GOOD, &a), ERR_OK);
 }
 
 /* ---- other services ---- */
@@ -514,6 +585,8 @@ int main(void)
 		CORE_TEST(t_own_logins_do_not_help),
 		CORE_TEST(t_flood),
 		CORE_TEST(t_broken_hash),
+		CORE_TEST(t_another_cost),
+		CORE_TEST(t_another_cost_too_late),
 		CORE_TEST(t_by_login),
 		CORE_TEST(t_users),
 		CORE_TEST(t_closing),

@@ -73,7 +73,7 @@ static void live(struct cli *cli, enum arg_kind kind, const char *typed, struct 
 	case ARG_FILE:
 	case ARG_METHOD:
 	case ARG_SHELL:
-	case ARG_PROVIDER:
+	case ARG_CHANNEL_OR_PROVIDER:
 		fail_msg("nobody knows these");
 	}
 }
@@ -171,8 +171,10 @@ static void test_verbs(void **state)
 	expect("host tag rm h1 ", ":");
 	expect("channel inspect ", "ops :");
 	expect("channel test t", "teams telegram :");
-	expect("login --", "--local --email --password-stdin --signup --name --team --print-token --output --host --context --api-key "
-			   "--help :");
+	expect("channel test ", "ops discord slack teams googlechat telegram matrix webhook :");
+	expect("login --",
+		"--local --email --password-stdin --signup --name --team --print-token --output --host --context --api-key "
+		"--help :");
 	expect("help team member ", ":");
 }
 

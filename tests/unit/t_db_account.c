@@ -62,7 +62,7 @@ static void t_user(void **state)
 	assert_null(got.uid);
 	assert_int_equal(db_user_by_uid(k->db, "u", &got, &err), 0);
 	assert_int_equal(db_user_by_id(k->db, row.id + 1, &got, &err), 0);
-	assert_int_equal(db_user_set_password(k->db, row.id, "other", &err), 0);
+	assert_int_equal(db_user_set_password(k->db, row.id, NULL, "other", &err), 0);
 	assert_int_equal(db_user_set_name(k->db, row.id, "Bob", &err), 0);
 	assert_int_equal(db_user_by_id(k->db, row.id, &got, &err), 1);
 	assert_string_equal(got.password, "other");

@@ -1,5 +1,5 @@
 /* link: daemon/db/[a-z]*.c | -lsqlite3 */
-/* Records of hosts: what is known of each, tags, tokens that work once, families of refresh tokens. */
+/* Records of hosts: what is known of each, tags, tokens that work once, families of refresh tokens, snapshots kept there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,7 +170,7 @@ static void t_tokens(void **state)
 static void add_refresh(struct db *db, const char *hash, int64_t host, const char *family)
 {
 	struct err err = ERR_INIT;
-	struct db_host_refresh row = { LENT(hash), host, LENT(family), 1000, 0 };
+	struct db_host_refresh row = { LENT(hash), host, LENT(family), 1000, 0, NULL };
 	assert_int_equal(db_host_refresh_insert(db, &row, &err), 0);
 }
 
@@ -184,11 +184,24 @@ static int64_t revoked(struct db *db, const char *hash)
 	return at;
 }
 
+static void use(struct db *db, const char *hash, int64_t now_ms, const char *request)
+{
+	struct db_host_refresh row;
+	struct err err = ERR_INIT;
+	assert_int_equal(db_host_refresh_get(db, hash, &row, &err), 1);
+	assert_null(row.request);
+	row.revoked_ms = now_ms;
+	row.request = LENT(request);
+	assert_int_equal(db_host_refresh_use(db, &row, &err), 0);
+	row.request = NULL;
+	db_host_refresh_release(&row);
+}
+
 static void t_refresh(void **state)
 {
 	struct db_kit *k = *state;
 	struct err err = ERR_INIT;
-	struct db_host_refresh got, twin = { LENT("r1"), 1, LENT("f2"), 1000, 0 };
+	struct db_host_refresh got, twin = { LENT("r1"), 1, LENT("f2"), 1000, 0, NULL };
 	int64_t a = add_host(k->db, "h1", "regular", 0, 1), b = add_host(k->db, "h2", "regular", 0, 1);
 	add_refresh(k->db, "r1", a, "f1");
 	add_refresh(k->db, "r2", a, "f1");
@@ -202,18 +215,96 @@ static void t_refresh(void **state)
 	assert_string_equal(got.family, "f2");
 	assert_true(got.host == b && got.expires_ms == 1000 && got.revoked_ms == 0);
 	db_host_refresh_release(&got);
-	assert_int_equal(db_host_refresh_revoke(k->db, "r1", 50, &err), 0);
-	assert_int_equal(db_host_refresh_revoke(k->db, "r1", 60, &err), 0); /* it keeps its time */
-	assert_int_equal(revoked(k->db, "r1"), 50);
+	use(k->db, "r1", 50, "q");
+	db_kit_reopen(k);
+	assert_int_equal(db_host_refresh_get(k->db, "r1", &got, &err), 1);
+	assert_string_equal(got.family, "f1");
+	assert_string_equal(got.request, "q");
+	assert_true(got.host == a && got.expires_ms == 1000 && got.revoked_ms == 50);
+	db_host_refresh_release(&got);
+	use(k->db, "r2", 0, NULL);
 	assert_int_equal(revoked(k->db, "r2"), 0);
 	assert_int_equal(db_host_refresh_revoke_family(k->db, "f1", 70, &err), 0);
 	assert_int_equal(revoked(k->db, "r1"), 50);
 	assert_int_equal(revoked(k->db, "r2"), 70);
 	assert_int_equal(revoked(k->db, "r3"), 70);
 	assert_int_equal(revoked(k->db, "r4"), 0);
+	/* every family of a host, and no other's */
+	add_refresh(k->db, "r5", a, "f3");
+	add_refresh(k->db, "r6", a, "f4");
+	assert_int_equal(db_host_refresh_revoke_all(k->db, a, 80, &err), 0);
+	assert_int_equal(revoked(k->db, "r2"), 70);
+	assert_int_equal(revoked(k->db, "r5"), 80);
+	assert_int_equal(revoked(k->db, "r6"), 80);
+	assert_int_equal(revoked(k->db, "r4"), 0);
 	assert_int_equal(db_host_delete(k->db, a, &err), 0);
 	assert_int_equal(db_host_refresh_get(k->db, "r1", &got, &err), 0);
 	assert_int_equal(revoked(k->db, "r4"), 0);
+}
+
+static void put(struct db *db, int64_t team, const char *name, int64_t host, const char *parent)
+{
+	struct err err = ERR_INIT;
+	const struct db_host_snapshot row = { .team = team,
+		.name = LENT(name),
+		.host = host,
+		.tree = LENT("ab"),
+		.image = LENT("base"),
+		.parent = LENT(parent),
+		.vcpus = 1,
+		.memory_mb = 2,
+		.created_ms = 3,
+		.disk = 4 };
+	assert_int_equal(db_host_snapshot_put(db, &row, &err), 0);
+}
+
+/* Those of a team: "name@host " each. */
+static void snapshots_are(struct db *db, int64_t team, const char *want)
+{
+	struct db_host_snapshot *all;
+	struct err err = ERR_INIT;
+	size_t n;
+	char text[64] = "";
+	assert_int_equal(db_host_snapshot_list(db, team, &all, &n, &err), 0);
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s@%lld ", all[i].name, (long long)all[i].host);
+	assert_string_equal(text, want);
+	db_host_snapshots_release(all, n);
+}
+
+/* Names are their team's; the newer of a name takes the place of the older; they go with their host. */
+static void t_snapshots(void **state)
+{
+	struct db_kit *k = *state;
+	struct err err = ERR_INIT;
+	struct db_host_snapshot got;
+	int64_t a = add_host(k->db, "h1", "regular", 0, 1), b = add_host(k->db, "h2", "regular", 0, 1);
+	assert_true(a == 1 && b == 2);
+	snapshots_are(k->db, 7, "");
+	put(k->db, 7, "s2", a, "box");
+	put(k->db, 7, "s1", b, NULL);
+	put(k->db, 8, "s1", a, NULL);
+	db_kit_reopen(k);
+	snapshots_are(k->db, 7, "s1@2 s2@1 ");
+	snapshots_are(k->db, 8, "s1@1 ");
+	assert_int_equal(db_host_snapshot_get(k->db, 7, "s2", &got, &err), 1);
+	assert_string_equal(got.name, "s2");
+	assert_string_equal(got.tree, "ab");
+	assert_string_equal(got.image, "base");
+	assert_string_equal(got.parent, "box");
+	assert_null(got.accel);
+	assert_true(got.team == 7 && got.host == a && got.vcpus == 1 && got.memory_mb == 2 && got.created_ms == 3 && got.disk == 4);
+	db_host_snapshot_release(&got);
+	assert_int_equal(db_host_snapshot_get(k->db, 8, "s2", &got, &err), 0);
+	put(k->db, 7, "s2", b, NULL);
+	snapshots_are(k->db, 7, "s1@2 s2@2 ");
+	assert_int_equal(db_host_snapshot_delete(k->db, 7, "s1", &err), 0);
+	assert_int_equal(db_host_snapshot_delete(k->db, 7, "s1", &err), 0); /* none: as well */
+	snapshots_are(k->db, 7, "s2@2 ");
+	snapshots_are(k->db, 8, "s1@1 ");
+	assert_int_equal(db_host_delete(k->db, a, &err), 0);
+	snapshots_are(k->db, 7, "s2@2 ");
+	snapshots_are(k->db, 8, "");
 }
 
 int main(void)
@@ -224,6 +315,7 @@ int main(void)
 		DB_TEST(t_tags),
 		DB_TEST(t_tokens),
 		DB_TEST(t_refresh),
+		DB_TEST(t_snapshots),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

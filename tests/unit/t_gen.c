@@ -330,8 +330,9 @@ static bool is_teams(const struct contract *c, uint32_t op)
 /* Whose operations are everybody's: none, unless the document or the operation says so. */
 static void t_teams(void **state)
 {
-	static const char ops[] = "paths:\n  /a: {get: {operationId: a}}\n  /b: {get: {operationId: b, x-sbx-teams: true}}\n"
-				  "  /c: {get: {operationId: c, x-sbx-teams: false}}\n";
+	static const char ops[] = "paths:\n  /a: {get: {security: [], operationId: a}}\n  /b: {get: {security: [], operationId: b, "
+				  "x-sbx-teams: true}}\n"
+				  "  /c: {get: {security: [], operationId: c, x-sbx-teams: false}}\n";
 	static const struct {
 		const char *root;
 		bool a;
@@ -349,7 +350,8 @@ static void t_teams(void **state)
 	}
 	refused(DOC_HEAD "x-sbx-teams: all\n" DOC_PATHS, "t.yaml:3: x-sbx-teams: must be true or false");
 	refused(DOC_HEAD "x-sbx-teams: 'true'\n" DOC_PATHS, "t.yaml:3: x-sbx-teams: must be true or false");
-	refused(PATHS("  /a: {get: {operationId: x, x-sbx-teams: 1}}\n"), "t.yaml:4: x-sbx-teams: must be true or false");
+	refused(PATHS("  /a: {get: {security: [], operationId: x, x-sbx-teams: 1}}\n"),
+		"t.yaml:4: x-sbx-teams: must be true or false");
 }
 
 /* What a dialect does with content types and members that it does not know. */
@@ -358,8 +360,9 @@ static void t_ignore(void **state)
 	static const struct {
 		const char *root;
 		bool media, fields;
-	} rows[] = { { "", false, false }, { "x-sbx-content-types: ignore\n", true, false }, { "x-sbx-content-types: refuse\n", false, false },
-		{ "x-sbx-unknown-fields: ignore\n", false, true }, { "x-sbx-unknown-fields: ignore\nx-sbx-content-types: ignore\n", true, true } };
+	} rows[] = { { "", false, false }, { "x-sbx-content-types: ignore\n", true, false },
+		{ "x-sbx-content-types: refuse\n", false, false }, { "x-sbx-unknown-fields: ignore\n", false, true },
+		{ "x-sbx-unknown-fields: ignore\nx-sbx-content-types: ignore\n", true, true } };
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct built b;
@@ -371,29 +374,35 @@ static void t_ignore(void **state)
 	}
 	refused(DOC_HEAD "x-sbx-content-types: any\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
 	refused(DOC_HEAD "x-sbx-content-types: true\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
-	refused(DOC_HEAD "x-sbx-content-types: [ignore]\n" DOC_PATHS, "t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
+	refused(DOC_HEAD "x-sbx-content-types: [ignore]\n" DOC_PATHS,
+		"t.yaml:3: x-sbx-content-types: must be 'ignore' or 'refuse'");
 }
 
 static void t_op_errors(void **state)
 {
 	(void)state;
 	refused(PATHS("  /a: {get: {}}\n"), "t.yaml:4: get: an operation needs an operationId");
-	refused(PATHS("  /a: {get: {operationId: x}, put: {operationId: x}}\n"), "t.yaml:4: put: operationId 'x' is taken");
-	refused(PATHS("  /a: {gett: {operationId: x}}\n"), "t.yaml:4: gett: not a method");
+	refused(PATHS("  /a: {get: {security: [], operationId: x}, put: {security: [], operationId: x}}\n"),
+		"t.yaml:4: put: operationId 'x' is taken");
+	refused(PATHS("  /a: {gett: {security: [], operationId: x}}\n"), "t.yaml:4: gett: not a method");
 	refused(PATHS("  /a: {get: {operationID: x}}\n"), "t.yaml:4: operationID: not a key of an operation, or not supported");
-	refused(PATHS("  /a/{b}: {get: {operationId: x}}\n"), "t.yaml:4: /a/{b}: path parameter 'b' is not declared");
-	refused(PATHS("  /a/x{b}: {get: {operationId: x}}\n"), "t.yaml:4: /a/x{b}: a parameter must be a whole segment");
-	refused(PATHS("  /a//b: {get: {operationId: x}}\n"), "t.yaml:4: /a//b: an empty segment in the path");
-	refused(PATHS("  a: {get: {operationId: x}}\n"), "t.yaml:4: a: a path must begin with '/' and be plain");
+	refused(PATHS("  /a/{b}: {get: {security: [], operationId: x}}\n"), "t.yaml:4: /a/{b}: path parameter 'b' is not declared");
+	refused(PATHS("  /a/x{b}: {get: {security: [], operationId: x}}\n"),
+		"t.yaml:4: /a/x{b}: a parameter must be a whole segment");
+	refused(PATHS("  /a//b: {get: {security: [], operationId: x}}\n"), "t.yaml:4: /a//b: an empty segment in the path");
+	refused(PATHS("  a: {get: {security: [], operationId: x}}\n"), "t.yaml:4: a: a path must begin with '/' and be plain");
 	refused(PATHS("  /a: {get: {operationId: x, security: [{k: []}]}}\n"), "t.yaml:4: k: no such security scheme");
-	refused(PATHS("  /a: {get: {operationId: x, responses: {'999': {}}}}\n"), "t.yaml:4: 999: not a status");
-	refused(PATHS("  /a: {get: {operationId: x, responses: {'200': {$ref: '#/components/responses/E'}}}}\n"),
+	refused(PATHS("  /a: {get: {security: [], operationId: x, responses: {'999': {}}}}\n"), "t.yaml:4: 999: not a status");
+	refused(PATHS("  /a: {get: {security: [], operationId: x, responses: {'200': {$ref: '#/components/responses/E'}}}}\n"),
 		"t.yaml:4: $ref: '#/components/responses/E' is not defined");
-	refused(PATHS("  /a: {get: {operationId: x, x-sbx-body-limit: 0}}\n"), "t.yaml:4: x-sbx-body-limit: must be a number of bytes");
-	refused(PATHS("  /a: {get: {operationId: x, x-sbx-body-limit: 2M}}\n"), "t.yaml:4: x-sbx-body-limit: must be a number of bytes");
-	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: create}}\n"),
+	refused(PATHS("  /a: {get: {security: [], operationId: x, x-sbx-body-limit: 0}}\n"),
+		"t.yaml:4: x-sbx-body-limit: must be a number of bytes");
+	refused(PATHS("  /a: {get: {security: [], operationId: x, x-sbx-body-limit: 2M}}\n"),
+		"t.yaml:4: x-sbx-body-limit: must be a number of bytes");
+	refused(PATHS("  /a: {get: {security: [], operationId: x, x-sbx-command: create}}\n"),
 		"t.yaml:4: x-sbx-command: must be a noun and a verb in lower case: 'sandbox create'");
-	refused(PATHS("  /a: {get: {operationId: x, x-sbx-command: a b}}\n  /b: {get: {operationId: y, x-sbx-command: a b}}\n"),
+	refused(PATHS("  /a: {get: {security: [], operationId: x, x-sbx-command: a b}}\n  /b: {get: {security: [], operationId: y, "
+		      "x-sbx-command: a b}}\n"),
 		"t.yaml:5: x-sbx-command: 'a b' is the command of 'x' already");
 	refused("openapi: 2.0\npaths: {}\n", "t.yaml:1: openapi: must be 3.0.x or 3.1.x");
 	refused(DOC_HEAD, "t.yaml:1: the document has no paths");
@@ -471,8 +480,9 @@ static void t_emit(void **state)
 static void t_tolerant(void **state)
 {
 	(void)state;
-	static const char text[] = PATHS("  /a: {get: {operationId: x, responses: {'200': {$ref: '#/components/responses/E'}},\n"
-					 "    parameters: [{name: q, in: query, schema: {type: integer, default: many}}]}}\n");
+	static const char text[] =
+		PATHS("  /a: {get: {security: [], operationId: x, responses: {'200': {$ref: '#/components/responses/E'}},\n"
+		      "    parameters: [{name: q, in: query, schema: {type: integer, default: many}}]}}\n");
 	struct err err = ERR_INIT;
 	struct yt_doc *doc = yt_parse(text, strlen(text), "t.yaml", YT_LIMITS_DEFAULT, &err);
 	struct model *m = model_build(doc, "t", false, &err);

@@ -1,4 +1,4 @@
-/* link: tests/unit/core_kit.c daemon/core/host.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
+/* link: tests/unit/core_kit.c daemon/core/host.c daemon/core/audit.c daemon/core/team.c daemon/core/account.c daemon/core/password.c daemon/core/identity.c daemon/core/secret.c daemon/image/hash.c daemon/db/[a-z]*.c shared/net/crypto.c shared/net/tcp.c | -luv -lsqlite3 -lcrypt -lcrypto -Wl,--wrap=clock_wall_ms */
 /* Hosts: who may announce, see and manage them, how they come in and renew what they came in with, and who is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +10,11 @@
 #include <cmocka.h>
 
 #include "daemon/core/host.h"
+#include "daemon/core/remote.h"
 #include "daemon/db/table.h"
+#include "daemon/image/hash.h"
 #include "shared/base/mem.h"
+#include "shared/base/util.h"
 #include "tests/unit/core_kit.h"
 
 static int64_t now_ms = 1000000;
@@ -20,6 +23,39 @@ int64_t __wrap_clock_wall_ms(void);
 int64_t __wrap_clock_wall_ms(void)
 {
 	return now_ms;
+}
+
+/* ---- what the rest of core would do ---- */
+
+static int64_t lost, compared; /* numbers of hosts, summed up */
+
+void remote_lost(struct core *core, int64_t host)
+{
+	assert_non_null(core);
+	lost += host;
+}
+
+void remote_compare(struct core *core, int64_t host)
+{
+	assert_non_null(core);
+	compared += host;
+}
+
+struct sandbox *sandbox_find(struct core *core, int64_t team, const char *id, struct err *err)
+{
+	(void)err;
+	assert_int_equal(team, TEAM_ANY);
+	for (size_t i = 0; i < core->count; i++)
+		if (!strcmp(core->boxes[i]->row.id, id))
+			return core->boxes[i];
+	return NULL;
+}
+
+void drop_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free((void *)list);
 }
 
 static enum err_code code_of(int rc, const struct err *err)
@@ -226,6 +262,11 @@ static void t_register(void **state)
 	assert_int_equal(code_of(host_register(c.k->core, m.token, &nowhere, &host, refresh, &err), &err), ERR_INVALID);
 	assert_int_equal(code_of(host_register(c.k->core, m.token, &none, &host, refresh, &err), &err), ERR_INVALID);
 	assert_int_equal(register_with(&c, "", refresh), ERR_INVALID);
+	static const char *const odd[] = { "h", "h:0", ":1", "h:65536", "a b:1", "a,DNS:evil:1", "::1:1", "[h]:1", "-h:1" };
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) { /* they cannot stand in a certificate */
+		const struct host_machine there = { .address = odd[i] };
+		assert_int_equal(code_of(host_register(c.k->core, m.token, &there, &host, refresh, &err), &err), ERR_INVALID);
+	}
 	for (size_t i = 0; i < HOST_TOKEN_LEN; i++) {
 		char bad[HOST_TOKEN_LEN + 1];
 		memcpy(bad, m.token, sizeof(bad));
@@ -305,6 +346,94 @@ static void t_refresh(void **state)
 	free(c.team_uid);
 }
 
+static enum err_code renew_as(struct cast *c, const char *token, const char *request, char next[HOST_TOKEN_LEN + 1])
+{
+	struct err err = ERR_INIT;
+	struct db_host host;
+	int rc = host_refresh(c->k->core, token, request, &host, next, &err);
+	if (rc == 0)
+		db_host_release(&host);
+	return code_of(rc, &err);
+}
+
+/* A host, and its first refresh token. */
+static struct made arrive(struct cast *c, char refresh[HOST_TOKEN_LEN + 1])
+{
+	struct made m = make(c, OWNER, true);
+	assert_int_equal(register_with(c, m.token, refresh), ERR_OK);
+	return m;
+}
+
+/* An answer that was lost can be had again, under the name of its request, until what it gave was used. */
+static void t_refresh_again(void **state)
+{
+	struct cast c;
+	char a[HOST_TOKEN_LEN + 1], b[HOST_TOKEN_LEN + 1], again[HOST_TOKEN_LEN + 1], d[HOST_TOKEN_LEN + 1];
+	cast_init(&c, *state);
+	arrive(&c, a);
+	assert_int_equal(renew_as(&c, a, "one", b), ERR_OK);
+	assert_int_equal(strspn(b, "0123456789abcdef"), HOST_TOKEN_LEN);
+	assert_string_not_equal(a, b);
+	for (int i = 0; i < 3; i++) {
+		now_ms += 1000;
+		assert_int_equal(renew_as(&c, a, "one", again), ERR_OK);
+		assert_string_equal(again, b);
+	}
+	/* the same name for another exchange gives another token */
+	assert_int_equal(renew_as(&c, b, "one", d), ERR_OK);
+	assert_string_not_equal(d, b);
+	assert_int_equal(renew_as(&c, b, "one", again), ERR_OK);
+	assert_string_equal(again, d);
+	/* b was used: who asks for it now has stolen one of them */
+	assert_int_equal(renew_as(&c, a, "one", again), ERR_UNAUTHORIZED);
+	assert_int_equal(renew_as(&c, d, "two", again), ERR_UNAUTHORIZED);
+	assert_int_equal(renew_as(&c, b, "one", again), ERR_UNAUTHORIZED);
+	free(c.team_uid);
+}
+
+/* Under another name or none it is another request: the family ends. */
+static void t_refresh_other_name(void **state)
+{
+	static const char *const names[][2] = { { "one", "two" }, { "one", NULL }, { NULL, "one" }, { NULL, NULL }, { "one", "" },
+		{ "one", "one " } };
+	struct cast c;
+	cast_init(&c, *state);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char a[HOST_TOKEN_LEN + 1], b[HOST_TOKEN_LEN + 1], other[HOST_TOKEN_LEN + 1], none[HOST_TOKEN_LEN + 1];
+		arrive(&c, a);
+		arrive(&c, other);
+		assert_int_equal(renew_as(&c, a, names[i][0], b), ERR_OK);
+		assert_int_equal(renew_as(&c, a, names[i][1], none), ERR_UNAUTHORIZED);
+		assert_int_equal(renew_as(&c, b, "three", none), ERR_UNAUTHORIZED);
+		assert_int_equal(renew_as(&c, a, names[i][0], none), ERR_UNAUTHORIZED);
+		assert_int_equal(renew_as(&c, other, "one", none), ERR_OK); /* another's family goes on */
+	}
+	free(c.team_uid);
+}
+
+/* A name may be as long as a header, and what is kept of it is not. */
+static void t_refresh_long_name(void **state)
+{
+	struct cast c;
+	struct err err = ERR_INIT;
+	struct db_host_refresh row;
+	char a[HOST_TOKEN_LEN + 1], b[HOST_TOKEN_LEN + 1], again[HOST_TOKEN_LEN + 1], name[8192], hash[HASH_HEX];
+	cast_init(&c, *state);
+	memset(name, 'n', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	arrive(&c, a);
+	assert_int_equal(renew_as(&c, a, name, b), ERR_OK);
+	assert_int_equal(renew_as(&c, a, name, again), ERR_OK);
+	assert_string_equal(again, b);
+	hash_bytes(a, HOST_TOKEN_LEN, hash);
+	assert_int_equal(db_host_refresh_get(c.k->core->db, hash, &row, &err), 1);
+	assert_int_equal(strlen(row.request), HASH_HEX - 1);
+	db_host_refresh_release(&row);
+	name[0] = 'm';
+	assert_int_equal(renew_as(&c, a, name, again), ERR_UNAUTHORIZED);
+	free(c.team_uid);
+}
+
 /* ---- being there ---- */
 
 static void status_is(struct cast *c, const struct made *m, const char *want)
@@ -333,19 +462,25 @@ static void t_beat(void **state)
 	assert_false(identity_is_operator(&other));
 	assert_int_equal(code_of(host_beat(c.k->core, &own, regular.uid, &err), &err), ERR_FORBIDDEN);
 	now_ms += HOST_LOST_MS;
+	lost = compared = 0;
 	host_check(c.k->core); /* just in time */
+	assert_int_equal(lost, 0);
 	status_is(&c, &byoc, "online");
 	now_ms++;
 	host_check(c.k->core);
 	status_is(&c, &byoc, "unreachable");
 	status_is(&c, &regular, "unreachable");
 	status_is(&c, &pending, "pending");
+	assert_int_equal(lost, own.host + other.host);
 	host_check(c.k->core); /* told once */
+	assert_int_equal(lost, own.host + other.host);
 	auto_free char *down = mem_printf("host.down %s error;", byoc.uid);
 	assert_string_equal(c.k->news.p, down); /* of nobody's hosts nobody hears */
 	assert_int_equal(host_beat(c.k->core, &own, byoc.uid, &err), 0);
 	assert_int_equal(host_beat(c.k->core, &own, byoc.uid, &err), 0);
+	assert_int_equal(compared, own.host);
 	assert_int_equal(host_beat(c.k->core, &other, regular.uid, &err), 0);
+	assert_int_equal(compared, own.host + other.host);
 	status_is(&c, &byoc, "online");
 	status_is(&c, &regular, "online");
 	auto_free char *up = mem_printf("%shost.up %s success;", down, byoc.uid);
@@ -362,7 +497,67 @@ static void t_beat(void **state)
 	free(c.team_uid);
 }
 
-/* What would end with it: all but what is paused, stopped or ending. */
+/* Whoever is not heard of may have lost what it came in with: it comes in anew, and nothing of before is good any more. */
+static void t_register_anew(void **state)
+{
+	struct cast c;
+	struct err err = ERR_INIT;
+	struct db_host host;
+	char old[HOST_TOKEN_LEN + 1], used[HOST_TOKEN_LEN + 1], fresh[HOST_TOKEN_LEN + 1], none[HOST_TOKEN_LEN + 1];
+	char token[HOST_TOKEN_LEN + 1];
+	cast_init(&c, *state);
+	struct made m = arrive(&c, used);
+	assert_int_equal(renew_as(&c, used, "one", old), ERR_OK);
+	assert_int_equal(code_of(host_retoken(c.k->core, &c.who[OWNER], m.uid, &host, token, &err), &err), ERR_STATE);
+	now_ms += HOST_LOST_MS + 1;
+	lost = compared = 0;
+	host_check(c.k->core);
+	assert_int_equal(host_find(c.k->core, m.uid, &host, &err), 0);
+	assert_int_equal(lost, host.id);
+	db_host_release(&host);
+	status_is(&c, &m, "unreachable");
+	assert_int_equal(host_retoken(c.k->core, &c.who[OWNER], m.uid, &host, token, &err), 0);
+	db_host_release(&host);
+	/* an address that is none changes nothing */
+	const struct host_machine nowhere = { .address = "nowhere" }, moved = { .address = "[fd00::1]:2", .cpu_cores = 3 };
+	assert_int_equal(code_of(host_register(c.k->core, token, &nowhere, &host, fresh, &err), &err), ERR_INVALID);
+	status_is(&c, &m, "unreachable");
+	assert_int_equal(host_register(c.k->core, token, &moved, &host, fresh, &err), 0);
+	assert_string_equal(host.uid, m.uid);
+	assert_string_equal(host.address, "[fd00::1]:2");
+	assert_true(host.cpu_cores == 3 && !host.arch && host.heartbeat_ms == now_ms);
+	assert_int_equal(compared, host.id);
+	db_host_release(&host);
+	status_is(&c, &m, "online");
+	assert_int_equal(renew_as(&c, used, "one", none), ERR_UNAUTHORIZED);
+	assert_int_equal(renew_as(&c, old, "two", none), ERR_UNAUTHORIZED);
+	assert_int_equal(renew_as(&c, fresh, "two", none), ERR_OK);
+	assert_int_equal(register_with(&c, token, none), ERR_UNAUTHORIZED);
+	auto_free char *news = mem_printf("host.down %s error;host.up %s success;", m.uid, m.uid);
+	assert_string_equal(c.k->news.p, news);
+	free(c.team_uid);
+}
+
+/* While there was no daemon nobody could be heard. */
+static void t_check_after_start(void **state)
+{
+	struct cast c;
+	char refresh[HOST_TOKEN_LEN + 1];
+	cast_init(&c, *state);
+	struct made m = arrive(&c, refresh);
+	now_ms += 86400 * 1000;
+	c.k->core->started_ms = now_ms;
+	host_check(c.k->core);
+	now_ms += HOST_LOST_MS;
+	host_check(c.k->core);
+	status_is(&c, &m, "online");
+	now_ms++;
+	host_check(c.k->core);
+	status_is(&c, &m, "unreachable");
+	free(c.team_uid);
+}
+
+/* What would end with it, and does: all but what is paused, stopped or ending. */
 static void t_carries(void **state)
 {
 	struct cast c;
@@ -382,6 +577,8 @@ static void t_carries(void **state)
 	free(ids);
 	assert_int_equal(n, SANDBOX_STATES - 3);
 	db_host_release(&host);
+	assert_int_equal(host_delete(c.k->core, &c.who[OWNER], m.uid, &err), 0);
+	assert_int_equal(c.k->deleted, SANDBOX_STATES - 3);
 	free(c.team_uid);
 }
 
@@ -422,7 +619,12 @@ int main(void)
 		CORE_TEST(t_register),
 		CORE_TEST(t_second_token),
 		CORE_TEST(t_refresh),
+		CORE_TEST(t_refresh_again),
+		CORE_TEST(t_refresh_other_name),
+		CORE_TEST(t_refresh_long_name),
 		CORE_TEST(t_beat),
+		CORE_TEST(t_register_anew),
+		CORE_TEST(t_check_after_start),
 		CORE_TEST(t_carries),
 		CORE_TEST(t_failures),
 	};

@@ -153,14 +153,14 @@ static void t_control(void **state)
 {
 	static const struct identity control = { .kind = IDENTITY_CONTROL, .team = 3, .role = ROLE_OWNER, .admin = true };
 	static const struct identity others[] = { { .kind = IDENTITY_LOCAL }, { .kind = IDENTITY_KEY, .team = 9 } };
-	static const char *const bad[] = { "", "x", "-1", "+1", "0x1", "1 2", "1.0", "9223372036854775808", "1\r\nX-Sbx-Team: 1" };
+	static const char *const bad[] = { "", "x", "-1", "+1", "0x1", "1 2", "1.0", "1099511627776", "1\r\nX-Sbx-Team: 1" };
 	struct fx *f = fixture(state);
 	struct fx_reply r;
 	int fd = guest(state, &control); /* each request on it for itself */
 	static const char *const requests[][2] = {
-		{ "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":5," },
+		{ "GET /t/v1/ping HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":1099511627781," },
 		{ "GET /t/v1/ping HTTP/1.1\r\n" END, "\"account\":0," },
-		{ "GET /t/v1/operator HTTP/1.1\r\nx-sbx-team: 9223372036854775807\r\n" END, "\"account\":9223372036854775807," },
+		{ "GET /t/v1/operator HTTP/1.1\r\nx-sbx-team: 1099511627775\r\n" END, "\"account\":2199023255551," },
 		{ "GET /t/v1/operator HTTP/1.1\r\n" END, "\"account\":0," },
 		{ "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, "\"account\":0," },
 		{ "GET /t/v1/public HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":0," },

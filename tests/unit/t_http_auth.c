@@ -348,8 +348,8 @@ static void t_admit(void **state)
 /* x-sbx-content-types: what stands where JSON is due is JSON, whatever it is called; else it is refused. */
 static void t_content_types(void **state)
 {
-	static const char paths[] =
-		"paths: {/p: {post: {operationId: p, requestBody: {content: {application/json: {schema: {type: object}}}}}}}\n";
+	static const char paths[] = "paths: {/p: {post: {security: [], operationId: p, requestBody: {content: {application/json: "
+				    "{schema: {type: object}}}}}}}\n";
 	static const struct {
 		const char *type, *body;
 		int strict, lax;

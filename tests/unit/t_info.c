@@ -26,7 +26,8 @@ static void round_trip(void **state)
 		.created_ms = 1790000000123,
 		.name = name,
 		.parent = parent,
-		.env = env };
+		.env = env,
+		.stored = 1 << 20 };
 	struct err err = ERR_INIT;
 	struct vm_info got;
 	auto_buf text = BUF_INIT, again = BUF_INIT;
@@ -37,7 +38,7 @@ static void round_trip(void **state)
 	assert_string_equal(got.qemu, qemu);
 	assert_int_equal(got.accel, VM_ACCEL_KVM);
 	assert_true(got.vcpus == 16 && got.memory_mb == 16384 && got.machine == 7 && got.tsc_khz == 2450000);
-	assert_true(got.created_ms == info.created_ms);
+	assert_true(got.created_ms == info.created_ms && got.stored == info.stored);
 	assert_string_equal(got.name, name);
 	assert_string_equal(got.parent, parent);
 	assert_string_equal(got.env[0], one);
@@ -51,14 +52,15 @@ static void round_trip(void **state)
 /* A template's, which has no name; members that are not known, or not what they should be. */
 static void what_is_missing(void **state)
 {
-	static const char text[] =
-		"{\"vcpus\":1,\"memoryMb\":128,\"machine\":1,\"env\":[1,\"A=1\",null],\"name\":7,\"new\":{\"x\":[]}}";
+	static const char text[] = "{\"vcpus\":1,\"memoryMb\":128,\"machine\":1,\"env\":[1,\"A=1\",null],\"name\":7,"
+				   "\"storedBytes\":-1,\"new\":{\"x\":[]}}";
 	struct err err = ERR_INIT;
 	struct vm_info got;
 	(void)state;
 	assert_int_equal(vm_info_read(text, strlen(text), &got, &err), 0);
 	assert_null(got.name);
 	assert_null(got.parent);
+	assert_int_equal(got.stored, 0);
 	assert_string_equal(got.image, "");
 	assert_int_equal(got.accel, VM_ACCEL_TCG);
 	assert_string_equal(got.env[0], "A=1");

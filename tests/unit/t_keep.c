@@ -20,8 +20,8 @@
 #include "shared/base/mem.h"
 #include "shared/store/blocks.h"
 #include "shared/store/gc.h"
-#include "shared/store/tree.h"
 #include "shared/store/vmstate.h"
+#include "shared/store/tree.h"
 #include "tests/unit/oracle.h"
 #include "tests/unit/store_data.h"
 
@@ -154,12 +154,34 @@ static void put(const struct made *m, const char *base, bool booted, const char 
 	auto_free char *dir = path_of(m, base), *top = path_of(m, "0.qcow2"), *low = path_of(m, "1.qcow2");
 	const char *const disks[] = { top, low };
 	auto_fd int fd = make_memory(m, booted, expected);
-	const struct keep k = { dir, booted, fd, disks, ARRAY_LEN(disks), &info };
+	struct vm_info with = info;
+	const struct keep k = { dir, booted, fd, disks, ARRAY_LEN(disks), &with };
 	uint64_t disk = 0;
 	assert_int_equal(store_begin(m->s, true, &err), 0);
 	assert_int_equal(keep_put(m->s, &k, id, &disk, &err), 0);
 	assert_int_equal(store_end(m->s, &err), 0);
 	assert_int_equal(disk, DISK);
+}
+
+static int add_stored(void *arg, enum object_kind kind, const struct hash *id, struct err *err)
+{
+	const struct made *m = ((void **)arg)[0];
+	uint64_t *sum = ((void **)arg)[1];
+	struct store_info object;
+	(void)kind;
+	assert_int_equal(store_stat(m->s, id, &object, err), 0);
+	*sum += object.stored;
+	return 0;
+}
+
+/* It says of itself what all of it takes, but for the folder with its description. */
+static void check_stored(const struct made *m, const struct hash *id, int64_t said)
+{
+	struct err err = ERR_INIT;
+	uint64_t sum = 0;
+	void *arg[] = { (void *)(uintptr_t)m, &sum };
+	assert_int_equal(tree_reach(m->s, id, NULL, add_stored, arg, NULL, &err), 0);
+	assert_in_range(said, sum - 1024, sum + 1024);
 }
 
 /* Out of the store again: memory, disk, devices and description. */
@@ -192,6 +214,7 @@ static void take(const struct made *m, const struct hash *id, const char *into, 
 	assert_int_equal(disk, DISK);
 	assert_int_equal(got.vcpus, 2);
 	assert_true(got.created_ms == info.created_ms);
+	check_stored(m, id, got.stored);
 	vm_info_free(&got);
 }
 

@@ -102,6 +102,9 @@ static void t_new_hash(void **state)
 	assert_int_equal(strlen(a.hash), 60);
 	assert_string_not_equal(a.hash, b.hash); /* a salt of its own */
 	assert_false(a.match);
+	assert_true(password_is_current(w->p, a.hash));
+	assert_false(
+		password_is_current(w->p, "$2b$06$x") || password_is_current(w->p, "$2a$05$x") || password_is_current(w->p, ""));
 	assert_true(fits(w, "a password", a.hash));
 	assert_false(fits(w, "A password", a.hash));
 }

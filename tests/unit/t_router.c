@@ -18,25 +18,27 @@
 #include "tests/unit/contract_of.h"
 
 #define P(name) "{name: " name ", in: path, required: true, schema: {type: string}}"
-static const char doc[] = DOC_HEAD
-	"servers: [{url: /v1}]\npaths:\n"
-	"  /: {get: {operationId: root}}\n"
-	"  /boxes: {get: {operationId: list}, post: {operationId: create}}\n"
-	"  /boxes/stats: {get: {operationId: stats}}\n"
-	"  /boxes/{id}:\n    parameters: [" P(
-		"id") "]\n"
-		      "    get: {operationId: get}\n    delete: {operationId: remove}\n"
-		      "  /boxes/{id}/exec: {post: {operationId: exec, parameters: [" P(
-			      "id") "]}}\n"
-				    "  /boxes/stats/deep/x: {get: {operationId: deep}}\n"
-				    "  /boxes/{id}/deep/{n}: {get: {operationId: deepN, parameters: [" P("n") ", " P(
-					    "id") "]}}\n"
-						  "  /files/{id}/{path}:\n    parameters: [" P(
-							  "id") ", {name: path, in: path, required: true, "
-								"x-sbx-rest: true, schema: {type: string}}]\n"
-								"    get: {operationId: read}\n    put: {operationId: write}\n"
-								"  /files/{id}/{path}/meta: {get: {operationId: meta, parameters: "
-								"[" P("id") ", " P("path") "]}}\n";
+static const char doc[] =
+	DOC_HEAD "servers: [{url: /v1}]\npaths:\n"
+		 "  /: {get: {security: [], operationId: root}}\n"
+		 "  /boxes: {get: {security: [], operationId: list}, post: {security: [], operationId: create}}\n"
+		 "  /boxes/stats: {get: {security: [], operationId: stats}}\n"
+		 "  /boxes/{id}:\n    parameters: [" P(
+			 "id") "]\n"
+			       "    get: {security: [], operationId: get}\n    delete: {security: [], operationId: remove}\n"
+			       "  /boxes/{id}/exec: {post: {security: [], operationId: exec, parameters: [" P(
+				       "id") "]}}\n"
+					     "  /boxes/stats/deep/x: {get: {security: [], operationId: deep}}\n"
+					     "  /boxes/{id}/deep/{n}: {get: {security: [], operationId: deepN, parameters: [" P(
+						     "n") ", " P("id") "]}}\n"
+								       "  /files/{id}/{path}:\n    parameters: [" P(
+									       "id") ", {name: path, in: path, required: true, "
+										     "x-sbx-rest: true, schema: {type: string}}]\n"
+										     "    get: {security: [], operationId: read}\n "
+										     "   put: {security: [], operationId: write}\n"
+										     "  /files/{id}/{path}/meta: {get: {security: "
+										     "[], operationId: meta, parameters: "
+										     "[" P("id") ", " P("path") "]}}\n";
 
 /* With a router of this contract alone. */
 static int match_one(const struct contract *c, const char *method, const char *path, struct ct_match *m, struct err *err)
@@ -203,8 +205,8 @@ static void t_path(void **state)
 	assert_null(ct_find_param(c, op, CT_IN_QUERY, "path"));
 }
 
-static const struct contract *const all[] = { &contract_sbx, &contract_wrenn, &contract_voidrun, &contract_freestyle, &contract_mcp_v8,
-	&contract_molecule };
+static const struct contract *const all[] = { &contract_sbx, &contract_wrenn, &contract_voidrun, &contract_freestyle,
+	&contract_mcp_v8, &contract_molecule };
 
 /* Every operation of every contract is found in the one router, under the path that ct_path makes for it. */
 static void t_round_trip(void **state)

@@ -78,18 +78,20 @@ static void t_rename(void **state)
 	for (enum person p = OWNER; p < PERSONS; p++) {
 		struct err err = ERR_INIT;
 		struct db_team team;
-		char *old = NULL;
+		char *old = NULL, *now = NULL;
 		cast_team(&c);
-		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], " New Name ", &old, &err), &err), want[p]);
+		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], " New Name ", &old, &now, &err), &err), want[p]);
 		assert_int_equal(team_get(c.k->core, c.team, &team, &err), 0);
 		assert_int_equal(!strcmp(team.name, "New Name"), want[p] == ERR_OK);
 		db_team_release(&team);
 		assert_int_equal(old != NULL, want[p] == ERR_OK);
 		if (old)
 			assert_non_null(strstr(old, "'s Team"));
+		assert_int_equal(now && !strcmp(now, "New Name"), want[p] == ERR_OK); /* as it is kept */
 		free(old);
+		free(now);
 		/* a bad name is told before all else */
-		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], "#", NULL, &err), &err), ERR_INVALID);
+		assert_int_equal(code_of(team_rename(c.k->core, &c.who[p], "#", NULL, NULL, &err), &err), ERR_INVALID);
 	}
 }
 
@@ -244,7 +246,7 @@ static void t_local(void **state)
 	assert_int_equal(code_of(team_leave(k->core, &operator, & err), &err), ERR_FORBIDDEN);
 	/* whoever were in it would be an operator */
 	assert_int_equal(code_of(team_add_member(k->core, &operator, "a@b.c", &m, &err), &err), ERR_NOT_FOUND);
-	assert_int_equal(team_rename(k->core, &operator, "Our Machine", NULL, &err), 0);
+	assert_int_equal(team_rename(k->core, &operator, "Our Machine", NULL, NULL, &err), 0);
 }
 
 /* ---- names, making, finding ---- */
@@ -328,6 +330,10 @@ static void t_deleted(void **state)
 	}
 	assert_int_equal(team_delete(k->core, &who, &err), 0);
 	assert_int_equal(k->deleted, ARRAY_LEN(states) - 1);
+	auto_free char *dropped = mem_printf("%lld;", (long long)who.team);
+	assert_string_equal(k->dropped.p, dropped);
+	assert_true(team_is_gone(k->core, who.team));
+	assert_false(team_is_gone(k->core, other.team) || team_is_gone(k->core, TEAM_LOCAL) || team_is_gone(k->core, 99));
 	for (size_t i = 0; i < k->core->count; i++)
 		assert_int_equal(k->core->boxes[i]->state == SANDBOX_DELETING, k->core->boxes[i]->row.account == who.team);
 	assert_int_equal(code_of(team_member(k->core, who.team, who.user, &m, &err), &err), ERR_NOT_FOUND);
@@ -335,13 +341,40 @@ static void t_deleted(void **state)
 	assert_int_equal(team_members(k->core, who.team, &all, &n, &err), 0);
 	assert_int_equal(n, 0);
 	db_members_release(all, n);
-	assert_int_equal(code_of(team_rename(k->core, &who, "x", NULL, &err), &err), ERR_NOT_FOUND);
+	assert_int_equal(code_of(team_rename(k->core, &who, "x", NULL, NULL, &err), &err), ERR_NOT_FOUND);
 	assert_int_equal(code_of(team_delete(k->core, &who, &err), &err), ERR_NOT_FOUND);
 	assert_int_equal(db_team_by_id(k->core->db, who.team, &team, &err), 1);
 	assert_true(team.deleted_ms > 0);
 	db_team_release(&team);
 	assert_int_equal(team_get(k->core, other.team, &team, &err), 0);
 	db_team_release(&team);
+}
+
+/* What a daemon did not come to that died as soon as its teams were deleted; with none of them there is nothing to do. */
+static void t_swept(void **state)
+{
+	struct core_kit *k = *state;
+	struct err err = ERR_INIT;
+	struct identity who[4];
+	for (size_t i = 0; i < ARRAY_LEN(who); i++) {
+		char email[8];
+		snprintf(email, sizeof(email), "%zu@b.c", i);
+		who[i] = core_kit_person(k, email);
+		core_kit_box(k, who[i].team, SANDBOX_PAUSED, 1, 1);
+		core_kit_box(k, TEAM_LOCAL, SANDBOX_RUNNING, 1, 1);
+	}
+	assert_int_equal(team_sweep(k->core, &err), 0);
+	assert_int_equal(k->deleted, 0);
+	assert_string_equal(k->dropped.p, "");
+	assert_int_equal(db_team_delete(k->core->db, who[3].team, 7, &err), 0);
+	assert_int_equal(db_team_delete(k->core->db, who[1].team, 8, &err), 0);
+	assert_int_equal(team_sweep(k->core, &err), 0);
+	for (size_t i = 0; i < k->core->count; i++) {
+		int64_t team = k->core->boxes[i]->row.account;
+		assert_int_equal(k->core->boxes[i]->state == SANDBOX_DELETING, team == who[1].team || team == who[3].team);
+	}
+	auto_free char *dropped = mem_printf("%lld;%lld;", (long long)who[1].team, (long long)who[3].team);
+	assert_string_equal(k->dropped.p, dropped);
 }
 
 int main(void)
@@ -359,6 +392,7 @@ int main(void)
 		CORE_TEST(t_names),
 		CORE_TEST(t_create),
 		CORE_TEST(t_deleted),
+		CORE_TEST(t_swept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

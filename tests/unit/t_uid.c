@@ -49,6 +49,17 @@ static void t_format(void **state)
 	assert_string_equal(uid_format(UID_TEAM, NULL, text), "");
 }
 
+static void t_prefix(void **state)
+{
+	(void)state;
+	assert_string_equal(uid_prefix("sandbox"), UID_CAPSULE);
+	assert_string_equal(uid_prefix("api_key"), UID_KEY);
+	assert_string_equal(uid_prefix("member"), UID_USER); /* a member is a person */
+	assert_null(uid_prefix("snapshot"));
+	assert_null(uid_prefix("system"));
+	assert_null(uid_prefix(""));
+}
+
 static void t_parse(void **state)
 {
 	static const char *const bad[] = { "", "cl-", "cl", "abcdefghijkl", "cl-abcdefghijkl", "cl-000000000000abcdefghijkl",
@@ -80,6 +91,7 @@ static void t_roles(void **state)
 	(void)state;
 	for (enum role role = ROLE_MEMBER; role <= ROLE_OWNER; role++)
 		assert_int_equal(role_parse(role_name(role)), role);
+	assert_null(role_name(ROLE_NONE));
 	static const char *const bad[] = { "", "none", "Owner", "owner ", "root", "members" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(role_parse(bad[i]), ROLE_NONE);
@@ -112,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_round_trip),
 		cmocka_unit_test(t_format),
+		cmocka_unit_test(t_prefix),
 		cmocka_unit_test(t_parse),
 		cmocka_unit_test(t_roles),
 		cmocka_unit_test(t_scope),

@@ -12,7 +12,7 @@
 
 static const char doc[] = DOC_HEAD
 	"paths:\n"
-	"  /p:\n    get:\n      operationId: p\n      parameters:\n"
+	"  /p:\n    get:\n      operationId: p\n      security: []\n      parameters:\n"
 	"        - {name: limit, in: query, schema: {type: integer, minimum: 1, maximum: 100}}\n"
 	"        - {name: all, in: query, schema: {type: boolean}}\n"
 	"        - {name: state, in: query, schema: {type: string, enum: [running, stopped]}}\n"

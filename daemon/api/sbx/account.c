@@ -38,11 +38,6 @@ static void reply_login(struct http_req *r, int status, const struct db_member *
 
 /* ---- coming in ---- */
 
-struct entry_call {
-	struct call call; /* first */
-	int status;
-};
-
 static void on_entered(void *arg, const struct db_member *who, const struct err *err)
 {
 	struct entry_call *c = arg;
@@ -58,14 +53,6 @@ static void on_entered(void *arg, const struct db_member *who, const struct err 
 		reply_login(r, c->status, team ? &chosen : who);
 	db_member_release(&chosen);
 	free(c);
-}
-
-static struct entry_call *entry_call_new(struct http_req *r, int status)
-{
-	struct entry_call *c = mem_zalloc(sizeof(*c));
-	c->status = status;
-	call_begin(&c->call, r);
-	return c;
 }
 
 void sbx_signup(struct http_req *r)

@@ -4,7 +4,6 @@
 #include "daemon/api/sbx/sbx.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -28,22 +27,6 @@ static void write_note(struct jw *w, const struct db_audit *row)
 	jw_kstr(w, "scope", row->scope);
 	api_write_pairs(w, "metadata", row->metadata);
 	jw_obj_end(w);
-}
-
-/* "a,b" as a list for api_free_list; NULL for NULL. */
-static char **words(const char *text)
-{
-	if (!text)
-		return NULL;
-	char **list = mem_array(1, sizeof(*list));
-	for (size_t n = 0; *text; n++) {
-		size_t len = strcspn(text, ",");
-		list = mem_grow(list, n + 2, sizeof(*list));
-		list[n] = mem_strndup(text, len);
-		list[n + 1] = NULL;
-		text += len + (text[len] == ',');
-	}
-	return list;
 }
 
 /* Where the page begins: a cursor, which is the time and the id of the last row before it, wins over a time. */
@@ -106,7 +89,7 @@ void sbx_listAudit(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	char **types = words(http_query(r, "type")), **actions = words(http_query(r, "action"));
+	char **types = api_words(http_query(r, "type")), **actions = api_words(http_query(r, "action"));
 	q.types = types;
 	q.actions = actions;
 	int rc = audit_list(people_core(r), &q, &rows, &n, &err);

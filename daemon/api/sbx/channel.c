@@ -246,6 +246,13 @@ static void on_tested(void *arg, const struct err *err)
 	free(c);
 }
 
+/* rc: of what was to send it; when that was refused nobody will call back. */
+static void test_end(struct call *c, int rc, const struct err *err)
+{
+	if (rc)
+		on_tested(c, err);
+}
+
 void sbx_testChannel(struct http_req *r)
 {
 	const js *body = http_body(r);
@@ -254,13 +261,18 @@ void sbx_testChannel(struct http_req *r)
 		return;
 	char **config = api_pairs(js_get(body, "config"));
 	const struct channel_spec spec = { .name = "test", .provider = js_str(js_get(body, "provider"), ""), .config = config };
-	struct call *c = mem_zalloc(sizeof(*c));
-	call_begin(c, r);
-	int rc = channel_test(people_core(r), &spec, on_tested, c, &err);
+	struct call *c = call_new(r);
+	test_end(c, channel_test(people_core(r), &spec, on_tested, c, &err), &err);
 	api_free_list(config);
-	if (rc == 0)
+}
+
+void sbx_testSavedChannel(struct http_req *r)
+{
+	struct db_channel saved;
+	struct err err = ERR_INIT;
+	if (!enter(r, &saved))
 		return;
-	call_end(c);
-	free(c);
-	http_reply_err(r, &err);
+	struct call *c = call_new(r);
+	test_end(c, channel_test_saved(people_core(r), http_team(r), saved.uid, on_tested, c, &err), &err);
+	db_channel_release(&saved);
 }

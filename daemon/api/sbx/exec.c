@@ -52,16 +52,6 @@ static void on_data(void *arg, enum exec_channel ch, const uint8_t *data, size_t
 	execution_consumed(call->x, ch, n);
 }
 
-static bool is_text(const struct buf *b)
-{
-	for (size_t i = 0, len; i < b->len; i += len) {
-		len = utf8_len(b->p + i, b->len - i);
-		if (len == 0)
-			return false;
-	}
-	return true;
-}
-
 static void write_output(struct jw *w, const char *key, const struct buf *out, bool text)
 {
 	jw_key(w, key);
@@ -77,7 +67,7 @@ static void write_output(struct jw *w, const char *key, const struct buf *out, b
 static void reply_result(struct exec_call *call, const struct exec_end *end)
 {
 	const struct buf *out = &call->out[EXEC_STDOUT], *errors = &call->out[EXEC_STDERR];
-	bool text = is_text(out) && is_text(errors);
+	bool text = utf8_valid(out->p, out->len) && utf8_valid(errors->p, errors->len);
 	auto_buf body = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &body);

@@ -26,16 +26,6 @@ struct list_call {
 	struct jw w;
 };
 
-static bool is_utf8(const char *s)
-{
-	for (size_t n = strlen(s), i = 0, k; i < n; i += k) {
-		k = utf8_len(s + i, n - i);
-		if (k == 0)
-			return false;
-	}
-	return true;
-}
-
 /* In a thread of the vault. */
 static int write_entry(void *arg, const struct vault_entry *e, struct err *err)
 {
@@ -44,7 +34,7 @@ static int write_entry(void *arg, const struct vault_entry *e, struct err *err)
 	auto_free char *mode = mem_printf("%04o", e->mode);
 	jw_obj(w);
 	jw_kstr(w, "name", e->path);
-	if (!is_utf8(e->path)) {
+	if (!utf8_valid(e->path, strlen(e->path))) {
 		auto_buf raw = BUF_INIT;
 		b64_encode(&raw, e->path, strlen(e->path));
 		jw_kstr(w, "rawName", raw.p);

@@ -20,23 +20,40 @@ static void write_figure(struct jw *w, const char *key, int64_t figure)
 		jw_null(w);
 }
 
-static void write_tags(struct jw *w, const struct db_host_tag *tags, size_t n)
+/* -1 when they cannot be had: what was written is worth nothing then. */
+static int write_tags(struct http_req *r, struct jw *w, const char *host, struct err *err)
 {
+	struct db_host_tag *tags;
+	size_t n;
+	if (host_tags(people_core(r), http_identity(r), host, &tags, &n, err))
+		return -1;
 	jw_key(w, "tags");
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++)
 		jw_str(w, tags[i].tag);
 	jw_arr_end(w);
+	db_host_tags_release(tags, n);
+	return 0;
 }
 
-/* -1 when its tags cannot be had: what was written is worth nothing then. */
+/* The i-th sandbox, if that host carries it. */
+static struct sandbox *carried(struct core *core, size_t i, const struct db_host *host)
+{
+	struct sandbox *sb = sandbox_at(core, i);
+	return sandbox_row(sb)->host == host->id ? sb : NULL;
+}
+
+static int64_t count_carried(struct core *core, const struct db_host *host)
+{
+	int64_t n = 0;
+	for (size_t i = 0; i < sandbox_count(core); i++)
+		n += carried(core, i, host) != NULL;
+	return n;
+}
+
 static int write_host(struct http_req *r, struct jw *w, const struct db_host *host, struct err *err)
 {
 	struct db_team team = { 0 };
-	struct db_host_tag *tags;
-	size_t n;
-	if (host_tags(people_core(r), http_identity(r), host->uid, &tags, &n, err))
-		return -1;
 	bool owned = host->team != TEAM_LOCAL && !team_get(people_core(r), host->team, &team, NULL);
 	jw_obj(w);
 	jw_kstr(w, "id", host->uid);
@@ -50,14 +67,14 @@ static int write_host(struct http_req *r, struct jw *w, const struct db_host *ho
 	write_figure(w, "diskGb", host->disk_gb);
 	jw_kstr(w, "address", host->address);
 	jw_kstr(w, "status", host->status);
-	write_tags(w, tags, n);
+	jw_kint(w, "sandboxes", count_carried(people_core(r), host));
+	int rc = write_tags(r, w, host->uid, err);
 	api_write_time(w, "lastSeenAt", host->heartbeat_ms);
 	api_write_time(w, "createdAt", host->created_ms);
 	api_write_time(w, "updatedAt", host->changed_ms);
 	jw_obj_end(w);
-	db_host_tags_release(tags, n);
 	db_team_release(&team);
-	return 0;
+	return rc;
 }
 
 static void reply_token(struct http_req *r, const struct db_host *host, const char *token)
@@ -120,10 +137,7 @@ void sbx_listHosts(struct http_req *r)
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	db_hosts_release(all, n);
-	if (rc)
-		http_reply_err(r, &err);
-	else
-		http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 void sbx_getHost(struct http_req *r)
@@ -135,10 +149,7 @@ void sbx_getHost(struct http_req *r)
 	if (!enter(r, &host))
 		return;
 	jw_init(&w, &out);
-	if (write_host(r, &w, &host, &err))
-		http_reply_err(r, &err);
-	else
-		http_reply_json(r, 200, &out);
+	people_reply(r, write_host(r, &w, &host, &err), 200, &out, &err);
 	db_host_release(&host);
 }
 
@@ -214,12 +225,6 @@ void sbx_createHostToken(struct http_req *r)
 	db_host_release(&host);
 }
 
-static struct sandbox *carried(struct core *core, size_t i, const struct db_host *host)
-{
-	struct sandbox *sb = sandbox_at(core, i);
-	return sandbox_row(sb)->host == host->id ? sb : NULL;
-}
-
 void sbx_previewHostDelete(struct http_req *r)
 {
 	struct db_host host;
@@ -243,10 +248,7 @@ void sbx_previewHostDelete(struct http_req *r)
 	jw_arr_end(&w);
 	jw_obj_end(&w);
 	db_host_release(&host);
-	if (rc)
-		http_reply_err(r, &err);
-	else
-		http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 /* Its sandboxes end first; without force there must be none. */
@@ -286,21 +288,14 @@ void sbx_deleteHost(struct http_req *r)
 
 static void reply_tags(struct http_req *r)
 {
-	struct db_host_tag *tags;
-	size_t n;
 	struct err err = ERR_INIT;
-	if (host_tags(people_core(r), http_identity(r), http_param(r, "host"), &tags, &n, &err)) {
-		http_reply_err(r, &err);
-		return;
-	}
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
 	jw_obj(&w);
-	write_tags(&w, tags, n);
+	int rc = write_tags(r, &w, http_param(r, "host"), &err);
 	jw_obj_end(&w);
-	db_host_tags_release(tags, n);
-	http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 void sbx_listHostTags(struct http_req *r)

@@ -127,22 +127,15 @@ void sbx_tagImage(struct http_req *r)
 		reply_image(r, 201, tag);
 }
 
-/* ---- build, with progress as NDJSON ---- */
+/* ---- progress as NDJSON ---- */
 
-struct build_call {
-	struct http_req *req;
-	struct build_wait *wait;
-	char *name;
-	int64_t begun_ms;
-};
-
-static void send_line(struct build_call *call, struct buf *line)
+static void send_line(struct http_req *r, struct buf *line)
 {
 	buf_ch(line, '\n');
-	http_stream_write(call->req, line->p, line->len);
+	http_stream_write(r, line->p, line->len);
 }
 
-static void on_progress(void *arg, const char *phase, const char *text)
+void api_send_progress(struct http_req *r, const char *phase, const char *text)
 {
 	auto_buf line = BUF_INIT;
 	struct jw w;
@@ -151,13 +144,11 @@ static void on_progress(void *arg, const char *phase, const char *text)
 	jw_kstr(&w, "phase", phase);
 	jw_kstr(&w, "message", text);
 	jw_obj_end(&w);
-	send_line(arg, &line);
+	send_line(r, &line);
 }
 
-static void on_done(void *arg, const struct err *err)
+void api_end_progress(struct http_req *r, const char *image, int64_t begun_ms, const struct err *err)
 {
-	struct build_call *call = arg;
-	call->wait = NULL;
 	auto_buf line = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &line);
@@ -168,13 +159,35 @@ static void on_done(void *arg, const struct err *err)
 	} else {
 		jw_kbool(&w, "done", true);
 		jw_key(&w, "seconds");
-		jw_num(&w, (double)(clock_mono_ms() - call->begun_ms) / 1000);
+		jw_num(&w, (double)(clock_mono_ms() - begun_ms) / 1000);
 		jw_key(&w, "image");
-		api_write_image(&w, api_of(call->req), call->name);
+		api_write_image(&w, api_of(r), image);
 	}
 	jw_obj_end(&w);
-	send_line(call, &line);
-	http_stream_end(call->req);
+	send_line(r, &line);
+	http_stream_end(r);
+}
+
+/* ---- build ---- */
+
+struct build_call {
+	struct http_req *req;
+	struct build_wait *wait;
+	char *name;
+	int64_t begun_ms;
+};
+
+static void on_progress(void *arg, const char *phase, const char *text)
+{
+	struct build_call *call = arg;
+	api_send_progress(call->req, phase, text);
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	struct build_call *call = arg;
+	call->wait = NULL;
+	api_end_progress(call->req, call->name, call->begun_ms, err);
 }
 
 static void on_request_over(struct http_req *r, bool delivered)

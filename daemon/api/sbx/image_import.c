@@ -17,64 +17,29 @@ struct import_call {
 	int64_t begun_ms;
 };
 
-static void send_line(struct import_call *call, struct buf *line)
-{
-	buf_ch(line, '\n');
-	http_stream_write(call->req, line->p, line->len);
-}
-
 static void on_progress(void *arg, const char *phase, const char *text)
 {
 	struct import_call *call = arg;
-	if (!call->streaming)
-		return;
-	auto_buf line = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &line);
-	jw_obj(&w);
-	jw_kstr(&w, "phase", phase);
-	jw_kstr(&w, "message", text);
-	jw_obj_end(&w);
-	send_line(call, &line);
+	if (call->streaming)
+		api_send_progress(call->req, phase, text);
 }
 
 static void fail(struct import_call *call, const struct err *err)
 {
-	if (!call->streaming) {
+	if (call->streaming)
+		api_end_progress(call->req, NULL, call->begun_ms, err);
+	else
 		http_reply_err(call->req, err);
-		return;
-	}
-	auto_buf line = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &line);
-	jw_obj(&w);
-	jw_key(&w, "error");
-	api_write_error(&w, err);
-	jw_obj_end(&w);
-	send_line(call, &line);
-	http_stream_end(call->req);
 }
 
 static void succeed(struct import_call *call)
 {
 	struct err err = ERR_INIT;
 	char tag[CATALOG_TAG_SIZE];
-	if (catalog_tag(api_of(call->req)->core, call->digest, call->tag, tag, &err)) {
+	if (catalog_tag(api_of(call->req)->core, call->digest, call->tag, tag, &err))
 		fail(call, &err);
-		return;
-	}
-	auto_buf line = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &line);
-	jw_obj(&w);
-	jw_kbool(&w, "done", true);
-	jw_key(&w, "seconds");
-	jw_num(&w, (double)(clock_mono_ms() - call->begun_ms) / 1000);
-	jw_key(&w, "image");
-	api_write_image(&w, api_of(call->req), tag);
-	jw_obj_end(&w);
-	send_line(call, &line);
-	http_stream_end(call->req);
+	else
+		api_end_progress(call->req, tag, call->begun_ms, NULL);
 }
 
 static void on_done(void *arg, const char *digest, const struct err *err)

@@ -6,52 +6,21 @@
 
 #include <stdlib.h>
 
+#include "daemon/api/call.h"
 #include "shared/base/mem.h"
 
-/* ---- one operation on one sandbox ---- */
-
-struct life_call {
-	struct http_req *req; /* NULL when the client has gone; the operation goes on */
-};
-
-static void on_life_over(struct http_req *r, bool delivered)
-{
-	struct life_call *call = http_user(r);
-	(void)delivered;
-	call->req = NULL;
-}
+/* ---- one operation on one sandbox: its call begins before it, since it may be over at once ---- */
 
 static void on_life_done(void *arg, struct sandbox *sb, const struct err *err)
 {
-	struct life_call *call = arg;
-	struct http_req *r = call->req;
+	struct call *call = arg;
+	struct http_req *r = call_end(call);
 
 	free(call);
-	if (!r)
-		return;
-	http_on_done(r, NULL);
-	if (err)
+	if (r && err)
 		http_reply_err(r, err);
-	else
+	else if (r)
 		api_reply_sandbox(r, 200, sb);
-}
-
-/* Before the operation begins, since it may be over at once. */
-static struct life_call *life_call_new(struct http_req *r)
-{
-	struct life_call *call = mem_zalloc(sizeof(*call));
-	call->req = r;
-	http_set_user(r, call);
-	http_on_done(r, on_life_over);
-	return call;
-}
-
-static void life_refused(struct life_call *call, const struct err *err)
-{
-	struct http_req *r = call->req;
-	http_on_done(r, NULL);
-	free(call);
-	http_reply_err(r, err);
 }
 
 void sbx_pauseSandbox(struct http_req *r)
@@ -60,9 +29,9 @@ void sbx_pauseSandbox(struct http_req *r)
 	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
-	struct life_call *call = life_call_new(r);
+	struct call *call = call_new(r);
 	if (sandbox_pause(sb, false, on_life_done, call, &err))
-		life_refused(call, &err);
+		on_life_done(call, NULL, &err);
 }
 
 void sbx_resumeSandbox(struct http_req *r)
@@ -71,9 +40,9 @@ void sbx_resumeSandbox(struct http_req *r)
 	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
-	struct life_call *call = life_call_new(r);
+	struct call *call = call_new(r);
 	if (sandbox_resume(sb, on_life_done, call, &err))
-		life_refused(call, &err);
+		on_life_done(call, NULL, &err);
 }
 
 void sbx_stopSandbox(struct http_req *r)
@@ -82,9 +51,9 @@ void sbx_stopSandbox(struct http_req *r)
 	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
-	struct life_call *call = life_call_new(r);
+	struct call *call = call_new(r);
 	if (sandbox_stop(sb, js_bool(js_get(http_body(r), "force"), false), on_life_done, call, &err))
-		life_refused(call, &err);
+		on_life_done(call, NULL, &err);
 }
 
 void sbx_startSandbox(struct http_req *r)
@@ -93,9 +62,9 @@ void sbx_startSandbox(struct http_req *r)
 	struct sandbox *sb = api_settled(r);
 	if (!sb)
 		return;
-	struct life_call *call = life_call_new(r);
+	struct call *call = call_new(r);
 	if (sandbox_start(sb, on_life_done, call, &err))
-		life_refused(call, &err);
+		on_life_done(call, NULL, &err);
 }
 
 /* ---- its shape ---- */

@@ -65,6 +65,15 @@ bool people_enter(struct http_req *r, struct db_member *team, struct identity *a
 	return true;
 }
 
+bool people_act(struct http_req *r, struct identity *acting)
+{
+	struct db_member team = { 0 };
+	if (!people_enter(r, &team, acting))
+		return false;
+	db_member_release(&team);
+	return true;
+}
+
 void people_write_team_members(struct jw *w, const struct db_member *team)
 {
 	jw_kstr(w, "id", team->team_uid);
@@ -85,6 +94,14 @@ void people_write_team(struct jw *w, const struct db_member *team)
 void people_write_email(struct jw *w, const char *email)
 {
 	jw_kstr(w, "email", strchr(email, '@') ? email : NULL);
+}
+
+void people_reply(struct http_req *r, int rc, int status, struct buf *body, const struct err *err)
+{
+	if (rc)
+		http_reply_err(r, err);
+	else
+		http_reply_json(r, status, body);
 }
 
 void people_reply_done(struct http_req *r, int rc, const struct err *err)

@@ -33,6 +33,9 @@ void api_write_ports(struct jw *w, const struct sandbox *sb);
 /* Those of a request body, none for NULL: allocated; strings point into the body. */
 struct port_spec *api_ports(struct http_req *r, const js *list, size_t *n);
 void api_write_image(struct jw *w, struct api *api, const char *name);
+/* While an image is made, a line of the stream that is the answer; and its last one: the image, or the error. */
+void api_send_progress(struct http_req *r, const char *phase, const char *text);
+void api_end_progress(struct http_req *r, const char *image, int64_t begun_ms, const struct err *err);
 /* {"code","message","hint"} */
 void api_write_error(struct jw *w, const struct err *e);
 void api_write_time(struct jw *w, const char *key, int64_t wall_ms); /* null for 0 */

@@ -40,6 +40,11 @@ static void write_snapshot(struct jw *w, const struct snapshot *s)
 		jw_int(w, (int64_t)(s->disk >> 20));
 	else
 		jw_null(w);
+	jw_key(w, "storedBytes");
+	if (s->stored)
+		jw_int(w, s->stored);
+	else
+		jw_null(w);
 	jw_kstr(w, "acceleration", s->accel);
 	api_write_time(w, "createdAt", s->created_ms);
 	jw_obj_end(w);

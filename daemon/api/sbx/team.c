@@ -18,13 +18,20 @@ static void write_member(struct jw *w, const struct db_member *m)
 	jw_obj_end(w);
 }
 
-static void write_members(struct jw *w, const struct db_member *all, size_t n)
+/* "members": those of the team. -1 when they cannot be had. */
+static int write_members(struct http_req *r, struct jw *w, int64_t team, struct err *err)
 {
+	struct db_member *all;
+	size_t n;
+	if (team_members(people_core(r), team, &all, &n, err))
+		return -1;
 	jw_key(w, "members");
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++)
 		write_member(w, &all[i]);
 	jw_arr_end(w);
+	db_members_release(all, n);
+	return 0;
 }
 
 static void reply_team(struct http_req *r, int status, const struct db_member *team)
@@ -96,27 +103,20 @@ void sbx_createTeam(struct http_req *r)
 
 void sbx_getTeam(struct http_req *r)
 {
-	struct db_member in, *all;
+	struct db_member in;
 	struct identity acting;
-	size_t n;
+	auto_buf out = BUF_INIT;
+	struct jw w;
 	struct err err = ERR_INIT;
 	if (!people_enter(r, &in, &acting))
 		return;
-	if (team_members(people_core(r), in.team, &all, &n, &err)) {
-		db_member_release(&in);
-		http_reply_err(r, &err);
-		return;
-	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
 	jw_init(&w, &out);
 	jw_obj(&w);
 	people_write_team_members(&w, &in);
-	write_members(&w, all, n);
+	int rc = write_members(r, &w, in.team, &err);
 	jw_obj_end(&w);
-	db_members_release(all, n);
 	db_member_release(&in);
-	http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 static void note_rename(struct core *core, const struct identity *who, const struct db_member *before, const struct db_member *now)
@@ -134,7 +134,7 @@ void sbx_updateTeam(struct http_req *r)
 	struct core *core = people_core(r);
 	if (!people_enter(r, &before, &acting))
 		return;
-	if (team_rename(core, &acting, js_str(js_get(http_body(r), "name"), ""), NULL, &err) ||
+	if (team_rename(core, &acting, js_str(js_get(http_body(r), "name"), ""), NULL, NULL, &err) ||
 		team_member(core, acting.team, acting.user, &now, &err)) {
 		http_reply_err(r, &err);
 	} else {
@@ -147,23 +147,19 @@ void sbx_updateTeam(struct http_req *r)
 
 void sbx_deleteTeam(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	people_reply_done(r, team_delete(people_core(r), &acting, &err), &err);
 }
 
 void sbx_leaveTeam(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	int rc = team_leave(people_core(r), &acting, &err);
 	if (rc == 0)
 		audit_note(people_core(r), AUDIT_MEMBER_LEAVE, &acting, acting.team, acting.id, NULL);
@@ -176,25 +172,17 @@ void sbx_leaveTeam(struct http_req *r)
 
 void sbx_listMembers(struct http_req *r)
 {
-	struct db_member in, *all;
 	struct identity acting;
-	size_t n;
-	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
-		return;
-	db_member_release(&in);
-	if (team_members(people_core(r), acting.team, &all, &n, &err)) {
-		http_reply_err(r, &err);
-		return;
-	}
 	auto_buf out = BUF_INIT;
 	struct jw w;
+	struct err err = ERR_INIT;
+	if (!people_act(r, &acting))
+		return;
 	jw_init(&w, &out);
 	jw_obj(&w);
-	write_members(&w, all, n);
+	int rc = write_members(r, &w, acting.team, &err);
 	jw_obj_end(&w);
-	db_members_release(all, n);
-	http_reply_json(r, 200, &out);
+	people_reply(r, rc, 200, &out, &err);
 }
 
 /* Taken in, with this role. */
@@ -219,12 +207,11 @@ static int add(struct core *core, const struct identity *who, const js *body, st
 
 void sbx_addMember(struct http_req *r)
 {
-	struct db_member in, added = { 0 };
+	struct db_member added = { 0 };
 	struct identity acting;
 	struct err err = ERR_INIT;
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	if (add(people_core(r), &acting, http_body(r), &added, &err)) {
 		http_reply_err(r, &err);
 		return;
@@ -258,14 +245,13 @@ static char *find_member(struct core *core, int64_t team, const char *word, stru
 
 void sbx_updateMember(struct http_req *r)
 {
-	struct db_member in, now;
+	struct db_member now;
 	struct identity acting;
 	struct err err = ERR_INIT;
 	struct core *core = people_core(r);
 	const char *role = js_str(js_get(http_body(r), "role"), "");
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	auto_free char *uid = find_member(core, acting.team, http_param(r, "member"), &err);
 	if (!uid || team_set_role(core, &acting, uid, role, &err) || team_member_by_uid(core, acting.team, uid, &now, &err)) {
 		http_reply_err(r, &err);
@@ -280,13 +266,11 @@ void sbx_updateMember(struct http_req *r)
 
 void sbx_removeMember(struct http_req *r)
 {
-	struct db_member in;
 	struct identity acting;
 	struct err err = ERR_INIT;
 	struct core *core = people_core(r);
-	if (!people_enter(r, &in, &acting))
+	if (!people_act(r, &acting))
 		return;
-	db_member_release(&in);
 	auto_free char *uid = find_member(core, acting.team, http_param(r, "member"), &err);
 	int rc = uid ? team_remove_member(core, &acting, uid, &err) : -1;
 	if (rc == 0)

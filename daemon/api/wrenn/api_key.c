@@ -31,6 +31,11 @@ static void write_key(struct jw *w, struct core *core, const struct db_key *key,
 	jw_obj_end(w);
 }
 
+static void write_row(struct jw *w, struct core *core, const void *row)
+{
+	write_key(w, core, row, NULL);
+}
+
 void wrenn_createAPIKey(struct http_req *r)
 {
 	const struct identity *who = http_identity(r);
@@ -65,15 +70,8 @@ void wrenn_listAPIKeys(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++)
-		write_key(&w, wrenn_core(r), &keys[i], NULL);
-	jw_arr_end(&w);
+	wrenn_reply_list(r, write_row, keys, n, sizeof(*keys));
 	db_keys_release(keys, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_deleteAPIKey(struct http_req *r)

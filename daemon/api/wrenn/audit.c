@@ -2,7 +2,6 @@
 #include "daemon/api/wrenn/wrenn.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "shared/base/mem.h"
@@ -10,22 +9,10 @@
 
 enum { LIMIT_MAX = 200 };
 
-static const char *prefix_of(const char *type)
-{
-	static const struct {
-		const char *type, *prefix;
-	} all[] = { { "sandbox", UID_CAPSULE }, { "host", UID_HOST }, { "user", UID_USER }, { "api_key", UID_KEY },
-		{ "team", UID_TEAM }, { "channel", UID_CHANNEL }, { "member", UID_USER } };
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (!strcmp(all[i].type, type))
-			return all[i].prefix;
-	return NULL;
-}
-
 /* An id as the kind of thing has it; a name as it is. */
 static void write_id(struct jw *w, const char *key, const char *type, const char *uid)
 {
-	const char *prefix = prefix_of(type);
+	const char *prefix = uid_prefix(type);
 	if (prefix)
 		wrenn_kid(w, key, prefix, uid);
 	else
@@ -69,23 +56,6 @@ static int read_cursor(struct http_req *r, struct db_audit_query *q, struct err 
 	return 0;
 }
 
-/* "a,b" as a list; NULL for NULL. */
-static char **split(const char *text)
-{
-	if (!text || !*text)
-		return NULL;
-	char **list = NULL;
-	size_t n = 0;
-	while (text) {
-		size_t len = strcspn(text, ",");
-		list = mem_grow(list, n + 2, sizeof(*list));
-		list[n++] = mem_strndup(text, len);
-		list[n] = NULL;
-		text = text[len] ? text + len + 1 : NULL;
-	}
-	return list;
-}
-
 static void reply_page(struct http_req *r, const struct db_audit *all, size_t n, size_t limit)
 {
 	auto_buf out = BUF_INIT;
@@ -111,7 +81,7 @@ void wrenn_listAuditLogs(struct http_req *r)
 {
 	const struct identity *who = http_identity(r);
 	int64_t limit = http_query_int(r, "limit", 50);
-	char **types = split(http_query(r, "resource_type")), **actions = split(http_query(r, "action"));
+	char **types = api_words(http_query(r, "resource_type")), **actions = api_words(http_query(r, "action"));
 	struct db_audit *all;
 	size_t n;
 	struct err err = ERR_INIT;

@@ -5,7 +5,6 @@
 
 #include "daemon/api/auth.h"
 #include "daemon/api/call.h"
-#include "shared/base/mem.h"
 
 void wrenn_reply_session(struct http_req *r, int status, const struct db_member *who)
 {
@@ -23,11 +22,6 @@ void wrenn_reply_session(struct http_req *r, int status, const struct db_member 
 	http_reply_json(r, status, &out);
 }
 
-struct entry_call {
-	struct call call; /* first */
-	int status;
-};
-
 static void on_entered(void *arg, const struct db_member *who, const struct err *err)
 {
 	struct entry_call *c = arg;
@@ -37,14 +31,6 @@ static void on_entered(void *arg, const struct db_member *who, const struct err 
 	else if (r)
 		wrenn_reply_session(r, c->status, who);
 	free(c);
-}
-
-static struct entry_call *entry_call_new(struct http_req *r, int status)
-{
-	struct entry_call *c = mem_zalloc(sizeof(*c));
-	c->status = status;
-	call_begin(&c->call, r);
-	return c;
 }
 
 void wrenn_signup(struct http_req *r)

@@ -180,9 +180,7 @@ static void on_created(void *arg, struct sandbox *sb, const struct err *err)
 {
 	struct create_call *c = arg;
 	if (err) {
-		struct err said = *err;
-		if (said.code == ERR_INTERNAL || said.code == ERR_IO)
-			err_word(&said, "upstream");
+		struct err said = wrenn_failure(err);
 		create_failed(c, &said);
 		return;
 	}
@@ -311,9 +309,7 @@ static struct life_call *life_call_new(struct http_req *r, enum audit_kind kind)
 /* An operation that fails is the host's failure, unless it was refused for the state. */
 static void reply_failure(struct http_req *r, const struct err *err)
 {
-	struct err said = *err;
-	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
-		err_word(&said, "upstream");
+	struct err said = wrenn_failure(err);
 	if (said.code == ERR_CONFLICT)
 		said.code = ERR_STATE;
 	http_reply_err(r, &said);

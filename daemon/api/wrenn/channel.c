@@ -29,6 +29,11 @@ static void write_channel(struct jw *w, struct core *core, const struct db_chann
 	jw_obj_end(w);
 }
 
+static void write_row(struct jw *w, struct core *core, const void *row)
+{
+	write_channel(w, core, row, NULL);
+}
+
 static void reply_channel(struct http_req *r, int status, struct db_channel *c, const char *secret)
 {
 	auto_buf out = BUF_INIT;
@@ -89,15 +94,8 @@ void wrenn_listChannels(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++)
-		write_channel(&w, wrenn_core(r), &all[i], NULL);
-	jw_arr_end(&w);
+	wrenn_reply_list(r, write_row, all, n, sizeof(*all));
 	db_channels_release(all, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_getChannel(struct http_req *r)
@@ -183,8 +181,7 @@ void wrenn_testChannel(struct http_req *r)
 	struct words q;
 	struct err err = ERR_INIT;
 	words_read(&q, http_body(r));
-	struct call *call = mem_zalloc(sizeof(*call));
-	call_begin(call, r);
+	struct call *call = call_new(r);
 	if (channel_test(wrenn_core(r), &q.spec, on_tested, call, &err)) {
 		call_end(call);
 		free(call);

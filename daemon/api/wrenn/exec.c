@@ -64,16 +64,6 @@ static void reply_refused(struct exec_call *c, const struct err *err)
 
 /* ---- the answer of one that ended ---- */
 
-static bool is_text(const struct buf *b)
-{
-	for (size_t i = 0, len; i < b->len; i += len) {
-		len = utf8_len(b->p + i, b->len - i);
-		if (len == 0)
-			return false;
-	}
-	return true;
-}
-
 static void write_begin(const struct exec_call *c, struct buf *body)
 {
 	struct jw w;
@@ -153,7 +143,8 @@ static void stream_on(struct http_req *r)
 static void reply_result(struct exec_call *c)
 {
 	auto_buf body = BUF_INIT;
-	c->text = is_text(&c->out[EXEC_STDOUT]) && is_text(&c->out[EXEC_STDERR]);
+	c->text = utf8_valid(c->out[EXEC_STDOUT].p, c->out[EXEC_STDOUT].len) &&
+		utf8_valid(c->out[EXEC_STDERR].p, c->out[EXEC_STDERR].len);
 	c->at = EXEC_STDOUT;
 	write_begin(c, &body);
 	if (c->out[EXEC_STDOUT].len + c->out[EXEC_STDERR].len > STREAM_MIN) {

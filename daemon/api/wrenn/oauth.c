@@ -189,8 +189,7 @@ void wrenn_oauthCallback(struct http_req *r)
 		fail(r, "missing_code");
 		return;
 	}
-	struct call *c = mem_zalloc(sizeof(*c));
-	call_begin(c, r);
+	struct call *c = call_new(r);
 	if (oauth_login(api_of(r)->oauth, code, on_profile, c, &err)) {
 		turn_away(call_end(c), &err);
 		free(c);

@@ -34,14 +34,20 @@ static void write_template(struct jw *w, const struct template *t)
 	jw_obj_end(w);
 }
 
-static void write_snapshot(struct jw *w, const struct snapshot *s)
+/* Its name is that of s. One of which nobody has counted what it takes is as large as its disk. */
+static struct template template_of(const struct snapshot *s)
 {
-	const struct template t = { .name = s->name,
+	return (struct template){ .name = s->name,
 		.type = "snapshot",
 		.vcpus = s->vcpus,
 		.memory_mb = s->memory_mb,
-		.size = (int64_t)s->disk,
+		.size = s->stored ? s->stored : (int64_t)s->disk,
 		.created_ms = s->created_ms };
+}
+
+static void write_snapshot(struct jw *w, const struct snapshot *s)
+{
+	const struct template t = template_of(s);
 	write_template(w, &t);
 }
 
@@ -75,19 +81,11 @@ static void take_end(struct take_call *c, const struct snapshot *s, const struct
 	free(c);
 }
 
-static struct err failure_of(const struct err *err)
-{
-	struct err said = *err;
-	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
-		err_word(&said, "upstream");
-	return said;
-}
-
 static void on_taken(void *arg, const struct snapshot *list, size_t n, const struct err *err)
 {
 	struct take_call *c = arg;
 	struct sandbox *sb = sandbox_find(c->core, c->who.team, c->sandbox, NULL);
-	struct err said = err ? failure_of(err) : (struct err)ERR_INIT;
+	struct err said = err ? wrenn_failure(err) : (struct err)ERR_INIT;
 	if (err && c->paused && sb)
 		sandbox_resume(sb, NULL, NULL, NULL); /* as it was */
 	take_end(c, n ? &list[0] : NULL, err ? &said : NULL);
@@ -108,7 +106,7 @@ static void on_paused(void *arg, struct sandbox *sb, const struct err *err)
 	struct take_call *c = arg;
 	(void)sb;
 	if (err) {
-		struct err said = failure_of(err);
+		struct err said = wrenn_failure(err);
 		take_end(c, NULL, &said);
 		return;
 	}
@@ -245,12 +243,7 @@ static void on_listed(void *arg, const struct snapshot *list, size_t n, const st
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	for (size_t i = 0; r && i < n; i++) {
-		const struct template t = { .name = list[i].name,
-			.type = "snapshot",
-			.vcpus = list[i].vcpus,
-			.memory_mb = list[i].memory_mb,
-			.size = (int64_t)list[i].disk,
-			.created_ms = list[i].created_ms };
+		const struct template t = template_of(&list[i]);
 		if (!str_starts(t.name, BUILDS))
 			add(c, &t);
 	}

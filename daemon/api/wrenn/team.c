@@ -20,8 +20,10 @@ static void write_team(struct jw *w, const struct db_team *team, const char *rol
 	jw_obj_end(w);
 }
 
-static void write_member(struct jw *w, const struct db_member *m)
+static void write_member(struct jw *w, struct core *core, const void *row)
 {
+	const struct db_member *m = row;
+	(void)core;
 	jw_obj(w);
 	wrenn_kid(w, "user_id", UID_USER, m->user_uid);
 	jw_kstr(w, "name", m->user_name);
@@ -31,12 +33,25 @@ static void write_member(struct jw *w, const struct db_member *m)
 	jw_obj_end(w);
 }
 
-static void write_members(struct jw *w, const struct db_member *all, size_t n)
+/* A team, with what the member is in it. */
+static void write_own(struct jw *w, struct core *core, const void *row)
 {
-	jw_arr(w);
-	for (size_t i = 0; i < n; i++)
-		write_member(w, &all[i]);
-	jw_arr_end(w);
+	const struct db_member *m = row;
+	(void)core;
+	jw_obj(w);
+	write_team_members(w, m->team_uid, m->team_name, m->team_slug, m->team_byoc != 0, m->team_created_ms);
+	jw_kstr(w, "role", m->role);
+	jw_obj_end(w);
+}
+
+static void write_found(struct jw *w, struct core *core, const void *row)
+{
+	const struct db_user *user = row;
+	(void)core;
+	jw_obj(w);
+	wrenn_kid(w, "user_id", UID_USER, user->uid);
+	jw_kstr(w, "email", user->email);
+	jw_obj_end(w);
 }
 
 void wrenn_searchUsers(struct http_req *r)
@@ -49,19 +64,8 @@ void wrenn_searchUsers(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++) {
-		jw_obj(&w);
-		wrenn_kid(&w, "user_id", UID_USER, found[i].uid);
-		jw_kstr(&w, "email", found[i].email);
-		jw_obj_end(&w);
-	}
-	jw_arr_end(&w);
+	wrenn_reply_list(r, write_found, found, n, sizeof(*found));
 	db_users_release(found, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_listTeams(struct http_req *r)
@@ -73,20 +77,8 @@ void wrenn_listTeams(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++) {
-		const struct db_member *m = &all[i];
-		jw_obj(&w);
-		write_team_members(&w, m->team_uid, m->team_name, m->team_slug, m->team_byoc != 0, m->team_created_ms);
-		jw_kstr(&w, "role", m->role);
-		jw_obj_end(&w);
-	}
-	jw_arr_end(&w);
+	wrenn_reply_list(r, write_own, all, n, sizeof(*all));
 	db_members_release(all, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_createTeam(struct http_req *r)
@@ -127,7 +119,10 @@ void wrenn_getTeam(struct http_req *r)
 		return;
 	}
 	jw_key(&w, "members");
-	write_members(&w, all, n);
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write_member(&w, wrenn_core(r), &all[i]);
+	jw_arr_end(&w);
 	jw_obj_end(&w);
 	db_members_release(all, n);
 	http_reply_json(r, 200, &out);
@@ -138,10 +133,10 @@ void wrenn_renameTeam(struct http_req *r)
 	const struct identity *who = http_identity(r);
 	const char *name = js_str(js_get(http_body(r), "name"), "");
 	struct err err = ERR_INIT;
-	auto_free char *old = NULL;
-	int rc = team_rename(wrenn_core(r), who, name, &old, &err);
+	auto_free char *old = NULL, *now = NULL;
+	int rc = team_rename(wrenn_core(r), who, name, &old, &now, &err);
 	if (rc == 0) {
-		auto_free char *from = mem_printf("old_name=%s", old), *to = mem_printf("new_name=%s", name);
+		auto_free char *from = mem_printf("old_name=%s", old), *to = mem_printf("new_name=%s", now);
 		char *const metadata[] = { from, to, NULL };
 		audit_note(wrenn_core(r), AUDIT_TEAM_RENAME, who, who->team, wrenn_uid(r, UID_TEAM, "id"), metadata);
 	}
@@ -163,12 +158,8 @@ void wrenn_listTeamMembers(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	write_members(&w, all, n);
+	wrenn_reply_list(r, write_member, all, n, sizeof(*all));
 	db_members_release(all, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_addTeamMember(struct http_req *r)
@@ -186,7 +177,7 @@ void wrenn_addTeamMember(struct http_req *r)
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
-	write_member(&w, &added);
+	write_member(&w, wrenn_core(r), &added);
 	db_member_release(&added);
 	http_reply_json(r, 201, &out);
 }

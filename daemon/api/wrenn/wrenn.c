@@ -204,7 +204,7 @@ void wrenn_time(struct jw *w, int64_t wall_ms)
 	struct tm tm;
 	time_t s = (time_t)(wall_ms / 1000);
 	if (gmtime_r(&s, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	jw_str(w, text);
 }
 
@@ -228,6 +228,28 @@ void wrenn_reply_done(struct http_req *r, int rc, const struct err *err)
 		http_reply_err(r, err);
 	else
 		http_reply_empty(r, 204);
+}
+
+void wrenn_reply_list(struct http_req *r, wrenn_write_row *write, const void *rows, size_t n, size_t size)
+{
+	auto_buf out = BUF_INIT;
+	struct jw w;
+	jw_init(&w, &out);
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write(&w, wrenn_core(r), (const char *)rows + i * size);
+	jw_arr_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
+struct err wrenn_failure(const struct err *err)
+{
+	struct err said = *err;
+	if (said.word && !strcmp(said.word, DB_FAILED))
+		return said; /* our own failure */
+	if (said.code == ERR_INTERNAL || said.code == ERR_IO || said.code == ERR_NO_SPACE)
+		err_word(&said, "upstream");
+	return said;
 }
 
 void wrenn_reply_guest_err(struct http_req *r, const struct err *err)

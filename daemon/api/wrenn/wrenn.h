@@ -47,6 +47,11 @@ void wrenn_time(struct jw *w, int64_t wall_ms);
 void wrenn_kopt(struct jw *w, const char *key, const char *text);
 /* 204, or the error. */
 void wrenn_reply_done(struct http_req *r, int rc, const struct err *err);
+/* 200 with n rows, of `size` bytes each, as an array. */
+typedef void wrenn_write_row(struct jw *w, struct core *core, const void *row);
+void wrenn_reply_list(struct http_req *r, wrenn_write_row *write, const void *rows, size_t n, size_t size);
+/* What is told of an operation that a host could not carry out: its failure ("upstream"). A refusal stays as it is. */
+struct err wrenn_failure(const struct err *err);
 /* What the guest says to an operation in it: whatever its reason, an error of the agent's, unless there was no answer. */
 void wrenn_reply_guest_err(struct http_req *r, const struct err *err);
 
