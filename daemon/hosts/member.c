@@ -592,9 +592,10 @@ void member_close(struct member *m)
 	if (!m)
 		return;
 	struct acceptor *acceptor = mem_steal(&m->acceptor);
-	while (m->doors) {
-		tls_pipe_cut(m->doors->pipe);
-		close_door(m->doors);
+	for (struct door *d = m->doors, *next; d; d = next) {
+		next = d->next;
+		tls_pipe_cut(d->pipe);
+		close_door(d);
 	}
 	acceptor_free(acceptor);
 	exchanges_close(m->exchanges);
