@@ -51,6 +51,7 @@ struct daemon {
 	struct listener *listeners;
 	size_t listener_count;
 	int ready_fd;
+	bool only_host; /* it was asked to be one: else it goes on without a control plane */
 	bool going, failed;
 };
 
@@ -165,8 +166,15 @@ static void on_member_ready(void *arg)
 
 static void on_member_over(void *arg, const struct err *why)
 {
-	say_failed(arg, why);
-	go_down(arg);
+	struct daemon *d = arg;
+	if (d->only_host) {
+		say_failed(d, why);
+		go_down(d);
+		return;
+	}
+	log_warn("sbxd", "carries nothing for a control plane any more: %s", why->msg);
+	member_close(d->member);
+	d->member = NULL;
 }
 
 static int start_member(struct daemon *d, const struct daemon_args *args, struct err *err)
@@ -175,8 +183,9 @@ static int start_member(struct daemon *d, const struct daemon_args *args, struct
 	const struct member_config config = {
 		.control = args->control, .token = args->token, .address = args->address, .beat_ms = args->beat_ms
 	};
-	if (!args->host)
+	if (!args->host && !member_registered(args->home))
 		return 0;
+	d->only_host = args->host;
 	d->member = member_new(&d->loop, &config, d->core, d->server, &ops, d, err);
 	return d->member ? 0 : -1;
 }
@@ -265,7 +274,7 @@ static int serve(const struct daemon_args *args)
 		say_failed(&d, &err);
 		return 1;
 	}
-	if (!d.member)
+	if (!d.only_host)
 		say_ready(&d, NULL);
 	log_info("sbxd", "version %s serves '%s'", sbx_version, args->home);
 	uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -133,6 +133,12 @@ int credentials_write(const char *home, const struct credentials *c, struct err 
 	return fs_write_atomic(path, text.p, text.len, 0600, err);
 }
 
+bool credentials_exist(const char *home)
+{
+	auto_free char *path = fs_join(home, "host.json");
+	return fs_exists(path);
+}
+
 int credentials_remove(const char *home, struct err *err)
 {
 	auto_free char *path = fs_join(home, "host.json");

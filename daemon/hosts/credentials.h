@@ -7,6 +7,7 @@
 #ifndef SBX_HOSTS_CREDENTIALS_H
 #define SBX_HOSTS_CREDENTIALS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/base/err.h"
@@ -24,6 +25,7 @@ struct credentials {
 
 /* 1, 0 there is none, -1: INVALID when it is damaged, in any of its members. credentials_free in any case. */
 int credentials_read(const char *home, struct credentials *out, struct err *err);
+bool credentials_exist(const char *home);
 int credentials_write(const char *home, const struct credentials *c, struct err *err);
 int credentials_remove(const char *home, struct err *err);
 /* From the answer of a registration or an exchange: PROTOCOL when something is missing, or could not stand in a header or a path,

@@ -566,6 +566,11 @@ static int begin(struct member *m, struct err *err)
 	return 0;
 }
 
+bool member_registered(const char *home)
+{
+	return credentials_exist(home);
+}
+
 struct member *member_new(uv_loop_t *loop, const struct member_config *config, struct core *core, struct http_server *server,
 	const struct member_ops *ops, void *arg, struct err *err)
 {

@@ -10,6 +10,7 @@
 #ifndef SBX_HOSTS_MEMBER_H
 #define SBX_HOSTS_MEMBER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -33,6 +34,8 @@ struct member_ops {
 	void (*on_over)(void *arg, const struct err *why);
 };
 
+/* Was this home's daemon registered as a host, and not removed since? Then it is one however it is started. */
+bool member_registered(const char *home);
 /* Strings of config stay the caller's until member_close. USAGE: what is needed to register is missing, or unsafe. */
 struct member *member_new(uv_loop_t *loop, const struct member_config *config, struct core *core, struct http_server *server,
 	const struct member_ops *ops, void *arg, struct err *err);

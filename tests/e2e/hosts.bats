@@ -201,6 +201,15 @@ fails() {
 	wait_until 10 online "$A"
 }
 
+@test "a host is one however it is started: by sbx, after a reboot" {
+	kill_host a
+	at a ls >/dev/null
+	wait_until 40 works there
+	at a down --keep >/dev/null
+	again a
+	wait_until 10 works there
+}
+
 @test "credentials: the host's own file, never a token in sight; a host that lost them has a new token" {
 	expect 600 "$(stat -c %a "$WORK/a/host.json")"
 	refuse grep -q "$(jq -r .refresh_token "$WORK/a/host.json")" "$WORK/a.log"
