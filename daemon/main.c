@@ -173,6 +173,7 @@ static void on_member_over(void *arg, const struct err *why)
 		return;
 	}
 	log_warn("sbxd", "carries nothing for a control plane any more: %s", why->msg);
+	say_ready(d, NULL);
 	member_close(d->member);
 	d->member = NULL;
 }
