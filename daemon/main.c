@@ -173,6 +173,7 @@ static void on_member_over(void *arg, const struct err *why)
 		return;
 	}
 	log_warn("sbxd", "carries nothing for a control plane any more: %s", why->msg);
+	say_ready(d, NULL);
 	member_close(d->member);
 	d->member = NULL;
 }
@@ -186,7 +187,7 @@ static int start_member(struct daemon *d, const struct daemon_args *args, struct
 	if (!args->host && !member_registered(args->home))
 		return 0;
 	d->only_host = args->host;
-	d->member = member_new(&d->loop, &config, d->core, d->server, &ops, d, err);
+	d->member = member_new(&config, d->core, d->server, &ops, d, err);
 	return d->member ? 0 : -1;
 }
 

@@ -125,8 +125,9 @@ static int listen_at(struct member *m, const char *address, struct err *err)
 	int fd = tcp_listen(address, TCP_ANYWHERE, &port, err);
 	if (fd < 0)
 		return -1;
-	size_t n = (size_t)(strrchr(address, ':') - address);
-	char *bound = mem_printf("%.*s:%d", n ? (int)n : (int)strlen(LOOPBACK), n ? address : LOOPBACK, port);
+	const char *colon = strrchr(address, ':');
+	auto_free char *ip = colon && colon > address ? mem_strndup(address, (size_t)(colon - address)) : mem_strdup(LOOPBACK);
+	char *bound = mem_printf("%s:%d", ip, port);
 	free(m->own.address);
 	m->own.address = bound;
 	m->acceptor = acceptor_new(m->loop, fd, CONNECTIONS_MAX, on_knock, m, err);
@@ -552,7 +553,7 @@ static int begin(struct member *m, struct err *err)
 {
 	bool known;
 	auto_free char *address = NULL;
-	if (find_itself(m, &known, err) || choose_address(m, known, &address, err))
+	if (find_itself(m, &known, err) || choose_address(m, known, &address, err) || !address)
 		return -1;
 	m->exchanges = exchanges_new(m->loop, "control planes", true, err);
 	if (!m->exchanges || listen_at(m, address, err))
@@ -571,10 +572,11 @@ bool member_registered(const char *home)
 	return credentials_exist(home);
 }
 
-struct member *member_new(uv_loop_t *loop, const struct member_config *config, struct core *core, struct http_server *server,
+struct member *member_new(const struct member_config *config, struct core *core, struct http_server *server,
 	const struct member_ops *ops, void *arg, struct err *err)
 {
 	struct member *m = mem_zalloc(sizeof(*m));
+	uv_loop_t *loop = core_config(core)->loop;
 	*m = (struct member){ .loop = loop, .config = *config, .core = core, .server = server, .ops = ops, .arg = arg };
 	m->rq.body = (struct buf)BUF_INIT;
 	if (!m->config.beat_ms)
@@ -597,9 +599,10 @@ void member_close(struct member *m)
 	if (!m)
 		return;
 	struct acceptor *acceptor = mem_steal(&m->acceptor);
-	while (m->doors) {
-		tls_pipe_cut(m->doors->pipe);
-		close_door(m->doors);
+	for (struct door *d = m->doors, *next; d; d = next) {
+		next = d->next;
+		tls_pipe_cut(d->pipe);
+		close_door(d);
 	}
 	acceptor_free(acceptor);
 	exchanges_close(m->exchanges);

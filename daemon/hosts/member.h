@@ -37,7 +37,7 @@ struct member_ops {
 /* Was this home's daemon registered as a host, and not removed since? Then it is one however it is started. */
 bool member_registered(const char *home);
 /* Strings of config stay the caller's until member_close. USAGE: what is needed to register is missing, or unsafe. */
-struct member *member_new(uv_loop_t *loop, const struct member_config *config, struct core *core, struct http_server *server,
+struct member *member_new(const struct member_config *config, struct core *core, struct http_server *server,
 	const struct member_ops *ops, void *arg, struct err *err);
 /* Before core_close. The control plane's connections end with it, whatever is under way there. NULL is fine. */
 void member_close(struct member *m);
