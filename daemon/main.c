@@ -173,7 +173,6 @@ static void on_member_over(void *arg, const struct err *why)
 		return;
 	}
 	log_warn("sbxd", "carries nothing for a control plane any more: %s", why->msg);
-	say_ready(d, NULL);
 	member_close(d->member);
 	d->member = NULL;
 }
@@ -188,7 +187,11 @@ static int start_member(struct daemon *d, const struct daemon_args *args, struct
 		return 0;
 	d->only_host = args->host;
 	d->member = member_new(&config, d->core, d->server, &ops, d, err);
-	return d->member ? 0 : -1;
+	if (d->member || d->only_host)
+		return d->member ? 0 : -1;
+	log_warn("sbxd", "carries nothing for its control plane: %s", err->msg);
+	err_clear(err);
+	return 0;
 }
 
 /* ---- start ---- */
@@ -273,7 +276,7 @@ static int serve(const struct daemon_args *args)
 	rc = start(&d, args, &err);
 	if (rc) {
 		say_failed(&d, &err);
-		return 1;
+		return err.code == ERR_USAGE ? 2 : 1;
 	}
 	if (!d.only_host)
 		say_ready(&d, NULL);

@@ -487,13 +487,18 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 		remote_dial(sb); /* else it is tried soon: a refusal would bring us here at once, and again */
 }
 
-static void remove_orphan(struct core *core, int64_t host, const char *id)
+/* What it has and nobody knows of; those that it cannot be asked for now are for the next time. */
+static void remove_orphans(struct core *core, int64_t host, const struct carry_answer *answer)
 {
 	struct err err = ERR_INIT;
-	struct carry_ask ask = { .verb = CARRY_DELETE, .id = id };
-	log_info("core", "%s: its host has it, and nobody knows of it: removed there", id);
-	if (remote_errand(core, host, &ask, NULL, NULL, &err))
-		log_warn("core", "%s: %s", id, err.msg);
+	size_t n = 0;
+	for (size_t i = 0; i < answer->box_count && err.code == ERR_OK; i++) {
+		struct carry_ask ask = { .verb = CARRY_DELETE, .id = answer->boxes[i].id };
+		if (!sandbox_find(core, TEAM_ANY, ask.id, NULL))
+			n += remote_errand(core, host, &ask, NULL, NULL, &err) == 0;
+	}
+	if (n)
+		log_info("core", "%zu sandboxes that a host has and nobody knows of are removed there", n);
 }
 
 static void compare(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer)
@@ -506,9 +511,7 @@ static void compare(void *arg, struct core *core, const struct errand *e, const 
 	for (size_t i = 0; i < core->count; i++)
 		if (core->boxes[i]->row.host == e->host)
 			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked);
-	for (size_t i = 0; i < answer->box_count; i++)
-		if (!sandbox_find(core, TEAM_ANY, answer->boxes[i].id, NULL))
-			remove_orphan(core, e->host, answer->boxes[i].id);
+	remove_orphans(core, e->host, answer);
 	if (e->again)
 		remote_compare(core, e->host);
 }

@@ -246,10 +246,10 @@ fails() {
 	expect_status 2
 	expect_match 'add: --role host' "$output"
 	run sbxd --role host --home "$WORK/none"
-	expect_status 1
+	expect_status 2
 	expect_match 'needs --control URL and --token TOKEN.*sbx host add' "$(xargs -d '\n' <<<"$output")"
 	run sbxd --role host --home "$WORK/none" --control http://control.example:1 --token x
-	expect_status 1
+	expect_status 2
 	expect_match 'in the clear' "$output"
 	run sbxd --role host --home "$WORK/none" --control "http://$PORT" --token "$(printf '0%.0s' {1..64})"
 	expect_status 1
