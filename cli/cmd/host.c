@@ -28,9 +28,8 @@ static void row(struct table *t, const js *host)
 
 static int ls(struct cli *cli, const void *opts, const struct args *args, struct err *err)
 {
-	static const char *const headers[] = {
-		"ID", "TYPE", "STATUS", "ADDRESS", "PROVIDER", "ZONE", "SANDBOXES", "TAGS", "SEEN", "AGE"
-	};
+	static const char *const headers[] = { "ID", "TYPE", "STATUS", "ADDRESS", "PROVIDER", "ZONE", "SANDBOXES", "TAGS", "SEEN",
+		"AGE" };
 	static const struct listing hosts = { "hosts", headers, ARRAY_LEN(headers), row };
 	const struct call call = { .op = SBX_OP_LIST_HOSTS };
 	(void)opts;

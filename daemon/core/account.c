@@ -293,7 +293,8 @@ static void on_renewed(void *arg, const char *hash, bool match, const struct err
 static void renew(struct entry *e)
 {
 	struct renewal *n = mem_zalloc(sizeof(*n));
-	*n = (struct renewal){ .core = e->core, .user = e->user, .stale = mem_steal(&e->stale) };
+	*n = (struct renewal){ .core = e->core, .user = e->user };
+	n->stale = mem_steal(&e->stale);
 	if (!password_run(e->core->accounts->passwords, e->word, NULL, on_renewed, n, NULL))
 		return;
 	free(n->stale);

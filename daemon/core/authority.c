@@ -55,6 +55,14 @@ static struct ca *load(struct core *core, bool make_it, struct buf *cert, struct
 	return ca;
 }
 
+int authority_ready(struct core *core, struct err *err)
+{
+	auto_buf cert = BUF_INIT;
+	struct ca *ca = load(core, true, &cert, err);
+	ca_free(ca);
+	return ca ? 0 : -1;
+}
+
 int authority_host(struct core *core, struct db_host *host, struct ca_pem *out, struct buf *ca_cert, struct err *err)
 {
 	char fingerprint[CA_HEX + 1];

@@ -16,6 +16,8 @@
 /* What a host serves with: a certificate in its name and for its address, good for CA_HOST_LIFE_S; its fingerprint is put down in
  * the record. ca: the authority's certificate, appended. INVALID: such an address cannot stand in a certificate. */
 int authority_host(struct core *core, struct db_host *host, struct ca_pem *out, struct buf *ca, struct err *err);
+/* It is there, and can issue certificates: made if there is none. For before a token is used up. */
+int authority_ready(struct core *core, struct err *err);
 /* What the control plane comes with, good for CA_CONTROL_LIFE_S. NOT_FOUND: there is no authority yet, so there are no hosts. */
 int authority_control(struct core *core, struct ca_pem *out, struct buf *ca, struct err *err);
 

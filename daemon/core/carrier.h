@@ -37,7 +37,7 @@ enum carry_verb {
 struct carry_ask {
 	enum carry_verb verb;
 	const char *host, *address; /* its id and where it is: it has to prove the one, whoever answers at the other */
-	int64_t team;		    /* whose snapshots */
+	int64_t team;		    /* whose they are; TEAM_ANY: any team's */
 	const char *id;		    /* of the sandbox */
 	const struct db_sandbox *row;
 	const char *name;
@@ -47,7 +47,7 @@ struct carry_ask {
 
 /* A sandbox, as its host sees it. */
 struct carry_box {
-	const char *id, *state, *reason, *accel, *digest, *mac; /* from reason on they may be NULL */
+	const char *id, *state, *reason, *accel, *digest, *mac, *user, *workdir; /* from reason on they may be NULL */
 	int64_t vcpus, memory_mb, run_vcpus, run_memory_mb;
 };
 

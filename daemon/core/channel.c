@@ -167,16 +167,16 @@ static int save(struct core *core, struct db_channel *row, struct err *err)
 	return -1;
 }
 
-int channel_update(struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out,
+int channel_update(struct core *core, int64_t team, const char *uid, const struct channel_change *change, struct db_channel *out,
 	struct err *err)
 {
-	auto_free char *clean = clean_name(name, err);
-	if (!clean || check_events(events, err) || channel_get(core, team, uid, out, err))
+	auto_free char *clean = clean_name(change->name, err);
+	if (!clean || check_events(change->events, err) || channel_get(core, team, uid, out, err))
 		return -1;
 	free(out->name);
 	out->name = mem_steal(&clean);
 	drop_list(out->events);
-	out->events = copy_list(events);
+	out->events = copy_list(change->events);
 	return save(core, out, err);
 }
 
@@ -262,8 +262,10 @@ void courier_close(struct courier *c)
 	if (!c)
 		return;
 	c->closing = true;
-	while (c->trips)
-		trip_free(c->trips);
+	for (struct trip *t = c->trips, *next; t; t = next) {
+		next = t->next;
+		trip_free(t);
+	}
 	notify_close(c->notify);
 	uv_close((uv_handle_t *)&c->timer, on_closed);
 }

@@ -32,7 +32,11 @@ int channel_get(struct core *core, int64_t team, const char *uid, struct db_chan
 /* Newest first; db_channels_release. */
 int channel_list(struct core *core, int64_t team, struct db_channel **out, size_t *n, struct err *err);
 /* Another name and other events. */
-int channel_update(struct core *core, int64_t team, const char *uid, const char *name, char *const *events, struct db_channel *out,
+struct channel_change {
+	const char *name;
+	char *const *events;
+};
+int channel_update(struct core *core, int64_t team, const char *uid, const struct channel_change *change, struct db_channel *out,
 	struct err *err);
 /* Another configuration. */
 int channel_configure(

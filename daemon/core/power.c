@@ -92,7 +92,7 @@ int sandbox_stop(struct sandbox *sb, bool force, sandbox_done_cb *cb, void *arg,
 		return 0;
 	}
 	op->ended = stop_vm_ended;
-	if (sb->lent && !force && !sb->link) { /* nobody else is to speak to it any more */
+	if (sb->row.host == HOST_CONTROL && sb->vm && !force && !sb->link) { /* nobody else is to speak to it any more */
 		lend_end(sb);
 		if (sandbox_open_link(sb, false, &link_err))
 			log_warn("core", "%s: %s", sb->row.id, link_err.msg);

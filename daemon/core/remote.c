@@ -8,6 +8,7 @@
 #include "daemon/core/carrier.h"
 #include "daemon/core/host.h"
 #include "daemon/core/metrics.h"
+#include "daemon/core/remote_snapshot.h"
 #include "shared/base/fs.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -172,12 +173,20 @@ static void take_text(char **member, const char *text)
 	*member = text ? mem_strdup(text) : NULL;
 }
 
+/* Its image may be known only there. Not in the record: told again with every comparison. */
+static void take_defaults(struct sandbox *sb, const struct carry_box *box)
+{
+	take_text(&sb->user, box->user);
+	take_text(&sb->workdir, box->workdir);
+}
+
 /* What it runs with. */
 static void take_run(struct sandbox *sb, const struct carry_box *box)
 {
 	take_text(&sb->row.accel, box->accel);
 	take_text(&sb->row.image_digest, box->digest);
 	take_text(&sb->row.mac, box->mac);
+	take_defaults(sb, box);
 	sb->row.run_vcpus = box->run_vcpus;
 	sb->row.run_memory_mb = box->run_memory_mb;
 }
@@ -481,6 +490,8 @@ static void compare_one(struct sandbox *sb, const struct carry_box *box, int64_t
 		take_run(sb, box);
 		set_state(sb, (enum sandbox_state)there, there == SANDBOX_RUNNING ? NULL : box->reason);
 	}
+	if (box)
+		take_defaults(sb, box);
 	if (box && (box->vcpus != sb->row.vcpus || box->memory_mb != sb->row.memory_mb))
 		remote_resize(sb); /* it was not there when that was asked */
 	if (sb->state == SANDBOX_RUNNING && !sb->link && !uv_is_active((uv_handle_t *)&sb->relink))
@@ -493,7 +504,7 @@ static void remove_orphans(struct core *core, int64_t host, const struct carry_a
 	struct err err = ERR_INIT;
 	size_t n = 0;
 	for (size_t i = 0; i < answer->box_count && err.code == ERR_OK; i++) {
-		struct carry_ask ask = { .verb = CARRY_DELETE, .id = answer->boxes[i].id };
+		struct carry_ask ask = { .verb = CARRY_DELETE, .team = TEAM_ANY, .id = answer->boxes[i].id };
 		if (!sandbox_find(core, TEAM_ANY, ask.id, NULL))
 			n += remote_errand(core, host, &ask, NULL, NULL, &err) == 0;
 	}
@@ -512,6 +523,7 @@ static void compare(void *arg, struct core *core, const struct errand *e, const 
 		if (core->boxes[i]->row.host == e->host)
 			compare_one(core->boxes[i], find_box(answer, core->boxes[i]->row.id), e->asked);
 	remove_orphans(core, e->host, answer);
+	remote_snapshot_sweep(core, e->host);
 	if (e->again)
 		remote_compare(core, e->host);
 }
@@ -519,7 +531,7 @@ static void compare(void *arg, struct core *core, const struct errand *e, const 
 void remote_compare(struct core *core, int64_t host)
 {
 	struct err err = ERR_INIT;
-	struct carry_ask ask = { .verb = CARRY_LIST };
+	struct carry_ask ask = { .verb = CARRY_LIST, .team = TEAM_ANY };
 	for (struct errand *e = core->errands; e; e = e->next) {
 		if (e->cb != compare || e->host != host)
 			continue;

@@ -48,13 +48,49 @@ static void on_over(void *arg, struct sandbox *sb, const struct err *err)
 	t->cb(t->arg, &shot, err || !t->there ? 0 : 1, err);
 }
 
-static void forget_there(struct core *core, int64_t host, int64_t team, const char *name)
+/* ---- what hosts have to forget ---- */
+
+/* A name stands among the leftovers of a host from before the host is asked for it until it is ours, or surely not there: so
+ * nothing stays there that nobody can remove, whatever answer is lost. */
+static struct db_host_leftover leftover(int64_t host, int64_t team, const char *name)
+{
+	return (struct db_host_leftover){ .host = host, .team = team, .name = (char *)(uintptr_t)name };
+}
+
+static void not_left(struct core *core, const struct db_host_leftover *row)
 {
 	struct err err = ERR_INIT;
-	struct carry_ask ask = { .verb = CARRY_UNSNAPSHOT, .team = team, .name = name };
-	if (remote_errand(core, host, &ask, NULL, NULL, &err))
-		log_warn("core", "snapshot '%s' stays on its host: %s", name, err.msg);
+	if (db_host_leftover_delete(core->db, row, &err))
+		log_warn("core", "%s", err.msg);
 }
+
+static void on_forgotten(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer)
+{
+	struct db_host_leftover *row = arg;
+	(void)e;
+	if (!answer->err || (answer->heard && answer->err->code == ERR_NOT_FOUND))
+		not_left(core, row);
+	else if (!core->closing)
+		log_warn("core", "snapshot '%s' is still on its host: %s", row->name, answer->err->msg);
+	free(row->name);
+	free(row);
+}
+
+/* Ask for it; a leftover that it cannot be asked for now is for the next time that it is compared. */
+static void forget_there(struct core *core, const struct db_host_leftover *row)
+{
+	struct err err = ERR_INIT;
+	struct carry_ask ask = { .verb = CARRY_UNSNAPSHOT, .team = row->team, .name = row->name };
+	struct db_host_leftover *copy = mem_zalloc(sizeof(*copy));
+	*copy = leftover(row->host, row->team, mem_strdup(row->name));
+	if (remote_errand(core, row->host, &ask, on_forgotten, copy, &err) == 0)
+		return;
+	log_debug("core", "snapshot '%s' stays on its host for now: %s", row->name, err.msg);
+	free(copy->name);
+	free(copy);
+}
+
+/* ---- taking one ---- */
 
 static void take_shot(struct far_shot *t, const struct snapshot *shot)
 {
@@ -70,19 +106,42 @@ static void take_shot(struct far_shot *t, const struct snapshot *shot)
 	t->row.stored = shot->stored;
 }
 
+/* It is ours; the one that it replaces, if that is elsewhere, has to be forgotten. */
+static int record(struct core *core, const struct far_shot *t, struct err *err)
+{
+	const struct db_host_leftover own = leftover(t->row.host, t->row.team, t->row.name);
+	const struct db_host_leftover old = leftover(t->replaced, t->row.team, t->row.name);
+	if (db_begin(core->db, err))
+		return -1;
+	bool moved = t->replaced && t->replaced != t->row.host;
+	if (db_host_snapshot_put(core->db, &t->row, err) || db_host_leftover_delete(core->db, &own, err) ||
+		(moved && db_host_leftover_put(core->db, &old, err))) {
+		db_rollback(core->db);
+		return -1;
+	}
+	if (db_commit(core->db, err))
+		return -1;
+	if (moved)
+		forget_there(core, &old);
+	return 0;
+}
+
 static void taken(struct sandbox *sb, const struct carry_answer *answer)
 {
 	struct far_shot *t = sb->op->more;
 	struct err err = ERR_INIT;
+	const struct db_host_leftover own = leftover(t->row.host, t->row.team, t->row.name);
 	if (answer->err)
 		err = *answer->err;
 	else
 		take_shot(t, answer->shot);
-	if (!answer->err && db_host_snapshot_put(sb->core->db, &t->row, &err))
-		forget_there(sb->core, sb->row.host, t->row.team, t->row.name);
-	t->there = err.code == ERR_OK;
-	if (t->there && t->replaced && t->replaced != sb->row.host)
-		forget_there(sb->core, t->replaced, t->row.team, t->row.name);
+	t->there = !answer->err && record(sb->core, t, &err) == 0;
+	/* a name that is taken there and not here is one whose answer was lost */
+	bool stray = answer->err ? answer->err->code == ERR_CONFLICT && t->replaced != t->row.host : !t->there;
+	if (stray)
+		forget_there(sb->core, &own);
+	else if (answer->err && answer->heard)
+		not_left(sb->core, &own);
 	bool lost = answer->err && !answer->heard;
 	op_end(sb, t->there ? NULL : &err); /* which frees t */
 	if (lost)
@@ -118,13 +177,19 @@ static int check_free(struct sandbox *sb, struct far_shot *t, struct err *err)
 int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
 {
 	struct carry_ask ask = { .verb = CARRY_SNAPSHOT, .name = name, .replace = replace };
+	const struct db_host_leftover own = leftover(sb->row.host, sb->row.account, name);
 	struct far_shot *t = mem_zalloc(sizeof(*t));
 	*t = (struct far_shot){ .row = { .team = sb->row.account, .name = mem_strdup(name), .host = sb->row.host },
 		.replace = replace,
 		.cb = cb,
 		.arg = arg };
-	struct op *op = check_free(sb, t, err) ? NULL : op_begin(sb, OP_SNAPSHOT, on_over, t, err);
+	if (check_free(sb, t, err) || db_host_leftover_put(sb->core->db, &own, err)) {
+		far_shot_free(t);
+		return -1;
+	}
+	struct op *op = op_begin(sb, OP_SNAPSHOT, on_over, t, err);
 	if (!op) {
+		not_left(sb->core, &own);
 		far_shot_free(t);
 		return -1;
 	}
@@ -146,14 +211,53 @@ int remote_snapshot_host(struct core *core, int64_t team, const char *name, int6
 	return 1;
 }
 
+/* It is not ours any more, and has to be forgotten. */
+static int let_go(struct core *core, const struct db_host_leftover *row, struct err *err)
+{
+	if (db_begin(core->db, err))
+		return -1;
+	if (db_host_snapshot_delete(core->db, row->team, row->name, err) || db_host_leftover_put(core->db, row, err)) {
+		db_rollback(core->db);
+		return -1;
+	}
+	return db_commit(core->db, err);
+}
+
 int remote_snapshot_remove(struct core *core, int64_t team, const char *name, struct err *err)
 {
-	int64_t host;
-	int found = remote_snapshot_host(core, team, name, &host, err);
+	struct db_host_leftover row = leftover(0, team, name);
+	int found = remote_snapshot_host(core, team, name, &row.host, err);
 	if (found != 1)
 		return found;
-	if (db_host_snapshot_delete(core->db, team, name, err))
+	if (let_go(core, &row, err))
 		return -1;
-	forget_there(core, host, team, name);
+	forget_there(core, &row);
 	return 1;
+}
+
+static void sweep_one(struct core *core, const struct db_host_leftover *row)
+{
+	const struct db_host_snapshot coming = { .team = row->team, .name = row->name };
+	int64_t host;
+	if (is_coming(core, &coming))
+		return;
+	int ours = remote_snapshot_host(core, row->team, row->name, &host, NULL);
+	if (ours == 1 && host == row->host) /* one was to take its place, and nobody knows whether it did */
+		not_left(core, row);
+	else if (ours >= 0)
+		forget_there(core, row);
+}
+
+void remote_snapshot_sweep(struct core *core, int64_t host)
+{
+	struct db_host_leftover *rows;
+	struct err err = ERR_INIT;
+	size_t n;
+	if (db_host_leftovers(core->db, host, &rows, &n, &err)) {
+		log_warn("core", "%s", err.msg);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		sweep_one(core, &rows[i]);
+	db_host_leftovers_release(rows, n);
 }

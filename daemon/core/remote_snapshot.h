@@ -15,7 +15,9 @@ int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshot
 void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *out);
 /* The host that has it: 1 and its number, 0, -1. */
 int remote_snapshot_host(struct core *core, int64_t team, const char *name, int64_t *host, struct err *err);
-/* It is forgotten here, and there if that host is there now: 1, 0 there is none, -1. */
+/* It is forgotten here at once, and there when that host is there: 1, 0 there is none, -1. */
 int remote_snapshot_remove(struct core *core, int64_t team, const char *name, struct err *err);
+/* The host is there: ask it to forget what it may still have of what was to be forgotten, or was taken and never heard of. */
+void remote_snapshot_sweep(struct core *core, int64_t host);
 
 #endif

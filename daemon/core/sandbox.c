@@ -85,6 +85,16 @@ enum sandbox_state sandbox_state(const struct sandbox *sb)
 	return sb->state;
 }
 
+const char *sandbox_user(const struct sandbox *sb)
+{
+	return sb->user;
+}
+
+const char *sandbox_workdir(const struct sandbox *sb)
+{
+	return sb->workdir;
+}
+
 const char *sandbox_host(const struct sandbox *sb)
 {
 	return sb->host;

@@ -56,6 +56,9 @@ const struct db_sandbox *sandbox_row(const struct sandbox *sb);
 enum sandbox_state sandbox_state(const struct sandbox *sb);
 /* The id of the machine that carries it, valid as long as the sandbox is; NULL: this one. */
 const char *sandbox_host(const struct sandbox *sb);
+/* What commands in it run as and where, where its image says so; else NULL. */
+const char *sandbox_user(const struct sandbox *sb);
+const char *sandbox_workdir(const struct sandbox *sb);
 /* As its users see it: one that is being made for the pool is creating until a create may take it. */
 enum sandbox_state sandbox_shown_state(const struct sandbox *sb);
 struct eventlog *sandbox_log(struct sandbox *sb);

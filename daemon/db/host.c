@@ -208,3 +208,34 @@ void db_host_snapshots_release(struct db_host_snapshot *rows, size_t n)
 {
 	db_release_all(&snapshots, rows, n);
 }
+
+/* ---- what hosts have to forget ---- */
+
+static const struct db_column leftover_columns[] = {
+	DB_COLUMN(db_host_leftover, DB_INT, host),
+	DB_COLUMN(db_host_leftover, DB_INT, team),
+	DB_COLUMN(db_host_leftover, DB_TEXT, name),
+};
+static const struct db_table leftovers = DB_TABLE("host_leftover", db_host_leftover, leftover_columns, true);
+
+int db_host_leftover_put(struct db *db, const struct db_host_leftover *row, struct err *err)
+{
+	return db_insert(db, &leftovers, row, true, NULL, err);
+}
+
+int db_host_leftover_delete(struct db *db, const struct db_host_leftover *row, struct err *err)
+{
+	static const char sql[] = "DELETE FROM host_leftover WHERE host = ?1 AND team = ?2 AND name = ?3";
+	return db_run(db, sql, "snapshot", true, err, "iit", row->host, row->team, row->name) < 0 ? -1 : 0;
+}
+
+int db_host_leftovers(struct db *db, int64_t host, struct db_host_leftover **out, size_t *n, struct err *err)
+{
+	static const char tail[] = "WHERE host = ?1 ORDER BY team, name";
+	return db_list(db, &leftovers, tail, out, n, err, "i", host);
+}
+
+void db_host_leftovers_release(struct db_host_leftover *rows, size_t n)
+{
+	db_release_all(&leftovers, rows, n);
+}

@@ -86,4 +86,15 @@ int db_host_snapshot_delete(struct db *db, int64_t team, const char *name, struc
 void db_host_snapshot_release(struct db_host_snapshot *row);
 void db_host_snapshots_release(struct db_host_snapshot *rows, size_t n);
 
+/* Names of snapshots that a host may have and has to forget. Both are idempotent. */
+struct db_host_leftover {
+	int64_t host, team;
+	char *name;
+};
+int db_host_leftover_put(struct db *db, const struct db_host_leftover *row, struct err *err);
+int db_host_leftover_delete(struct db *db, const struct db_host_leftover *row, struct err *err);
+/* Of that host. db_host_leftovers_release. */
+int db_host_leftovers(struct db *db, int64_t host, struct db_host_leftover **out, size_t *n, struct err *err);
+void db_host_leftovers_release(struct db_host_leftover *rows, size_t n);
+
 #endif

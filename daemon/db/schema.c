@@ -99,7 +99,10 @@ const char *const schema_steps[] = {
 	"CREATE TABLE host_snapshot (team INT NOT NULL, name TEXT NOT NULL, host INT NOT NULL, tree TEXT NOT NULL, image TEXT,"
 	" parent TEXT, accel TEXT, vcpus INT NOT NULL, memory_mb INT NOT NULL, created_ms INT NOT NULL, disk INT NOT NULL,"
 	" stored INT NOT NULL,"
-	" PRIMARY KEY (team, name)) STRICT, WITHOUT ROWID;",
+	" PRIMARY KEY (team, name)) STRICT, WITHOUT ROWID;"
+	/* what it has to forget, if it has it */
+	"CREATE TABLE host_leftover (host INT NOT NULL REFERENCES host (id) ON DELETE CASCADE, team INT NOT NULL,"
+	" name TEXT NOT NULL, PRIMARY KEY (host, team, name)) STRICT, WITHOUT ROWID;",
 };
 /* clang-format on */
 

@@ -212,7 +212,7 @@ static int send_request(struct carry *c, const struct carry_ask *ask, const char
 	int ends[2];
 	struct words words;
 	auto_free char *team = mem_printf("X-Sbx-Team: %lld", (long long)ask->team);
-	const char *const headers[] = { team, NULL };
+	const char *const headers[] = { ask->team == TEAM_ANY ? NULL : team, NULL };
 	disconnect(c); /* of the page before: all of it has come */
 	if (tls_pipe_pair(ends, err))
 		return -1;

@@ -193,7 +193,8 @@ static bool add_box(const js *doc, struct heard *out)
 	bool good = is_word(id) && take_shape(doc, &box.vcpus, &box.memory_mb) &&
 		take_shape(runs, &box.run_vcpus, &box.run_memory_mb) && take_text(out, doc, "state", &box.state) && box.state &&
 		take_text(out, doc, "reason", &box.reason) && take_text(out, doc, "acceleration", &box.accel) &&
-		take_text(out, doc, "imageDigest", &box.digest) && take_text(out, doc, "mac", &box.mac);
+		take_text(out, doc, "imageDigest", &box.digest) && take_text(out, doc, "mac", &box.mac) &&
+		take_text(out, doc, "user", &box.user) && take_text(out, doc, "workdir", &box.workdir);
 	if (!good)
 		return false;
 	box.id = keep(out, id);
@@ -233,6 +234,7 @@ static bool hear_shot(const struct carry_ask *ask, const js *doc, struct heard *
 		take_text(out, doc, "parent", &parent) && take_text(out, doc, "acceleration", &accel) &&
 		take_number(doc, "vcpus", VCPUS_MAX, &shot.vcpus) && take_number(doc, "memoryMb", MB_MAX, &shot.memory_mb) &&
 		take_number(doc, "diskMb", MB_MAX, &disk_mb) &&
+		take_number(doc, "storedBytes", (int64_t)MB_MAX << 20, &shot.stored) &&
 		!clock_parse(js_str(js_get(doc, "createdAt"), ""), &shot.created_ms);
 	if (!good)
 		return false;

@@ -55,7 +55,7 @@ int http_listen_tcp(struct http_server *s, const char *address, int *port, struc
  * it fails. It counts as TCP, not local. who: the peer, when it is known by other means than a credential: it is taken for that one
  * unless a request brings a credential, and may call us by any name (no web page can come this way). NULL: as any TCP client.
  * Of kind IDENTITY_CONTROL: a request may name the team that it is for, in `X-Sbx-Team: N` (decimal; malformed is 400), and is that
- * team's then (by the number TEAM_CARRIED + N, where N is not 0), but stays allowed what is the operator's alone; without that
+ * team's then (by the number TEAM_CARRIED + N), but stays allowed what is the operator's alone; without that
  * header its team is TEAM_LOCAL. On any other connection, and beside a credential, the header means nothing. */
 int http_adopt(struct http_server *s, int fd, const struct identity *who, struct err *err);
 /* Stop accepting, close what is idle, drop the rest; done_cb when the loop holds nothing of it any more. */

@@ -246,8 +246,7 @@ static int name_team(struct http_req *r, struct err *err)
 		return err_set(err, ERR_INVALID, "request must have one 'X-Sbx-Team'");
 	if (parse_int(r->h.value[HDR_TEAM], "X-Sbx-Team", 0, TEAM_CARRIED - 1, &r->who.team, err))
 		return -1;
-	if (r->who.team != TEAM_LOCAL)
-		r->who.team += TEAM_CARRIED;
+	r->who.team += TEAM_CARRIED;
 	return 0;
 }
 

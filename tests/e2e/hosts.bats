@@ -58,7 +58,12 @@ is() { [ "$(field "$1" state)" = "$2" ]; }
 home_of() { field "$1" host; }
 works() { [ "$(timeout 10 sbx exec "$1" -- echo works 2>/dev/null)" = works ]; }
 gone() { refuse sbx inspect "$1"; }
-here_not() { refuse at "$1" inspect "$2"; }
+here_not() { refuse at "$1" inspect "$2"; } # by its id
+# What hosts still have to forget.
+nothing_left() {
+	[ 0 = "$(python3 -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM host_leftover").fetchone()[0])' \
+		"$SBX_HOME/db.sqlite")" ]
+}
 # fails STATUS REGEX ARGS...
 fails() {
 	local want=$1 words=$2
@@ -77,11 +82,11 @@ fails() {
 	expect "$A" "$(home_of there)"
 	sbx create --name tagged --host-tag spare >/dev/null
 	expect "$B" "$(home_of tagged)"
-	expect true "$(at b inspect tagged -o json | jq -r '(if type == "array" then .[0] else . end).carried')"
+	expect true "$(at b inspect "$(field tagged id)" -o json | jq -r '(if type == "array" then .[0] else . end).carried')"
 	fails 1 "no host can take the sandbox.*sbx host ls" create --host-tag spare --host-tag fast
 	fails 1 "there is no host 'nowhere'" create --on nowhere
 	sbx rm here tagged
-	refuse at b inspect tagged
+	expect "[]" "$(at b ls -o json | jq -c .)"
 }
 
 @test "commands, terminals, files and metrics go through the control plane" {
@@ -97,7 +102,7 @@ fails() {
 	points() { [ "$(api "/sandboxes/there/metrics?range=5m" | jq '.points | length')" -gt 0 ]; }
 	wait_until 10 points
 	# its host keeps out of it
-	run --separate-stderr at a exec there true
+	run --separate-stderr at a exec "$(field there id)" true
 	expect_status 1
 	expect_match "in the hands of the control plane" "$stderr"
 }
@@ -106,7 +111,7 @@ fails() {
 	sbx exec there -- sh -c 'echo kept >/dev/shm/memory; echo kept >/root/disk'
 	sbx pause there
 	expect paused "$(field there state)"
-	expect paused "$(at a inspect there -o json | jq -r '(if type == "array" then .[0] else . end).state')"
+	expect paused "$(at a inspect "$(field there id)" -o json | jq -r '(if type == "array" then .[0] else . end).state')"
 	sbx resume there
 	expect kept "$(sbx exec there -- cat /dev/shm/memory)"
 	sbx stop there
@@ -129,8 +134,7 @@ fails() {
 	sbx rm copy
 	sbx snapshot rm shot
 	expect '[]' "$(sbx snapshot ls -o json | jq -c .)"
-	no_shots() { [ "$(at a snapshot ls -o json | jq -c .)" = '[]' ]; }
-	wait_until 10 no_shots
+	wait_until 10 nothing_left
 	refuse sbx create --snapshot shot
 }
 
@@ -169,20 +173,27 @@ fails() {
 
 @test "what was removed while its host was away is removed there when it is back" {
 	sbx create --name away --on "$B" >/dev/null
+	sbx snapshot create other shot >/dev/null
 	kill_host b
 	wait_until 20 lost "$B"
 	wait_until 5 is away missing
+	away=$(field away id)
 	sbx rm away
 	gone away
+	sbx snapshot rm shot
+	refuse nothing_left
 	again b
 	wait_until 10 online "$B"
-	wait_until 10 here_not b away
+	wait_until 10 here_not b "$away"
 	wait_until 10 works other
+	wait_until 10 nothing_left
+	sbx snapshot create other shot >/dev/null
+	sbx snapshot rm shot
 }
 
 @test "a VM that ends while its host is away is stopped when that is back" {
 	local pid
-	pid=$(at a inspect there -o json | jq -r '(if type == "array" then .[0] else . end).pid')
+	pid=$(at a inspect "$(field there id)" -o json | jq -r '(if type == "array" then .[0] else . end).pid')
 	kill_host a
 	kill -9 "$pid"
 	wait_until 20 lost "$A"

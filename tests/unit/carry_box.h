@@ -321,8 +321,13 @@ static inline void remove_it(struct box *b)
 	carry_kit_done(b->k, CARRY_DELETE, NULL);
 	told(&b->deleted, ERR_OK);
 	is_gone(b);
-	while (b->k->calls)
-		carry_kit_list(b->k, NULL, 0);
+	carry_kit_settle(b->k);
+}
+
+/* Then its host is asked to forget a snapshot whose answer was never heard. */
+static inline bool is_shot(enum step step)
+{
+	return step == SNAPSHOT || step == SNAPSHOT_PAUSED;
 }
 
 #endif

@@ -157,6 +157,15 @@ void carry_kit_deaf(struct carry_kit *k, enum carry_verb verb)
 	fail_with(k, verb, ERR_TIMEOUT, false);
 }
 
+void carry_kit_settle(struct carry_kit *k)
+{
+	while (k->calls)
+		if (k->calls->verb == CARRY_LIST)
+			carry_kit_list(k, NULL, 0);
+		else
+			carry_kit_done(k, CARRY_UNSNAPSHOT, NULL);
+}
+
 /* ---- whether they are there ---- */
 
 void carry_kit_lose(struct carry_kit *k, int i)

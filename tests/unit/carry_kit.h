@@ -60,6 +60,8 @@ void carry_kit_done(struct carry_kit *k, enum carry_verb verb, const struct carr
 void carry_kit_list(struct carry_kit *k, const struct carry_box *boxes, size_t n);
 void carry_kit_agent(struct carry_kit *k);
 void carry_kit_refuse(struct carry_kit *k, enum carry_verb verb, enum err_code code);
+/* Hosts say that they carry nothing, and have forgotten what they are asked to; until nobody asks any more. */
+void carry_kit_settle(struct carry_kit *k);
 void carry_kit_deaf(struct carry_kit *k, enum carry_verb verb);
 /* Whatever else it is. */
 void carry_kit_answer(struct carry_kit *k, enum carry_verb verb, const struct carry_answer *answer);

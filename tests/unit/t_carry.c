@@ -311,9 +311,10 @@ static void t_delete_while_lost(void **state)
 		carry_kit_find(k, 0);
 		carry_kit_waits(k, "list hosta; ");
 		list_as(&b, "running");
-		carry_kit_waits(k, "delete hosta; ");
+		carry_kit_waits(k, is_shot(step) ? "delete hosta; unsnapshot hosta; " : "delete hosta; ");
 		assert_string_equal(carry_kit_call(k, CARRY_DELETE)->id, b.id);
 		carry_kit_done(k, CARRY_DELETE, NULL);
+		carry_kit_settle(k);
 	}
 }
 

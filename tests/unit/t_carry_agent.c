@@ -153,6 +153,32 @@ static void t_snapshot_fails(void **state)
 		}
 }
 
+/* Whatever answer is lost, a host is asked until it has forgotten what is not ours. */
+static void t_snapshot_left(void **state)
+{
+	struct carry_kit *k = *state;
+	struct box b;
+	reach(&b, k, SNAPSHOT);
+	carry_kit_deaf(k, CARRY_SNAPSHOT);
+	told(&b.shot, ERR_TIMEOUT);
+	list_as(&b, "running");
+	carry_kit_waits(k, "unsnapshot hosta; ");
+	assert_string_equal(carry_kit_call(k, CARRY_UNSNAPSHOT)->name, "snap");
+	carry_kit_deaf(k, CARRY_UNSNAPSHOT);
+	remote_compare(k->core, b.sb->row.host);
+	list_as(&b, "running");
+	carry_kit_refuse(k, CARRY_UNSNAPSHOT, ERR_NOT_FOUND); /* it never had it */
+	remote_compare(k->core, b.sb->row.host);
+	list_as(&b, "running");
+	carry_kit_waits(k, "");
+	/* taken there, and not here */
+	assert_int_equal(shoot(&b, "snap", false), ERR_OK);
+	carry_kit_refuse(k, CARRY_SNAPSHOT, ERR_CONFLICT);
+	told(&b.shot, ERR_CONFLICT);
+	carry_kit_waits(k, "unsnapshot hosta; ");
+	remove_it(&b);
+}
+
 static void t_snapshot_replaces(void **state)
 {
 	struct carry_kit *k = *state;
@@ -275,6 +301,7 @@ int main(void)
 		CARRY_TEST(t_agent_lost_in_operation),
 		CARRY_TEST(t_snapshot),
 		CARRY_TEST(t_snapshot_fails),
+		CARRY_TEST(t_snapshot_left),
 		CARRY_TEST(t_snapshot_replaces),
 		CARRY_TEST(t_snapshot_use),
 	};

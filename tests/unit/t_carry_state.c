@@ -32,8 +32,7 @@ static void t_close(void **state)
 			carry_kit_waits(k, runs ? "agent hosta; list hostb; list hosta; " : "list hostb; list hosta; ");
 			remove_it(&b);
 		}
-		while (k->calls)
-			carry_kit_list(k, NULL, 0);
+		carry_kit_settle(k);
 	}
 }
 
@@ -53,8 +52,7 @@ static void t_close_in_delete(void **state)
 		carry_kit_waits(k, "delete hosta; list hostb; list hosta; ");
 		carry_kit_done(k, CARRY_DELETE, NULL);
 		is_gone(&b);
-		carry_kit_list(k, NULL, 0);
-		carry_kit_list(k, NULL, 0);
+		carry_kit_settle(k);
 	}
 }
 

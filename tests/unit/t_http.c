@@ -162,7 +162,7 @@ static void t_control(void **state)
 		{ "GET /t/v1/ping HTTP/1.1\r\n" END, "\"account\":0," },
 		{ "GET /t/v1/operator HTTP/1.1\r\nx-sbx-team: 1099511627775\r\n" END, "\"account\":2199023255551," },
 		{ "GET /t/v1/operator HTTP/1.1\r\n" END, "\"account\":0," },
-		{ "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, "\"account\":0," },
+		{ "GET /t/v1/operator HTTP/1.1\r\nX-Sbx-Team: 0\r\n" END, "\"account\":1099511627776," },
 		{ "GET /t/v1/public HTTP/1.1\r\nX-Sbx-Team: 5\r\n" END, "\"account\":0," },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {

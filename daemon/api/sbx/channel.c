@@ -164,7 +164,8 @@ void sbx_updateChannel(struct http_req *r)
 		return;
 	char **events = api_strings(js_get(body, "events"));
 	const char *name = js_str(js_get(body, "name"), c.name);
-	int rc = channel_update(people_core(r), http_team(r), c.uid, name, events ? events : c.events, &now, &err);
+	const struct channel_change change = { name, events ? events : c.events };
+	int rc = channel_update(people_core(r), http_team(r), c.uid, &change, &now, &err);
 	api_free_list(events);
 	db_channel_release(&c);
 	if (rc) {

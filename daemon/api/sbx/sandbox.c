@@ -69,14 +69,18 @@ static void write_phases(struct jw *w, const struct sandbox *sb)
 	jw_arr_end(w);
 }
 
-/* Where it is, if that is not simply here. */
-static void write_host(struct jw *w, const struct sandbox *sb)
+/* Where it is, if that is not simply here, and what is not as usual in it. */
+static void write_place(struct jw *w, const struct sandbox *sb)
 {
 	const char *uid = sandbox_host(sb);
 	if (uid)
 		jw_kstr(w, "host", uid);
 	if (sandbox_row(sb)->host == HOST_CONTROL)
 		jw_kbool(w, "carried", true);
+	if (sandbox_user(sb))
+		jw_kstr(w, "user", sandbox_user(sb));
+	if (sandbox_workdir(sb))
+		jw_kstr(w, "workdir", sandbox_workdir(sb));
 }
 
 void api_write_sandbox(struct jw *w, struct sandbox *sb)
@@ -106,7 +110,7 @@ void api_write_sandbox(struct jw *w, struct sandbox *sb)
 	jw_kstr(w, "mac", row->mac);
 	jw_kstr(w, "parent", row->parent);
 	jw_kstr(w, "reason", row->reason);
-	write_host(w, sb);
+	write_place(w, sb);
 	write_phases(w, sb);
 	jw_key(w, "createMs");
 	if (row->create_us)

@@ -116,7 +116,8 @@ void wrenn_updateChannel(struct http_req *r)
 	struct db_channel channel;
 	struct err err = ERR_INIT;
 	words_read(&q, http_body(r));
-	if (channel_update(wrenn_core(r), who->team, uid, q.spec.name, q.events, &channel, &err)) {
+	const struct channel_change change = { q.spec.name, q.events };
+	if (channel_update(wrenn_core(r), who->team, uid, &change, &channel, &err)) {
 		http_reply_err(r, &err);
 	} else {
 		audit_note(wrenn_core(r), AUDIT_CHANNEL_UPDATE, who, who->team, uid, NULL);

@@ -248,7 +248,8 @@ void wrenn_registerHost(struct http_req *r)
 	js_int(js_get(body, "cpu_cores"), &machine.cpu_cores);
 	js_int(js_get(body, "memory_mb"), &machine.memory_mb);
 	js_int(js_get(body, "disk_gb"), &machine.disk_gb);
-	if (host_register(wrenn_core(r), js_str(js_get(body, "token"), ""), &machine, &host, refresh, &err))
+	if (authority_ready(wrenn_core(r), &err) ||
+		host_register(wrenn_core(r), js_str(js_get(body, "token"), ""), &machine, &host, refresh, &err))
 		http_reply_err(r, &err);
 	else
 		reply_credentials(r, 201, &host, refresh);

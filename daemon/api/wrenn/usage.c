@@ -27,7 +27,7 @@ static void write_day(struct jw *w, const char *key, int64_t at_s)
 	struct tm tm;
 	time_t t = (time_t)at_s;
 	if (gmtime_r(&t, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%d", &tm);
+		(void)strftime(text, sizeof(text), "%Y-%m-%d", &tm); /* it fits */
 	jw_kstr(w, key, text);
 }
 
