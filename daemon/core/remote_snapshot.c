@@ -10,8 +10,7 @@
 /* Beside the operation. */
 struct far_shot {
 	struct db_host_snapshot row;
-	bool there; /* row has what the host has told */
-	bool replace;
+	bool there;	  /* row has what the host has told */
 	int64_t replaced; /* the host that has the one of this name which goes, or 0 */
 	snapshots_cb *cb;
 	void *arg;
@@ -160,18 +159,19 @@ static bool is_coming(const struct core *core, const struct db_host_snapshot *ro
 	return false;
 }
 
-static int check_free(struct sandbox *sb, struct far_shot *t, struct err *err)
+int remote_snapshot_check(struct core *core, int64_t team, const char *name, bool replace, int64_t *host, struct err *err)
 {
-	if (is_coming(sb->core, &t->row)) {
-		err_set(err, ERR_CONFLICT, "a snapshot '%s' is just being taken", t->row.name);
+	const struct db_host_snapshot wanted = { .team = team, .name = (char *)(uintptr_t)name };
+	if (is_coming(core, &wanted)) {
+		err_set(err, ERR_CONFLICT, "a snapshot '%s' is just being taken", name);
 		return err_hint(err, "wait for that, or choose another name");
 	}
-	int there = remote_snapshot_host(sb->core, t->row.team, t->row.name, &t->replaced, err);
-	if (there <= 0 || t->replace)
+	int there = remote_snapshot_host(core, team, name, host, err);
+	if (there <= 0 || replace)
 		return there < 0 ? -1 : 0;
-	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", t->row.name);
+	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
 	err_word(err, "already_exists");
-	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", t->row.name);
+	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
 }
 
 int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
@@ -179,11 +179,11 @@ int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshot
 	struct carry_ask ask = { .verb = CARRY_SNAPSHOT, .name = name, .replace = replace };
 	const struct db_host_leftover own = leftover(sb->row.host, sb->row.account, name);
 	struct far_shot *t = mem_zalloc(sizeof(*t));
-	*t = (struct far_shot){ .row = { .team = sb->row.account, .name = mem_strdup(name), .host = sb->row.host },
-		.replace = replace,
-		.cb = cb,
-		.arg = arg };
-	if (check_free(sb, t, err) || db_host_leftover_put(sb->core->db, &own, err)) {
+	*t = (struct far_shot){
+		.row = { .team = sb->row.account, .name = mem_strdup(name), .host = sb->row.host }, .cb = cb, .arg = arg
+	};
+	int rc = remote_snapshot_check(sb->core, sb->row.account, name, replace, &t->replaced, err);
+	if (rc || db_host_leftover_put(sb->core->db, &own, err)) {
 		far_shot_free(t);
 		return -1;
 	}

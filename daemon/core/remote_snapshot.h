@@ -13,6 +13,9 @@
 int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err);
 /* How a record is told of; out has the row's texts. */
 void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *out);
+/* May one of this name be taken, here or elsewhere? CONFLICT: a host has it, unless replace (then *host is that one, else 0), or
+ * will have it soon. */
+int remote_snapshot_check(struct core *core, int64_t team, const char *name, bool replace, int64_t *host, struct err *err);
 /* The host that has it: 1 and its number, 0, -1. */
 int remote_snapshot_host(struct core *core, int64_t team, const char *name, int64_t *host, struct err *err);
 /* It is forgotten here at once, and there when that host is there: 1, 0 there is none, -1. */

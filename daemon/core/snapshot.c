@@ -66,8 +66,8 @@ struct job {
 	int64_t team;
 	char *name; /* of its pin; NULL: all of the team */
 	struct hash tree;
-	bool replace, makes; /* the store, if there is none */
-	bool removed;	     /* from another machine */
+	bool replace, makes;					     /* the store, if there is none */
+	bool removed;						     /* from another machine */
 	int (*run)(struct job *j, struct store *s, struct err *err); /* s NULL: there is no store */
 	struct snapshot *list;
 	size_t n;
@@ -373,6 +373,8 @@ static int run_drop(struct job *j, struct store *s, struct err *err)
 {
 	struct drop *d = (struct drop *)j;
 
+	if (!s)
+		return 0;
 	if (store_each_pin(s, note_pin, d, err))
 		return -1;
 	for (size_t i = 0; i < d->n; i++) {
@@ -461,6 +463,7 @@ static void shot_free(void *more)
 static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 {
 	struct shot *t = arg;
+	struct err left = ERR_INIT;
 	struct snapshot shot = { .name = (char *)(uintptr_t)plain_name(t->name),
 		.tree = t->tree,
 		.image = t->info.image,
@@ -472,6 +475,8 @@ static void on_shot_over(void *arg, struct sandbox *sb, const struct err *err)
 		.disk = t->disk,
 		.stored = t->info.stored };
 
+	if (!err && remote_snapshot_remove(sb->core, sb->row.account, shot.name, &left) < 0) /* it has taken its place */
+		log_warn("core", "%s", left.msg);
 	t->cb(t->arg, &shot, err ? 0 : 1, err);
 	/* its team was deleted meanwhile, with its snapshots, among which this one was not yet */
 	const int64_t team = sb->row.account;
@@ -607,10 +612,13 @@ static void snapshot_on(void *arg, struct base *base, const struct err *base_err
 
 int sandbox_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
 {
+	int64_t elsewhere;
 	if (snapshot_check_name(name, err))
 		return -1;
 	if (is_remote(sb))
 		return remote_snapshot(sb, name, replace, cb, arg, err);
+	if (remote_snapshot_check(sb->core, sb->row.account, name, replace, &elsewhere, err))
+		return -1;
 	struct op *op = op_begin(sb, OP_SNAPSHOT, on_shot_over, NULL, err);
 	if (!op)
 		return -1;

@@ -138,6 +138,19 @@ fails() {
 	refuse sbx create --snapshot shot
 }
 
+@test "a snapshot of a name is in one place: taken at home, it takes the place of a host's" {
+	sbx snapshot create there shot >/dev/null
+	sbx create --name home >/dev/null
+	fails 1 "there is a snapshot 'shot' already" snapshot create home shot
+	sbx snapshot create home shot --replace >/dev/null
+	expect 1 "$(sbx snapshot ls -o json | jq length)"
+	wait_until 10 nothing_left
+	sbx create --snapshot shot --name copy >/dev/null
+	expect null "$(home_of copy)"
+	sbx rm copy home
+	sbx snapshot rm shot
+}
+
 @test "a team's capsules are spread over the hosts, the least loaded first" {
 	local i where
 	sbx context add ann "http://$PORT"
