@@ -5,6 +5,7 @@ Digest sections 2.7, 2.9, 3.4. Administrators of the server are made by hand (wr
 """
 import functools
 import sys
+import time
 from urllib.parse import quote
 
 from fs_client import same
