@@ -261,6 +261,8 @@ static int find_place(struct merge *m, const char *path, bool make, struct place
 	out->n = strlen(out->name);
 	if (strlen(path) > MERGE_PATH_MAX || out->n > MERGE_NAME_MAX)
 		return err_set(err, ERR_INVALID, "the image holds '%.60s...', which is too long a name", path);
+	if (!*out->name || !strcmp(out->name, ".") || !strcmp(out->name, ".."))
+		return err_set(err, ERR_INVALID, "the image holds '%.200s', which is no name of a file", path);
 	out->parent = walk(m, path, slash ? (size_t)(slash - path) : 0, make, &e);
 	if (!out->parent) {
 		if (e.code != ERR_OK && err)

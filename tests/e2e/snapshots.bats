@@ -291,7 +291,8 @@ api_far() { SBX_HOME=$FAR api "$@"; }
 	local i n pid name
 	for i in $(seq 8); do
 		n=$(count a)
-		in_vm a 'dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/dev/null'
+		in_vm a 'dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/tmp/said || { code=$?; cat /tmp/said >&2; exit $code; }' ||
+			fail "in round $i dd ended with $?"
 		pid=$(daemon_pid)
 		command sbx snapshot create a "s$i" >/dev/null 2>&1 3>&- &
 		python3 -c "import time; time.sleep(0.02 * $i)"
