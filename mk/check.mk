@@ -6,7 +6,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/t_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/f_*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 4
 JOBS ?= 2
 
 # A make of its own for each sanitizer: the tree follows from SANITIZE. Fuzzers need clang; gcc and clang-tidy have
@@ -45,7 +45,7 @@ unit: ## Unit tests
 	+@tests/run.py unit
 unit-san: ## Unit tests under the address and undefined-behaviour sanitizers
 	+@tests/run.py unit-san
-fuzz: ## Every fuzz target for FUZZ_SECONDS (10)
+fuzz: ## Every fuzz target for FUZZ_SECONDS (4)
 	+@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.py fuzz
 e2e: ## End to end tests with real microVMs
 	+@tests/run.py e2e
