@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api/call.h"
+#include "daemon/api/points.h"
 #include "daemon/core/metrics.h"
 #include "shared/base/mem.h"
 #include "shared/base/util.h"
@@ -41,27 +41,26 @@ static void write_figures(struct jw *w, const struct point *p)
 
 /* ---- history ---- */
 
-static void write_point(void *arg, const struct point *p)
+static void write_point(struct jw *w, const struct point *p)
 {
-	struct jw *w = arg;
 	jw_obj(w);
 	api_write_time(w, "time", p->wall_ms);
 	write_figures(w, p);
 	jw_obj_end(w);
 }
 
-/* list: what its host has told, of one that another machine carries. */
-static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n)
+static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n, const struct err *err)
 {
 	const char *range = http_query(r, "range");
 	enum series_tier tier = SERIES_FINE;
 	int64_t range_ms = 0;
-	struct err err = ERR_INIT;
-	if (metrics_range(range, &tier, &range_ms)) { /* not while the contract and core have the same words */
-		err_set(&err, ERR_INVALID, "'range' is not one that is kept: '%s'", range);
-		http_reply_err(r, &err);
+	if (err) {
+		http_reply_err(r, err);
 		return;
 	}
+	if (!sb && !api_sandbox(r))
+		return;
+	metrics_range(range, &tier, &range_ms);
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
@@ -70,8 +69,6 @@ static void reply_metrics(struct http_req *r, const struct sandbox *sb, const st
 	jw_kint(&w, "intervalMs", metrics_interval_ms(tier));
 	jw_key(&w, "points");
 	jw_arr(&w);
-	if (!sandbox_host(sb))
-		metrics_each(sb, tier, range_ms, write_point, &w);
 	for (size_t i = 0; i < n; i++)
 		write_point(&w, &list[i]);
 	jw_arr_end(&w);
@@ -79,34 +76,11 @@ static void reply_metrics(struct http_req *r, const struct sandbox *sb, const st
 	http_reply_json(r, 200, &out);
 }
 
-static void on_points(void *arg, const struct point *list, size_t n, const struct err *err)
-{
-	struct call *c = arg;
-	struct http_req *r = call_end(c);
-	free(c);
-	if (!r)
-		return;
-	const struct sandbox *sb = err ? NULL : api_sandbox(r);
-	if (err)
-		http_reply_err(r, err);
-	else if (sb)
-		reply_metrics(r, sb, list, n);
-}
-
 void sbx_getSandboxMetrics(struct http_req *r)
 {
-	struct err err = ERR_INIT;
-	struct sandbox *sb = api_sandbox(r);
-	if (!sb)
-		return;
-	if (!sandbox_host(sb)) {
-		reply_metrics(r, sb, NULL, 0);
-		return;
-	}
-	struct call *c = mem_zalloc(sizeof(*c));
-	call_begin(c, r);
-	if (metrics_ask(sb, http_query(r, "range"), on_points, c, &err))
-		on_points(c, NULL, 0, &err);
+	const struct sandbox *sb = api_sandbox(r);
+	if (sb)
+		api_points(r, sb, http_query(r, "range"), reply_metrics);
 }
 
 /* ---- now ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/api/call.h"
+#include "daemon/api/points.h"
 #include "daemon/core/catalog.h"
 #include "daemon/core/metrics.h"
 #include "daemon/core/snapshot.h"
@@ -394,21 +395,14 @@ void wrenn_destroyCapsule(struct http_req *r)
 
 /* ---- what it uses ---- */
 
-struct points {
-	struct jw *w;
-	int64_t vcpus;
-};
-
 static double known(float v)
 {
 	return isnan(v) ? 0 : (double)v;
 }
 
-static void write_point(void *arg, const struct point *p)
+static void write_point(struct jw *w, const struct point *p, int64_t vcpus)
 {
-	const struct points *points = arg;
-	struct jw *w = points->w;
-	double cpu = known(p->v[FIGURE_CPU]) / (double)(points->vcpus ? points->vcpus : 1);
+	double cpu = known(p->v[FIGURE_CPU]) / (double)(vcpus ? vcpus : 1);
 	jw_obj(w);
 	jw_kint(w, "timestamp_unix", p->wall_ms / 1000);
 	jw_key(w, "cpu_pct");
@@ -418,69 +412,42 @@ static void write_point(void *arg, const struct point *p)
 	jw_obj_end(w);
 }
 
-/* At most one of them: the points of what runs here, or those that its host has told. */
-static void write_metrics(struct jw *w, const struct sandbox *sb, const char *range, const struct point *list, size_t n)
+static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n, const struct err *err)
 {
-	enum series_tier tier = SERIES_FINE;
-	int64_t range_ms = 0;
-	struct points points = { w, sandbox_row(sb)->vcpus };
-	metrics_range(range, &tier, &range_ms); /* the contract has the same words */
-	jw_obj(w);
-	wrenn_kid(w, "sandbox_id", UID_CAPSULE, sandbox_row(sb)->id);
-	jw_kstr(w, "range", range);
-	jw_key(w, "points");
-	jw_arr(w);
-	if (!sandbox_host(sb))
-		metrics_each(sb, tier, range_ms, write_point, &points);
-	for (size_t i = 0; i < n; i++)
-		write_point(&points, &list[i]);
-	jw_arr_end(w);
-	jw_obj_end(w);
-}
-
-static void reply_metrics(struct http_req *r, const struct sandbox *sb, const struct point *list, size_t n)
-{
+	if (err) {
+		reply_failure(r, err);
+		return;
+	}
+	if (!sb && !(sb = wrenn_capsule(r)))
+		return;
 	auto_buf out = BUF_INIT;
 	struct jw w;
 	jw_init(&w, &out);
-	write_metrics(&w, sb, http_query(r, "range"), list, n);
+	jw_obj(&w);
+	wrenn_kid(&w, "sandbox_id", UID_CAPSULE, sandbox_row(sb)->id);
+	jw_kstr(&w, "range", http_query(r, "range"));
+	jw_key(&w, "points");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write_point(&w, &list[i], sandbox_row(sb)->vcpus);
+	jw_arr_end(&w);
+	jw_obj_end(&w);
 	http_reply_json(r, 200, &out);
-}
-
-static void on_points(void *arg, const struct point *list, size_t n, const struct err *err)
-{
-	struct call *c = arg;
-	struct http_req *r = call_end(c);
-	free(c);
-	if (!r)
-		return;
-	const struct sandbox *sb = err ? NULL : wrenn_capsule(r);
-	if (err)
-		reply_failure(r, err);
-	else if (sb)
-		reply_metrics(r, sb, list, n);
 }
 
 void wrenn_getCapsuleMetrics(struct http_req *r)
 {
 	struct err err = ERR_INIT;
-	struct sandbox *sb = wrenn_capsule(r);
+	const struct sandbox *sb = wrenn_capsule(r);
 	if (!sb)
 		return;
 	const char *status = wrenn_status(sb);
-	if (strcmp(status, "running") != 0 && strcmp(status, "paused") != 0) {
-		err_set(&err, ERR_NOT_FOUND, "there are no metrics of a sandbox that is %s", status);
-		http_reply_err(r, &err);
+	if (!strcmp(status, "running") || !strcmp(status, "paused")) {
+		api_points(r, sb, http_query(r, "range"), reply_metrics);
 		return;
 	}
-	if (!sandbox_host(sb)) {
-		reply_metrics(r, sb, NULL, 0);
-		return;
-	}
-	struct call *c = mem_zalloc(sizeof(*c));
-	call_begin(c, r);
-	if (metrics_ask(sb, http_query(r, "range"), on_points, c, &err))
-		on_points(c, NULL, 0, &err);
+	err_set(&err, ERR_NOT_FOUND, "there are no metrics of a sandbox that is %s", status);
+	http_reply_err(r, &err);
 }
 
 static void write_series(struct jw *w, const char *key, const struct db_use *all, size_t n, size_t off)
