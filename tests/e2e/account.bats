@@ -25,15 +25,6 @@ tcp() { # tcp PATH [CURL ARGS...]
 	shift
 	curl -sS --max-time 20 -H 'Content-Type: application/json' "$@" "http://$PORT/sbx/v1$path" 3>&-
 }
-# fails STATUS REGEX ARGS...: what sbx says on stderr, its hint behind it
-fails() {
-	local want=$1 words=$2
-	shift 2
-	run --separate-stderr sbx "$@"
-	expect_status "$want"
-	expect_match "$words" "$(xargs -d '\n' <<<"$stderr")"
-	expect '' "$output"
-}
 # team NAME: of Ann's with Bob as a member; its id
 team() {
 	local id

@@ -24,14 +24,6 @@ setup() { rm -f "$SBX_CONFIG"; }
 teardown() { rm -f "$SBX_CONFIG"; }
 
 lists() { sbx "$@" ls -o json | jq -r '(.sandboxes? // .)[].name'; }
-# fails STATUS REGEX ARGS...: what sbx says on stderr
-fails() {
-	local want=$1 words=$2
-	shift 2
-	run --separate-stderr sbx "$@"
-	expect_status "$want"
-	expect_match "$words" "$stderr"
-}
 row() { sbx config view -o json | jq -r --arg k "$1" '.[] | select(.key == $k) | "\(.value) \(.source)"'; }
 
 @test "contexts are added, used, listed, shown and removed" {

@@ -148,6 +148,16 @@ expect_status() {
 	[ "$status" -eq "$1" ] || fail "expected status $1, got $status; stdout: ${output:-}; stderr: ${stderr:-}"
 }
 
+# fails STATUS REGEX ARGS...: what sbx says on stderr, its hint behind it; nothing on stdout
+fails() {
+	local want=$1 words=$2
+	shift 2
+	run --separate-stderr sbx "$@"
+	expect_status "$want"
+	expect_match "$words" "$(xargs -d '\n' <<<"$stderr")"
+	expect '' "$output"
+}
+
 expect_match() { # expect_match REGEX TEXT
 	[[ $2 =~ $1 ]] || fail "expected a match of '$1' in: $2"
 }

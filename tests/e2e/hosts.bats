@@ -64,14 +64,6 @@ nothing_left() {
 	[ 0 = "$(python3 -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM host_leftover").fetchone()[0])' \
 		"$SBX_HOME/db.sqlite")" ]
 }
-# fails STATUS REGEX ARGS...
-fails() {
-	local want=$1 words=$2
-	shift 2
-	run --separate-stderr sbx "$@"
-	expect_status "$want"
-	expect_match "$words" "$(xargs -d '\n' <<<"$stderr")"
-}
 
 # ---- a sandbox elsewhere ----
 

@@ -34,14 +34,6 @@ leaf() { # leaf NAME SUBJECT_ALT_NAMES DAYS
 	openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days "$3" -extfile <(echo "subjectAltName=$2") -out "$1.pem"
 }
 
-fails() { # fails STATUS REGEX ARGS...
-	local want=$1 words=$2
-	shift 2
-	run --separate-stderr sbx "$@"
-	expect_status "$want"
-	expect_match "$words" "$stderr"
-}
-
 carriers() { pgrep -x "sbx-(tls|ssh)" | while read -r pid; do grep -qsF -e "$SBX_HOME" "/proc/$pid/environ" && echo "$pid"; done; }
 no_carriers() { [ -z "$(carriers)" ]; }
 

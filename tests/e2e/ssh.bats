@@ -32,14 +32,6 @@ teardown_file() {
 	e2e_down
 }
 
-fails() { # fails STATUS REGEX ARGS...
-	local want=$1 words=$2
-	shift 2
-	run --separate-stderr sbx "$@"
-	expect_status "$want"
-	expect_match "$words" "$stderr"
-}
-
 carriers() { pgrep -x "sbx-(tls|ssh)" | while read -r pid; do grep -qsF -e "$SBX_HOME" "/proc/$pid/environ" && echo "$pid"; done; }
 no_carriers() { [ -z "$(carriers)" ]; }
 dials() { pgrep -f 'sbx dial-stdio' | while read -r pid; do grep -qsF -e "$FAR" "/proc/$pid/environ" && echo "$pid"; done; }
