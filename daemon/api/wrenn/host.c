@@ -80,6 +80,16 @@ void wrenn_createHost(struct http_req *r)
 	reply_with_token(r, 201, &host, token);
 }
 
+static void write_with_team(struct jw *w, struct core *core, const void *row)
+{
+	write_host(w, core, row, true);
+}
+
+static void write_plain(struct jw *w, struct core *core, const void *row)
+{
+	write_host(w, core, row, false);
+}
+
 void wrenn_listHosts(struct http_req *r)
 {
 	struct db_host *all;
@@ -89,15 +99,8 @@ void wrenn_listHosts(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++)
-		write_host(&w, wrenn_core(r), &all[i], http_identity(r)->admin);
-	jw_arr_end(&w);
+	wrenn_reply_list(r, http_identity(r)->admin ? write_with_team : write_plain, all, n, sizeof(*all));
 	db_hosts_release(all, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_getHost(struct http_req *r)
@@ -275,6 +278,13 @@ void wrenn_hostHeartbeat(struct http_req *r)
 
 /* ---- tags ---- */
 
+static void write_tag(struct jw *w, struct core *core, const void *row)
+{
+	const struct db_host_tag *tag = row;
+	(void)core;
+	jw_str(w, tag->tag);
+}
+
 void wrenn_listHostTags(struct http_req *r)
 {
 	struct db_host_tag *tags;
@@ -284,15 +294,8 @@ void wrenn_listHostTags(struct http_req *r)
 		http_reply_err(r, &err);
 		return;
 	}
-	auto_buf out = BUF_INIT;
-	struct jw w;
-	jw_init(&w, &out);
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++)
-		jw_str(&w, tags[i].tag);
-	jw_arr_end(&w);
+	wrenn_reply_list(r, write_tag, tags, n, sizeof(*tags));
 	db_host_tags_release(tags, n);
-	http_reply_json(r, 200, &out);
 }
 
 void wrenn_addHostTag(struct http_req *r)
