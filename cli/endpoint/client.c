@@ -44,6 +44,8 @@ static int lost(struct client *c, int sys, struct err *err)
 {
 	drop_connection(c);
 	err_set(err, ERR_UNAVAILABLE, "connection to %s lost%s%s", c->who, sys ? ": " : "", sys ? strerror(sys) : "");
+	if (err)
+		err->sys = sys;
 	if (c->ep->home)
 		err_hint(err, "its log: %s/log/sbxd.log", c->ep->home);
 	return -1;
@@ -198,6 +200,40 @@ static int build_request(const struct client *c, const struct request *rq, struc
 	return buf_failed(out) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
 }
 
+/* Our own daemon that was killed still takes connections until its last thread is gone, and then breaks them without a word. Such a
+ * request goes to the next daemon: one that only reads always, another when the socket says that it was not read to its end (closing
+ * a Unix socket that holds unread bytes is ECONNRESET to the peer, sending to a closed one EPIPE), so that nothing is done twice. */
+static bool may_go_again(struct client *c, const struct err *why)
+{
+	bool unread = why->sys == ECONNRESET || why->sys == EPIPE;
+	bool harmless = c->only_reads && why->sys != EINTR && why->code != ERR_TIMEOUT;
+	return c->again.len > 0 && (unread || harmless) && c->tries++ < RETRIES;
+}
+
+/* why: how the last try failed; after -1, the one that counts. */
+static int send_again(struct client *c, struct err *why)
+{
+	static const struct timespec pause = { .tv_nsec = RETRY_NS };
+	while (may_go_again(c, why)) {
+		drop_connection(c);
+		(void)nanosleep(&pause, NULL); /* shorter is as good */
+		err_clear(why);
+		c->fd = c->no_start ? endpoint_connect(c->ep, why) : endpoint_connect_or_start(c->ep, why);
+		if (c->fd < 0)
+			return -1;
+		if (send_all(c, c->again.p, c->again.len, false, why) == 0)
+			return 0;
+	}
+	return -1;
+}
+
+static int given_up(const struct err *why, struct err *err)
+{
+	if (err)
+		*err = *why;
+	return -1;
+}
+
 int client_request(struct client *c, const struct request *rq, struct err *err)
 {
 	auto_buf text = BUF_INIT;
@@ -213,25 +249,13 @@ int client_request(struct client *c, const struct request *rq, struct err *err)
 	if (!c->rx)
 		c->rx = mem_array(1, RX_SIZE);
 	c->rx_off = c->rx_len = 0;
-	/* reading twice does no harm; a WebSocket has done nothing before its first message */
 	buf_clear(&c->again);
 	c->tries = 0;
-	if (c->ep->managed && strcmp(rq->method, "GET") == 0)
+	c->only_reads = strcmp(rq->method, "GET") == 0; /* a WebSocket has done nothing before its first message */
+	if (c->ep->managed && !rq->stream)
 		buf_add(&c->again, text.p, text.len);
-	return send_all(c, text.p, text.len, false, err) ? -1 : 0;
-}
-
-/* Our own daemon that was killed still takes connections until its last thread is gone, and then breaks them without a word. Such a
- * request goes to the next daemon. */
-static bool sent_again(struct client *c, const struct err *why, struct err *err)
-{
-	static const struct timespec pause = { .tv_nsec = RETRY_NS };
-	if (c->again.len == 0 || c->rx_len > 0 || why->sys == EINTR || why->code == ERR_TIMEOUT || c->tries++ >= RETRIES)
-		return false;
-	drop_connection(c);
-	(void)nanosleep(&pause, NULL); /* shorter is as good */
-	c->fd = c->no_start ? endpoint_connect(c->ep, err) : endpoint_connect_or_start(c->ep, err);
-	return c->fd >= 0 && send_all(c, c->again.p, c->again.len, false, err) == 0;
+	struct err why = ERR_INIT;
+	return send_all(c, text.p, text.len, false, &why) && send_again(c, &why) ? given_up(&why, err) : 0;
 }
 
 int client_begin(struct client *c, const struct call *call, struct err *err)
@@ -343,14 +367,12 @@ int client_head(struct client *c, struct err *err)
 			return -1;
 		if (size == 0) {
 			struct err why = ERR_INIT;
+			bool heard = c->rx_len > 0;
 			int rc = fill(c, &why);
 			if (rc == 0)
 				(void)lost(c, 0, &why);
-			if (rc <= 0 && !sent_again(c, &why, &why)) {
-				if (err)
-					*err = why;
-				return -1;
-			}
+			if (rc <= 0 && (heard || send_again(c, &why)))
+				return given_up(&why, err);
 			continue;
 		}
 		c->rx_off += (size_t)size;

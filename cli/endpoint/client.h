@@ -30,7 +30,8 @@ struct client {
 	bool no_start;	      /* do not start the daemon */
 	const char *who;      /* "the daemon", in messages */
 	const char *key_hint; /* what to do about a 401 */
-	struct buf again;     /* the request, while it may be sent again: see client_head */
+	struct buf again;     /* the request, while it may be sent again: see may_go_again */
+	bool only_reads;      /* so that doing it twice does no harm */
 	unsigned tries;
 	bool chunked; /* how the streamed body goes out */
 	char *rx;

@@ -60,6 +60,36 @@ kill_daemon() {
 	done
 }
 
+# dying HOW ARGS...: sbx against dying.py; what the next daemon was asked goes to $WORK/asked
+dying() {
+	mkdir -p "$WORK/dying"
+	rm -f "$WORK/said"
+	timeout 60 python3 "$TOP/tests/e2e/dying.py" "$WORK/dying/sbxd.sock" "$1" >"$WORK/said" 3>&- 4>&- &
+	local pid=$!
+	wait_until 10 test -s "$WORK/said"
+	SBX_HOME=$WORK/dying run --separate-stderr sbx "${@:2}"
+	kill "$pid"
+	tail -n +2 "$WORK/said" >"$WORK/asked"
+}
+
+@test "what a dying daemon did not read goes to the next, what it may have done does not" {
+	local how
+	for how in queued accepted; do
+		dying "$how" up --listen 127.0.0.1:1
+		expect_status 0
+		expect 'POST /sbx/v1/system/listeners HTTP/1.1' "$(<"$WORK/asked")" "$how"
+	done
+	for how in read answering; do
+		dying "$how" up --listen 127.0.0.1:1
+		expect_status 1
+		expect_match 'connection to the daemon lost' "$stderr"
+		expect '' "$(<"$WORK/asked")" "$how"
+	done
+	dying read up # only reads
+	expect_status 0
+	expect 'GET /sbx/v1/system HTTP/1.1' "$(<"$WORK/asked")"
+}
+
 @test "down ends what a daemon that was killed left running" {
 	local home=$WORK/left
 	SBX_HOME=$home sbx create --name left >/dev/null
