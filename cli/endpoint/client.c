@@ -200,9 +200,10 @@ static int build_request(const struct client *c, const struct request *rq, struc
 	return buf_failed(out) ? err_set(err, ERR_LIMIT, "the request is too large") : 0;
 }
 
-/* Our own daemon that was killed still takes connections until its last thread is gone, and then breaks them without a word. Such a
- * request goes to the next daemon: one that only reads always, another when the socket says that it was not read to its end (closing
- * a Unix socket that holds unread bytes is ECONNRESET to the peer, sending to a closed one EPIPE), so that nothing is done twice. */
+/* Our own daemon that was killed still takes connections until its last thread is gone, and then breaks them without a word. Such
+ * a request goes to the next daemon: one that only reads always, another when the socket says that it was not read to its end
+ * (closing a Unix socket that holds unread bytes is ECONNRESET to the peer, sending to a closed one EPIPE), so that nothing is
+ * done twice. */
 static bool may_go_again(struct client *c, const struct err *why)
 {
 	bool unread = why->sys == ECONNRESET || why->sys == EPIPE;
