@@ -56,6 +56,7 @@ static int open_state(struct core *core, struct err *err)
 	}
 	auto_free char *path = fs_join(core->home, "db.sqlite");
 	importer_sweep(core);
+	fs_sweep_temporaries(core->home);
 	core->db = db_open(path, err);
 	return core->db ? secret_open(&core->secret, core->home, err) : -1;
 }

@@ -9,9 +9,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/base/mem.h"
+
+enum { TEMPORARY_OLD_S = 60 };
 
 int fs_read(const char *path, size_t max, struct buf *out, struct err *err)
 {
@@ -81,9 +84,12 @@ static int write_temporary(int fd, const void *data, size_t n, mode_t mode, stru
 	return 0;
 }
 
+#define TEMPORARY ".tmp-"
+#define RANDOM_PART "XXXXXX" /* of mkostemp */
+
 int fs_write_atomic(const char *path, const void *data, size_t n, mode_t mode, struct err *err)
 {
-	auto_free char *tmp = mem_printf("%s.tmp-XXXXXX", path);
+	auto_free char *tmp = mem_printf("%s" TEMPORARY RANDOM_PART, path);
 	auto_fd int fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "cannot create '%s'", tmp);
@@ -96,6 +102,27 @@ int fs_write_atomic(const char *path, const void *data, size_t n, mode_t mode, s
 	}
 	unlink(tmp);
 	return -1;
+}
+
+static bool is_temporary(const char *name)
+{
+	static const size_t tail = sizeof(TEMPORARY RANDOM_PART) - 1;
+	size_t n = strlen(name);
+	return n > tail && !strncmp(name + n - tail, TEMPORARY, sizeof(TEMPORARY) - 1);
+}
+
+void fs_sweep_temporaries(const char *dir)
+{
+	time_t old = time(NULL) - TEMPORARY_OLD_S;
+	DIR *d = opendir(dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		struct stat st;
+		if (is_temporary(e->d_name) && !fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+			st.st_mtime < old)
+			(void)unlinkat(dirfd(d), e->d_name, 0); /* the next start tries again */
+	}
+	if (d)
+		closedir(d);
 }
 
 /* One folder; an existing one is fine and keeps its mode. */

@@ -16,6 +16,8 @@
 int fs_read(const char *path, size_t max, struct buf *out, struct err *err);
 /* Durable replace: temporary in the same folder, write, fsync, rename, fsync of the folder. */
 int fs_write_atomic(const char *path, const void *data, size_t n, mode_t mode, struct err *err);
+/* Remove what a fs_write_atomic that was killed left in dir: temporaries older than a minute, since another may be at work. */
+void fs_sweep_temporaries(const char *dir);
 /* All n bytes to fd, through short writes and EINTR. */
 int fs_write_all(int fd, const void *data, size_t n, struct err *err);
 /* mkdir -p; the last folder gets mode (parents 0755, or mode when it is stricter). Existing folders are fine. */

@@ -66,6 +66,35 @@ static void write_and_read(void **state)
 	assert_int_equal(mkdir(*state, 0700), 0);
 }
 
+static void sweep(void **state)
+{
+	static const struct {
+		const char *name;
+		bool old, stays;
+	} files[] = {
+		{ "a.tmp-abcDEF", true, false },
+		{ "b.tmp-abcDEF", false, true }, /* somebody writes it now */
+		{ ".tmp-abcDEF", true, true },
+		{ "a.tmp-abcDE", true, true },
+		{ "a.tmp-abcDEFG", true, true },
+		{ "a", true, true },
+	};
+	static const struct timespec past[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	struct err err = ERR_INIT;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		auto_free char *path = fs_join(*state, files[i].name);
+		assert_int_equal(fs_write_atomic(path, "x", 1, 0600, &err), 0);
+		assert_int_equal(files[i].old ? utimensat(AT_FDCWD, path, past, 0) : 0, 0);
+	}
+	fs_sweep_temporaries(*state);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		auto_free char *path = fs_join(*state, files[i].name);
+		assert_int_equal(fs_exists(path), files[i].stays);
+	}
+	auto_free char *none = fs_join(*state, "none");
+	fs_sweep_temporaries(none);
+}
+
 static void big_file(void **state)
 {
 	struct err err = ERR_INIT;
@@ -220,6 +249,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(write_and_read),
+		TEST(sweep),
 		TEST(big_file),
 		TEST(folders),
 		TEST(remove_follows_no_link),
