@@ -97,18 +97,7 @@ static int open_port(struct port *p, bool anywhere, struct err *err)
 /* Also while it is away but comes back for who connects. */
 static bool should_listen(const struct sandbox *sb)
 {
-	switch (sb->state) {
-	case SANDBOX_CREATING:
-	case SANDBOX_RUNNING:
-	case SANDBOX_PAUSING:
-	case SANDBOX_RESUMING:
-	case SANDBOX_STARTING:
-		return true;
-	case SANDBOX_PAUSED:
-		return sb->row.idled;
-	default:
-		return false;
-	}
+	return sandbox_state_is_up(sb->state) || (sb->state == SANDBOX_PAUSED && sb->row.idled);
 }
 
 void ports_update(struct sandbox *sb)

@@ -14,24 +14,16 @@ enum { DAY_S = 86400 };
 static bool add(struct db_use *sum, const struct sandbox *sb)
 {
 	const struct db_sandbox *row = &sb->row;
-	switch (sb->state) {
-	case SANDBOX_CREATING:
-	case SANDBOX_RUNNING:
-	case SANDBOX_PAUSING:
-	case SANDBOX_RESUMING:
-	case SANDBOX_STARTING:
+	if (sb->state == SANDBOX_POOLED)
+		return false;
+	if (sandbox_state_is_up(sb->state)) {
 		sum->running++;
 		sum->vcpus += row->vcpus;
 		sum->memory_mb += row->memory_mb;
-		return true;
-	case SANDBOX_PAUSED:
+	} else if (sb->state == SANDBOX_PAUSED) {
 		sum->memory_mb += (row->memory_mb + 1) / 2;
-		return true;
-	case SANDBOX_POOLED:
-		return false;
-	default:
-		return true;
 	}
+	return true;
 }
 
 void usage_now(const struct core *core, int64_t team, struct db_use *out)
