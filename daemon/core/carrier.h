@@ -31,6 +31,7 @@ enum carry_verb {
 	CARRY_LIST,
 	CARRY_POINTS, /* what it used, in the words of metrics_range */
 	CARRY_AGENT,  /* a connection to its agent */
+	CARRY_USES,   /* what each that runs there uses now */
 	CARRY_VERBS
 };
 
@@ -51,6 +52,12 @@ struct carry_box {
 	int64_t vcpus, memory_mb, run_vcpus, run_memory_mb;
 };
 
+/* What it uses now; figures that are not known are NAN, and now has no time. */
+struct carry_use {
+	const char *id;
+	struct point now;
+};
+
 /* Valid in the callback. */
 struct carry_answer {
 	const struct err *err; /* NULL: it was done */
@@ -61,6 +68,8 @@ struct carry_answer {
 	const struct snapshot *shot;
 	const struct point *points; /* oldest first */
 	size_t point_count;
+	const struct carry_use *uses; /* also of those that are none of ours */
+	size_t use_count;
 	int fd; /* of CARRY_AGENT: a stream socket, the callee's; else -1 */
 };
 typedef void carry_cb(void *arg, const struct carry_answer *answer);

@@ -28,6 +28,7 @@ struct core {
 	struct courier *courier;       /* channel.c */
 	const struct carrier *carrier; /* NULL until core_carry */
 	struct errand *errands;	       /* remote.c */
+	struct use_ask *use_asks;      /* remote_use.c */
 	int64_t changes;	       /* of sandboxes, counted: what a host said before one of them is no news of it */
 	uv_timer_t tick;	       /* once a second: idleness, sweeping */
 	int64_t swept_ms, host_checked_ms, host_lost_ms, used_s;
@@ -130,6 +131,8 @@ struct sandbox {
 	remote_then *then, *connected;
 	struct err refusal; /* why it could not even be asked */
 	int64_t changed;    /* number of its last change */
+	struct point use;   /* what it used (remote_use.c), and when that was; 0 = never */
+	int64_t use_ms;
 	struct join *lent;  /* lend.c */
 	/* while deleting */
 	struct deletion *deletions;

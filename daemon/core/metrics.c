@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "daemon/core/internal.h"
+#include "daemon/core/remote.h"
+#include "daemon/core/remote_use.h"
 #include "daemon/core/series_file.h"
 #include "daemon/vm/meter.h"
 #include "shared/base/fs.h"
@@ -225,6 +227,8 @@ static void tell_followers(struct metrics *m)
 			f->cb(f->arg);
 	m->walking = false;
 	sweep_followers(m);
+	if (m->followers)
+		remote_use_ask(m->core); /* for the next time */
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -313,9 +317,11 @@ void metrics_each(const struct sandbox *sb, enum series_tier tier, int64_t range
 
 int metrics_now(const struct sandbox *sb, struct point *out)
 {
-	if (!sb->metrics || sb->state != SANDBOX_RUNNING)
+	if (sb->state != SANDBOX_RUNNING)
 		return -1;
-	return series_mean(&sb->metrics->series, clock_wall_ms() - NOW_MS, out);
+	if (is_remote(sb))
+		return remote_use_now(sb, out);
+	return !sb->metrics ? -1 : series_mean(&sb->metrics->series, clock_wall_ms() - NOW_MS, out);
 }
 
 struct metrics_follow *metrics_follow(struct core *core, void (*cb)(void *arg), void *arg)
@@ -325,6 +331,7 @@ struct metrics_follow *metrics_follow(struct core *core, void (*cb)(void *arg), 
 	*f = (struct metrics_follow){ .metrics = m, .next = m->followers, .cb = cb, .arg = arg };
 	m->followers = f;
 	metrics_wake(m);
+	remote_use_ask(core);
 	return f;
 }
 

@@ -48,7 +48,8 @@ void metrics_each(const struct sandbox *sb, enum series_tier tier, int64_t range
 /* The same of one that another machine carries, which is asked for them: cb comes once, from the loop. -1: it cannot be asked. */
 typedef void metrics_cb(void *arg, const struct point *list, size_t n, const struct err *err);
 int metrics_ask(const struct sandbox *sb, const char *range, metrics_cb *cb, void *arg, struct err *err);
-/* The mean of the last second or so: 0, or -1 when it does not run or has just begun to. */
+/* The mean of the last second or so: 0, or -1 when it does not run or has just begun to. Of one that another machine carries: what
+ * that said last, while somebody follows. */
 int metrics_now(const struct sandbox *sb, struct point *out);
 
 /* cb once a second from now on, after the sandboxes were sampled. */

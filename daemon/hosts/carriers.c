@@ -105,6 +105,8 @@ static void tell(struct carry *c, const struct err *err, bool heard, int fd)
 		.shot = &c->heard.shot,
 		.points = c->heard.points,
 		.point_count = c->heard.point_count,
+		.uses = c->heard.uses,
+		.use_count = c->heard.use_count,
 		.fd = fd };
 	if (fd < 0)
 		disconnect(c);

@@ -79,7 +79,7 @@ static void say_snapshot(struct jw *w, const struct carry_ask *ask)
 
 /* False: it is odd. */
 typedef bool hear_fn(const struct carry_ask *ask, const js *doc, struct heard *out);
-static hear_fn hear_box, hear_list, hear_shot, hear_points;
+static hear_fn hear_box, hear_list, hear_shot, hear_points, hear_uses;
 
 static const struct verb {
 	const char *method, *before, *after; /* the path, around an id or name */
@@ -99,6 +99,7 @@ static const struct verb {
 	[CARRY_LIST] = { "GET", "/sandboxes", NULL, QUICK_MS, NULL, hear_list },
 	[CARRY_POINTS] = { "GET", "/sandboxes/", "/metrics?range=", QUICK_MS, NULL, hear_points },
 	[CARRY_AGENT] = { "GET", "/sandboxes/", "/agent", QUICK_MS, NULL, NULL },
+	[CARRY_USES] = { "GET", "/stats", NULL, QUICK_MS, NULL, hear_uses },
 };
 
 void words_say(const struct carry_ask *ask, const char *cursor, struct words *out)
@@ -265,6 +266,12 @@ static float take_figure(const js *v)
 	return n >= 0 && n <= FIGURE_MAX ? (float)n : NAN;
 }
 
+static void take_figures(const js *obj, struct point *out)
+{
+	for (size_t i = 0; i < FIGURES; i++)
+		out->v[i] = take_figure(js_get(obj, figure_keys[i]));
+}
+
 static bool hear_points(const struct carry_ask *ask, const js *doc, struct heard *out)
 {
 	const js *list = js_get(doc, "points");
@@ -278,9 +285,28 @@ static bool hear_points(const struct carry_ask *ask, const js *doc, struct heard
 		struct point p = { 0 };
 		if (clock_parse(js_str(js_get(it, "time"), ""), &p.wall_ms))
 			return false;
-		for (size_t i = 0; i < FIGURES; i++)
-			p.v[i] = take_figure(js_get(it, figure_keys[i]));
+		take_figures(it, &p);
 		out->points[out->point_count++] = p;
+	}
+	return true;
+}
+
+static bool hear_uses(const struct carry_ask *ask, const js *doc, struct heard *out)
+{
+	const js *list = js_get(doc, "sandboxes");
+	(void)ask;
+	if (js_type(list) != JS_ARRAY)
+		return false;
+	free(out->uses);
+	out->uses = mem_array(js_count(list) + 1, sizeof(*out->uses));
+	out->use_count = 0;
+	js_each (it, list) {
+		const char *id = js_str(js_get(it, "id"), "");
+		if (!is_word(id))
+			return false;
+		struct carry_use *use = &out->uses[out->use_count++];
+		*use = (struct carry_use){ .id = keep(out, id) };
+		take_figures(it, &use->now);
 	}
 	return true;
 }
@@ -322,4 +348,5 @@ void heard_free(struct heard *h)
 	free((void *)h->texts);
 	free(h->boxes);
 	free(h->points);
+	free(h->uses);
 }

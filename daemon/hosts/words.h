@@ -29,8 +29,10 @@ struct heard {
 	size_t text_count;
 	struct carry_box *boxes;
 	size_t box_count;
-	struct point *points; /* of figures that are none, NAN */
+	struct point *points; /* of figures that are none, NAN; so in uses */
 	size_t point_count;
+	struct carry_use *uses;
+	size_t use_count;
 	struct snapshot shot;
 	const char *cursor; /* there is more of the list, or NULL */
 	unsigned pages;	    /* that came before */

@@ -93,6 +93,9 @@ nothing_left() {
 	cmp "$WORK/data" "$WORK/back"
 	points() { [ "$(api "/sandboxes/there/metrics?range=5m" | jq '.points | length')" -gt 0 ]; }
 	wait_until 10 points
+	# what it uses now: asked of the host for as long as somebody looks
+	expect true "$(sbx stats there -o json | jq '.privateMemoryKb > 0 and .cpuPercent != null')"
+	expect_match 'there .*MiB' "$(sbx stats)"
 	# its host keeps out of it
 	run --separate-stderr at a exec "$(field there id)" true
 	expect_status 1

@@ -62,6 +62,11 @@ static void check_all(const struct carry_ask *ask, const struct heard *h)
 	for (size_t i = 0; i < h->point_count; i++)
 		for (size_t f = 0; f < FIGURES; f++)
 			check(!isinf(h->points[i].v[f]) && !(h->points[i].v[f] < 0));
+	for (size_t i = 0; i < h->use_count; i++) {
+		check_word(h->uses[i].id);
+		for (size_t f = 0; f < FIGURES; f++)
+			check(!isinf(h->uses[i].now.v[f]) && !(h->uses[i].now.v[f] < 0));
+	}
 	check_figure(h->shot.vcpus);
 	check_figure(h->shot.memory_mb);
 	check(h->shot.disk <= (uint64_t)1 << 50);

@@ -20,7 +20,7 @@
 static const char *const uids[HOSTS] = { "hosta", "hostb" };
 static const char *const addresses[HOSTS] = { "10.0.0.1:1", "10.0.0.2:2" };
 static const char *const verbs[CARRY_VERBS] = { "create", "pause", "resume", "stop", "start", "resize", "delete", "snapshot",
-	"unsnapshot", "list", "points", "agent" };
+	"unsnapshot", "list", "points", "agent", "uses" };
 
 /* ---- the hosts ---- */
 

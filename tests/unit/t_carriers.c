@@ -189,7 +189,7 @@ static int teardown(void **state)
 struct result {
 	bool told, heard;
 	struct err err;
-	size_t boxes, points;
+	size_t boxes, points, uses;
 	char ids[64], shot[64];
 	int fd;
 };
@@ -206,6 +206,7 @@ static void on_result(void *arg, const struct carry_answer *a)
 	}
 	r->boxes = a->box_count;
 	r->points = a->point_count;
+	r->uses = a->use_count;
 	r->fd = a->fd;
 	for (size_t i = 0; i < a->box_count; i++) {
 		size_t at = strlen(r->ids);
@@ -288,6 +289,7 @@ static void test_a_snapshot_and_figures(void **state)
 			END },
 		{ ANSWER("200 OK", "{\"points\":[{\"time\":\"2026-11-22T04:37:00Z\"}]}"), END },
 		{ ANSWER("204 No Content", ""), END },
+		{ ANSWER("200 OK", "{\"sandboxes\":[{\"id\":\"a\"},{\"id\":\"b\"}]}\n"), END },
 	};
 	struct result r;
 	call(h, script, &(struct carry_ask){ .verb = CARRY_SNAPSHOT, .id = "abc", .name = "keep" }, &r);
@@ -297,6 +299,8 @@ static void test_a_snapshot_and_figures(void **state)
 	call(h, script, &(struct carry_ask){ .verb = CARRY_DELETE, .id = "abc" }, &r);
 	assert_int_equal(r.err.code, ERR_OK);
 	assert_true(r.heard);
+	call(h, script, &(struct carry_ask){ .verb = CARRY_USES, .team = TEAM_ANY }, &r);
+	assert_int_equal(r.uses, 2);
 }
 
 static void test_refused_by_the_host(void **state)

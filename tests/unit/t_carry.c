@@ -451,11 +451,58 @@ static void t_metrics(void **state)
 	assert_int_equal(f.n, 4);
 }
 
+static void on_second(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void t_use(void **state)
+{
+	struct carry_kit *k = *state;
+	unsigned seconds = 0;
+	struct box b;
+	struct point now;
+	reach(&b, k, RUNNING);
+	assert_int_equal(metrics_now(b.sb, &now), -1);
+	carry_kit_waits(k, "");
+	struct metrics_follow *f = metrics_follow(k->core, on_second, &seconds);
+	carry_kit_waits(k, "uses hosta; ");
+	assert_int_equal(carry_kit_call(k, CARRY_USES)->team, TEAM_ANY);
+	/* another who wants to know asks nothing twice, nor do the seconds that pass */
+	struct metrics_follow *g = metrics_follow(k->core, on_second, &seconds);
+	carry_kit_until(k, &seconds, 4);
+	carry_kit_waits(k, "uses hosta; ");
+	const struct carry_use uses[] = { { .id = "stranger", .now.v = { 1 } }, { .id = b.id, .now.v = { [FIGURE_CPU] = 12.5f } } };
+	const struct carry_answer answer = { .heard = true, .uses = uses, .use_count = 2, .fd = -1 };
+	carry_kit_answer(k, CARRY_USES, &answer);
+	assert_int_equal(metrics_now(b.sb, &now), 0);
+	assert_true(now.v[FIGURE_CPU] == 12.5f);
+	seconds = 0;
+	carry_kit_until(k, &seconds, 2);
+	/* no news is what was known, for a while */
+	carry_kit_deaf(k, CARRY_USES);
+	assert_int_equal(metrics_now(b.sb, &now), 0);
+	/* what is missing uses nothing, and is not asked about */
+	carry_kit_lose(k, 0);
+	assert_int_equal(metrics_now(b.sb, &now), -1);
+	seconds = 0;
+	carry_kit_until(k, &seconds, 4);
+	carry_kit_waits(k, "");
+	carry_kit_find(k, 0);
+	carry_kit_list(k, &(struct carry_box){ .id = b.id, .state = "running", .vcpus = 1, .memory_mb = 256 }, 1);
+	assert_int_equal(metrics_now(b.sb, &now), 0);
+	b.sb->use_ms -= 6000;
+	assert_int_equal(metrics_now(b.sb, &now), -1);
+	metrics_unfollow(g);
+	metrics_unfollow(f);
+}
+
 /* Whoever waits is told that the daemon is going down, and begins nothing new. */
 static void t_close_in_errands(void **state)
 {
 	struct carry_kit *k = *state;
 	struct figures f = { 0 };
+	unsigned seconds = 0;
 	struct box b;
 	reach(&b, k, RUNNING);
 	f.again = &b;
@@ -463,6 +510,9 @@ static void t_close_in_errands(void **state)
 	remote_compare_all(k->core);
 	resize(&b, 1, 0, 0, ERR_OK);
 	assert_int_equal(metrics_ask(b.sb, "5m", on_points, &f, NULL), 0);
+	struct metrics_follow *use = metrics_follow(k->core, on_second, &seconds);
+	metrics_unfollow(use);
+	carry_kit_call(k, CARRY_USES);
 	carry_kit_close(k);
 	assert_int_equal(f.n, 2);
 	assert_int_equal(f.code, ERR_UNAVAILABLE);
@@ -486,6 +536,7 @@ int main(void)
 		CARRY_TEST(t_delete_again),
 		CARRY_TEST(t_resize),
 		CARRY_TEST(t_metrics),
+		CARRY_TEST(t_use),
 		CARRY_TEST(t_close_in_errands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

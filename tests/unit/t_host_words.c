@@ -71,6 +71,7 @@ static void test_every_verb_is_asked(void **state)
 		{ { .verb = CARRY_LIST }, "GET /sbx/v1/sandboxes?limit=100", "" },
 		{ { .verb = CARRY_POINTS, .id = "abc", .range = "2h" }, "GET /sbx/v1/sandboxes/abc/metrics?range=2h", "" },
 		{ { .verb = CARRY_AGENT, .id = "abc" }, "GET /sbx/v1/sandboxes/abc/agent", "" },
+		{ { .verb = CARRY_USES }, "GET /sbx/v1/stats", "" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		assert_says(&all[i].ask, NULL, all[i].line, all[i].body);
@@ -361,6 +362,29 @@ static void test_points(void **state)
 	assert_odd(&points_ask, 200, "{\"points\":[{\"time\":\"1970-01-01T00:00:01Z\"},7]}");
 }
 
+static void test_uses(void **state)
+{
+	static const struct carry_ask ask = { .verb = CARRY_USES };
+	struct hearing h = { .ask = ask };
+	(void)state;
+	hear(&h, 200,
+		"{\"time\":\"1970-01-01T00:00:01Z\",\"sandboxes\":[{\"id\":\"a\",\"cpuPercent\":7,\"diskKb\":null},"
+		"{\"id\":\"b\",\"cpuPercent\":-1}]}\n");
+	assert_int_equal(h.heard.use_count, 2);
+	const struct carry_use *u = h.heard.uses;
+	assert_string_equal(u[0].id, "a");
+	assert_true(u[0].now.v[FIGURE_CPU] == 7 && isnan(u[0].now.v[FIGURE_DISK]) && isnan(u[0].now.v[FIGURE_SENT]));
+	assert_string_equal(u[1].id, "b");
+	assert_true(isnan(u[1].now.v[FIGURE_CPU]));
+	hear(&h, 200, "{\"sandboxes\":[]}");
+	assert_int_equal(h.heard.use_count, 0);
+	heard_free(&h.heard);
+	assert_odd(&ask, 200, "{}");
+	assert_odd(&ask, 200, "{\"sandboxes\":{}}");
+	assert_odd(&ask, 200, "{\"sandboxes\":[7]}");
+	assert_odd(&ask, 200, "{\"sandboxes\":[{\"id\":\"a b\"}]}");
+}
+
 /* ---- refusals ---- */
 
 static void test_a_refusal_in_its_words(void **state)
@@ -442,6 +466,7 @@ static void test_truncated(void **state)
 		{ { .verb = CARRY_LIST }, "{\"sandboxes\":[{" BOX ",\"carried\":true}],\"nextCursor\":\"abc\"}" },
 		{ { .verb = CARRY_SNAPSHOT, .id = "abc", .name = "keep" }, "{" SHOT "}" },
 		{ { .verb = CARRY_POINTS, .id = "abc" }, "{\"points\":[{\"time\":\"1970-01-01T00:00:01Z\"}]}" },
+		{ { .verb = CARRY_USES }, "{\"sandboxes\":[{\"id\":\"abc\",\"cpuPercent\":1}]}" },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -468,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_a_snapshot),
 		cmocka_unit_test(test_a_snapshot_that_cannot_be),
 		cmocka_unit_test(test_points),
+		cmocka_unit_test(test_uses),
 		cmocka_unit_test(test_a_refusal_in_its_words),
 		cmocka_unit_test(test_a_refusal_without_words),
 		cmocka_unit_test(test_a_refusal_keeps_its_word_without_a_bad_hint),
