@@ -23,7 +23,7 @@
 enum {
 	QMP_MS = 10000,
 	SET_STATE = 1000, /* sets of descriptors: those of the disks are numbered as these, from 3 on */
-	SET_TOP = 1001,
+	SETS_OF_TOPS = 2000, /* and the number of the node */
 	MAP_ENTRIES = 32768, /* of pagemap, at a time */
 	BATCH = 256,	     /* pages read at a time */
 	OUT_SIZE = 1 << 20,
@@ -253,24 +253,30 @@ static int top_node(struct qmp *q, unsigned *out, struct err *err)
 	return err_set(err, ERR_INTERNAL, "the machine has no disk");
 }
 
+/* Each top has a set of its own, which keeps the descriptor: QEMU opens a file anew, by the name of its set, when another comes on
+ * top of the one above it. With one set for all it got the newest there, and the guest read from a file that was not its own. */
 static int put_on_top(const struct freeze *f, struct qmp *q, struct err *err)
 {
 	unsigned node = 0;
 
 	if (top_node(q, &node, err))
 		return -1;
-	auto_free char *add = machine_top_json(node + 1, SET_TOP);
+	const unsigned set = SETS_OF_TOPS + node + 1;
+	auto_free char *add = machine_top_json(node + 1, set);
 	auto_free char *args = mem_printf("{\"node\":\"" MACHINE_NODE "\",\"overlay\":\"" MACHINE_NODE "\"}", node, node + 1);
 	auto_free char *del = mem_printf("{\"node-name\":\"" MACHINE_NODE "\"}", node + 1);
-	if (qmp_add_fd(q, SET_TOP, f->top_fd, err))
+	/* of one who did not come further; mostly there is nothing */
+	qmp_execute(q, "blockdev-del", del, NULL, NULL);
+	qmp_drop_fds(q, set, NULL);
+	if (qmp_add_fd(q, set, f->top_fd, err))
 		return -1;
-	qmp_execute(q, "blockdev-del", del, NULL, NULL); /* of one who did not come further; mostly there is none */
 	int r = qmp_execute(q, "blockdev-add", add, NULL, err);
 	if (!r && qmp_execute(q, "blockdev-snapshot", args, NULL, err)) {
 		qmp_execute(q, "blockdev-del", del, NULL, NULL);
 		r = -1;
 	}
-	qmp_drop_fds(q, SET_TOP, NULL); /* the node has its own */
+	if (r)
+		qmp_drop_fds(q, set, NULL);
 	return r;
 }
 
@@ -336,11 +342,11 @@ static int repair_disk(struct qmp *q, const char *disk, unsigned node, struct er
 /*
  * What freeze_run may have been at when its daemon died, and what that leaves behind:
  *   stop: a machine that does not run;
- *   add-fd: descriptors in a set that nobody uses, of which QEMU opens the one that came last;
+ *   add-fd: descriptors in a set that nobody uses; put_on_top drops them, and QEMU opens the one that came last;
  *   xen-save-devices-state: no more, it is read only by whoever asked for it;
  *   blockdev-add: a node that is not part of the disk, on a file of which nobody knows whether it still is the one. put_on_top
  *   begins with removing it;
- *   blockdev-snapshot: a disk that is on its new top; only its set is left to drop;
+ *   blockdev-snapshot: a disk that is on its new top;
  *   cont: nothing.
  * QEMU finishes the command that it is at before it hears us. What could not be repaired is no reason to leave the machine stopped:
  * nobody else would let it run.
@@ -351,9 +357,7 @@ static int repair(struct qmp *q, const char *disk, unsigned node, struct err *er
 
 	if (qmp_execute(q, "cont", NULL, NULL, r ? NULL : err))
 		return -1;
-	/* not before: while it is stopped QEMU closes none of them */
-	qmp_drop_fds(q, SET_TOP, NULL);
-	qmp_drop_fds(q, SET_STATE, NULL);
+	qmp_drop_fds(q, SET_STATE, NULL); /* not before: while it is stopped QEMU closes none of them */
 	return r;
 }
 

@@ -284,6 +284,38 @@ api_far() { SBX_HOME=$FAR api "$@"; }
 	sbx fs fsck
 }
 
+# keep_file NAME N: 5 MB more on its disk, which is too much to copy, and their sum
+keep_file() {
+	in_vm "$1" "dd if=/dev/urandom of=/root/kept$2 bs=1M count=5 2>/tmp/said || { cat /tmp/said >&2; exit 1; }
+		md5sum /root/kept$2 >>/root/sums && sync && echo 3 >/proc/sys/vm/drop_caches"
+}
+# All of them are as they were written, on the disk.
+kept() { in_vm "$1" 'echo 3 >/proc/sys/vm/drop_caches; md5sum -c -s /root/sums && wc -l </root/sums'; }
+
+@test "the disk goes on through many snapshots and forks, as it was written" {
+	make_one a
+	local i
+	for i in $(seq 9); do
+		keep_file a "$i"
+		if [ $((i % 3)) = 0 ]; then sbx fork a --name "f$i" >/dev/null; else sbx snapshot create a "s$i" >/dev/null; fi
+		[ $((i % 3)) != 0 ] || expect "$i" "$(kept a)" "files after round $i"
+	done
+	expect 6 "$(kept f6)"
+	keep_file f6 7
+	sbx snapshot create f6 of6 >/dev/null
+	expect 7 "$(kept f6)"
+	sbx pause a # many layers become one
+	sbx resume a
+	expect 9 "$(kept a)"
+	keep_file a 10
+	sbx snapshot create a s10 >/dev/null
+	sbx stop a
+	sbx start a
+	expect 10 "$(kept a)"
+	expect 8 "$(sbx run --snapshot s8 -- sh -c 'md5sum -c -s /root/sums && wc -l </root/sums')"
+	sbx fs fsck
+}
+
 @test "kill -9 of the daemon during a snapshot: it is there and usable, or not there; the sandbox runs on" {
 	make_one a
 	counter a
@@ -291,8 +323,7 @@ api_far() { SBX_HOME=$FAR api "$@"; }
 	local i n pid name
 	for i in $(seq 8); do
 		n=$(count a)
-		in_vm a 'dd if=/dev/urandom of=/tmp/noise bs=1M count=8 2>/tmp/said || { code=$?; cat /tmp/said >&2; exit $code; }' ||
-			fail "in round $i dd ended with $?"
+		keep_file a "$i"
 		pid=$(daemon_pid)
 		command sbx snapshot create a "s$i" >/dev/null 2>&1 3>&- &
 		python3 -c "import time; time.sleep(0.02 * $i)"
@@ -300,6 +331,7 @@ api_far() { SBX_HOME=$FAR api "$@"; }
 		wait $! || true
 		wait_until 5 test ! -d "/proc/$pid"
 		wait_until 20 counts_past a "$n"
+		[ $((i % 4)) != 0 ] || expect "$i" "$(kept a)" "files after round $i"
 	done
 	for name in $(snapshots); do
 		[ "$(sbx run --snapshot "$name" -- cat /tmp/n)" -gt 0 ] || fail "'$name' is of no use"
