@@ -36,18 +36,6 @@ const char *sandbox_state_name(enum sandbox_state state)
 	return state_names[state];
 }
 
-bool sandbox_state_is_up(enum sandbox_state state)
-{
-	static const bool up[SANDBOX_STATES] = {
-		[SANDBOX_CREATING] = true,
-		[SANDBOX_RUNNING] = true,
-		[SANDBOX_PAUSING] = true,
-		[SANDBOX_RESUMING] = true,
-		[SANDBOX_STARTING] = true,
-	};
-	return up[state];
-}
-
 int sandbox_state_parse(const char *word)
 {
 	for (int i = 0; i < SANDBOX_STATES; i++)

@@ -44,7 +44,11 @@ enum net_mode { NET_NONE, NET_FULL, NET_ALLOW };
 
 const char *sandbox_state_name(enum sandbox_state state);
 /* It has a VM that computes, or will in a moment: it takes processors and memory. */
-bool sandbox_state_is_up(enum sandbox_state state);
+static inline bool sandbox_state_is_up(enum sandbox_state state)
+{
+	return state == SANDBOX_CREATING || state == SANDBOX_RUNNING || state == SANDBOX_PAUSING || state == SANDBOX_RESUMING ||
+		state == SANDBOX_STARTING;
+}
 /* "none", "full" or "allow:HOST[:PORT],..." (egress.h; *rules points into text then). -1 with err INVALID. */
 int net_parse(const char *text, enum net_mode *mode, const char **rules, struct err *err);
 /* A sandbox's network in these words: allocated. */
