@@ -4,12 +4,16 @@
 #include <string.h>
 
 #include "daemon/core/remote.h"
+#include "daemon/core/vault.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
 /* Beside the operation. */
 struct far_shot {
 	struct db_host_snapshot row;
+	bool replace;
+	int home;	  /* is there one of this name on this machine? */
+	struct vault *vault;
 	bool there;	  /* row has what the host has told */
 	int64_t replaced; /* the host that has the one of this name which goes, or 0 */
 	snapshots_cb *cb;
@@ -19,6 +23,7 @@ struct far_shot {
 static void far_shot_free(void *more)
 {
 	struct far_shot *t = more;
+	vault_let_go(t->vault);
 	db_host_snapshot_release(&t->row);
 	free(t);
 }
@@ -125,6 +130,19 @@ static int record(struct core *core, const struct far_shot *t, struct err *err)
 	return 0;
 }
 
+static void drop_at_home(struct op *op)
+{
+	const struct far_shot *t = op->more;
+	if (snapshot_drop_home(t->vault, t->row.team, t->row.name, &op->err))
+		log_warn("core", "snapshot '%s' of this machine stays beside the new one: %s", t->row.name, op->err.msg);
+}
+
+static void dropped(struct sandbox *sb, struct op *op)
+{
+	(void)op;
+	op_end(sb, NULL);
+}
+
 static void taken(struct sandbox *sb, const struct carry_answer *answer)
 {
 	struct far_shot *t = sb->op->more;
@@ -135,6 +153,10 @@ static void taken(struct sandbox *sb, const struct carry_answer *answer)
 	else
 		take_shot(t, answer->shot);
 	t->there = !answer->err && record(sb->core, t, &err) == 0;
+	if (t->there && t->home) {
+		op_work(sb->op, drop_at_home, dropped);
+		return;
+	}
 	/* a name that is taken there and not here is one whose answer was lost */
 	bool stray = answer->err ? answer->err->code == ERR_CONFLICT && t->replaced != t->row.host : !t->there;
 	if (stray)
@@ -159,6 +181,13 @@ static bool is_coming(const struct core *core, const struct db_host_snapshot *ro
 	return false;
 }
 
+static int is_taken(const char *name, struct err *err)
+{
+	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
+	err_word(err, "already_exists");
+	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+}
+
 int remote_snapshot_check(struct core *core, int64_t team, const char *name, bool replace, int64_t *host, struct err *err)
 {
 	const struct db_host_snapshot wanted = { .team = team, .name = (char *)(uintptr_t)name };
@@ -169,19 +198,43 @@ int remote_snapshot_check(struct core *core, int64_t team, const char *name, boo
 	int there = remote_snapshot_host(core, team, name, host, err);
 	if (there <= 0 || replace)
 		return there < 0 ? -1 : 0;
-	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
-	err_word(err, "already_exists");
-	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+	return is_taken(name, err);
+}
+
+static void look_at_home(struct op *op)
+{
+	struct far_shot *t = op->more;
+	t->home = snapshot_is_home(t->vault, t->row.team, t->row.name, &op->err);
+}
+
+static void looked(struct sandbox *sb, struct op *op)
+{
+	const struct far_shot *t = op->more;
+	struct carry_ask ask = { .verb = CARRY_SNAPSHOT, .name = t->row.name, .replace = t->replace };
+	if (t->home >= 0 && (!t->home || t->replace)) {
+		remote_ask(sb, &ask, taken);
+		return;
+	}
+	struct err err = op->err;
+	const struct db_host_leftover own = leftover(t->row.host, t->row.team, t->row.name);
+	if (t->home > 0)
+		is_taken(t->row.name, &err);
+	not_left(sb->core, &own); /* it was not asked for */
+	op_end(sb, &err);
 }
 
 int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err)
 {
-	struct carry_ask ask = { .verb = CARRY_SNAPSHOT, .name = name, .replace = replace };
 	const struct db_host_leftover own = leftover(sb->row.host, sb->row.account, name);
 	struct far_shot *t = mem_zalloc(sizeof(*t));
 	*t = (struct far_shot){
-		.row = { .team = sb->row.account, .name = mem_strdup(name), .host = sb->row.host }, .cb = cb, .arg = arg
+		.row = { .team = sb->row.account, .name = mem_strdup(name), .host = sb->row.host },
+		.replace = replace,
+		.vault = sb->core->vault,
+		.cb = cb,
+		.arg = arg
 	};
+	vault_keep(t->vault);
 	int rc = remote_snapshot_check(sb->core, sb->row.account, name, replace, &t->replaced, err);
 	if (rc || db_host_leftover_put(sb->core->db, &own, err)) {
 		far_shot_free(t);
@@ -195,7 +248,7 @@ int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshot
 	}
 	op->more = t;
 	op->more_free = far_shot_free;
-	remote_ask(sb, &ask, taken);
+	op_work(op, look_at_home, looked);
 	return 0;
 }
 

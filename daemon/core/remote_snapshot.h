@@ -9,7 +9,7 @@
 #include "daemon/core/snapshot.h"
 #include "daemon/db/host.h"
 
-/* As sandbox_snapshot. */
+/* As sandbox_snapshot: also a name that is kept on this machine is taken, and goes from there when it is replaced. */
 int remote_snapshot(struct sandbox *sb, const char *name, bool replace, snapshots_cb *cb, void *arg, struct err *err);
 /* How a record is told of; out has the row's texts. */
 void remote_snapshot_show(const struct db_host_snapshot *row, struct snapshot *out);

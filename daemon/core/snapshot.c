@@ -347,6 +347,30 @@ void snapshot_remove(struct core *core, int64_t team, const char *name, snapshot
 	job_start(core, j, run_remove);
 }
 
+int snapshot_is_home(struct vault *v, int64_t team, const char *name, struct err *err)
+{
+	auto_free char *text = pin_name(team, name);
+	struct hash tree;
+
+	if (!vault_exists(v))
+		return 0;
+	struct store *s = vault_open(v, err);
+	int there = s ? find(s, text, &tree, err) : -1;
+	store_close(s);
+	return there;
+}
+
+int snapshot_drop_home(struct vault *v, int64_t team, const char *name, struct err *err)
+{
+	auto_free char *plain = pin_name(team, name);
+	auto_free char *text = mem_printf(PIN "%s", plain);
+	struct store *s = vault_open(v, err);
+	int r = s ? store_unpin(s, text, err) : -1;
+
+	store_close(s);
+	return r;
+}
+
 /* ---- those of teams that are gone ---- */
 
 struct drop {

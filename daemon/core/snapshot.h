@@ -13,6 +13,8 @@
 #include "daemon/core/sandbox.h"
 #include "shared/store/hash.h"
 
+struct vault;
+
 #define SNAPSHOT_NAME_MAX 64
 #define SNAPSHOT_IMAGE "snapshot:" /* before its name, as the image of what is created from it */
 
@@ -39,6 +41,9 @@ void snapshot_list(struct core *core, int64_t team, const char *name, snapshots_
 void snapshot_adopt(struct core *core, const char *name, const struct hash *tree, bool replace, snapshots_cb *cb, void *arg);
 /* Forget the name; what is only its goes with the store's next gc. Sandboxes that were made from it have what they need. */
 void snapshot_remove(struct core *core, int64_t team, const char *name, snapshots_cb *cb, void *arg);
+/* For remote_snapshot.c, blocking, any thread. Is one of this name kept on this machine: 1, 0, -1? Forget it. */
+int snapshot_is_home(struct vault *v, int64_t team, const char *name, struct err *err);
+int snapshot_drop_home(struct vault *v, int64_t team, const char *name, struct err *err);
 /* Forget all of teams that are deleted (ascending numbers), some time soon and without telling: what fails is logged, and is for
  * the next start of the daemon. */
 void snapshot_drop_teams(struct core *core, const int64_t *teams, size_t n);

@@ -133,7 +133,7 @@ nothing_left() {
 	refuse sbx create --snapshot shot
 }
 
-@test "a snapshot of a name is in one place: taken at home, it takes the place of a host's" {
+@test "a snapshot of a name is in one place: taken elsewhere, it takes the place of the other" {
 	sbx snapshot create there shot >/dev/null
 	sbx create --name home >/dev/null
 	fails 1 "there is a snapshot 'shot' already" snapshot create home shot
@@ -142,8 +142,14 @@ nothing_left() {
 	wait_until 10 nothing_left
 	sbx create --snapshot shot --name copy >/dev/null
 	expect null "$(home_of copy)"
-	sbx rm copy home
+	fails 1 "there is a snapshot 'shot' already" snapshot create there shot # and the other way round
+	sbx snapshot create there shot --replace >/dev/null
+	expect 1 "$(sbx snapshot ls -o json | jq length)"
+	sbx create --snapshot shot --name copy2 >/dev/null
+	expect "$A" "$(home_of copy2)"
+	sbx rm copy copy2 home
 	sbx snapshot rm shot
+	expect '[]' "$(sbx snapshot ls -o json | jq -c .)"
 }
 
 @test "a team's capsules are spread over the hosts, the least loaded first" {

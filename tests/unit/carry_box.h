@@ -245,10 +245,17 @@ static inline void start_it(struct box *b)
 	assert_int_equal(sandbox_start(b->sb, on_done, b, &err), 0);
 }
 
+/* Until its host is asked for it, or it has failed before. */
 static inline enum err_code shoot(struct box *b, const char *name, bool replace)
 {
 	struct err err = ERR_INIT;
-	return sandbox_snapshot(b->sb, name, replace, on_shot, b, &err) ? err.code : ERR_OK;
+	const size_t asked = b->k->asked;
+	if (sandbox_snapshot(b->sb, name, replace, on_shot, b, &err))
+		return err.code;
+	for (int64_t end = clock_mono_ms() + 20000; b->k->asked == asked && !b->shot.n && clock_mono_ms() < end;)
+		uv_run(&b->k->loop, UV_RUN_ONCE);
+	assert_true(b->k->asked != asked || b->shot.n);
+	return ERR_OK;
 }
 
 static inline void reach(struct box *b, struct carry_kit *k, enum step step)

@@ -2,6 +2,9 @@
 /* The agents of sandboxes that other hosts carry, and the snapshots that those keep. */
 #include "tests/unit/carry_box.h"
 
+#include "daemon/core/vault.h"
+#include "shared/store/store.h"
+
 /* ---- its agent ---- */
 
 static void wait_ms(struct carry_kit *k, int64_t ms)
@@ -293,6 +296,74 @@ static void t_snapshot_use(void **state)
 	lists(k, TEAM, NULL, "two ", ERR_OK);
 }
 
+/* Names of this machine's own snapshots, as pins on some object. */
+static void keep_at_home(struct carry_kit *k, const char *pin)
+{
+	struct err err = ERR_INIT;
+	struct hash id;
+	struct store *s = vault_open(core_vault(k->core), &err);
+	assert_non_null(s);
+	assert_int_equal(store_begin(s, true, &err), 0);
+	assert_int_equal(store_put(s, OBJECT_BLOB, "x", 1, NULL, &id, &err), 0);
+	assert_int_equal(store_pin(s, pin, &id, &err), 0);
+	assert_int_equal(store_end(s, &err), 0);
+	store_close(s);
+}
+
+static bool kept_at_home(struct carry_kit *k, const char *name)
+{
+	struct err err = ERR_INIT;
+	int there = snapshot_is_home(core_vault(k->core), TEAM, name, &err);
+	assert_true(there >= 0);
+	return there;
+}
+
+/* A name that is taken on this machine is taken on the hosts, too; replaced, it is there and not here. */
+static void t_snapshot_of_a_name_at_home(void **state)
+{
+	struct carry_kit *k = *state;
+	struct box b;
+	reach(&b, k, RUNNING);
+	keep_at_home(k, "vm/snap");
+	keep_at_home(k, "vm/8:snap");
+	assert_int_equal(shoot(&b, "snap", false), ERR_OK); /* those are of other teams */
+	carry_kit_refuse(k, CARRY_SNAPSHOT, ERR_IO);
+	told(&b.shot, ERR_IO);
+	keep_at_home(k, "vm/7:snap");
+	assert_int_equal(shoot(&b, "snap", false), ERR_OK);
+	told(&b.shot, ERR_CONFLICT);
+	carry_kit_waits(k, "");
+	assert_true(kept_at_home(k, "snap"));
+	/* one that fails replaces nothing */
+	assert_int_equal(shoot(&b, "snap", true), ERR_OK);
+	carry_kit_refuse(k, CARRY_SNAPSHOT, ERR_IO);
+	told(&b.shot, ERR_IO);
+	assert_true(kept_at_home(k, "snap"));
+	assert_int_equal(shoot(&b, "snap", true), ERR_OK);
+	done_shot(&b, "snap");
+	carry_kit_until(k, &b.shot.n, 1);
+	told(&b.shot, ERR_OK);
+	kept_by(k, "snap", "hosta");
+	assert_false(kept_at_home(k, "snap"));
+	assert_int_equal(snapshot_is_home(core_vault(k->core), TEAM_LOCAL, "snap", NULL), 1);
+	assert_int_equal(snapshot_is_home(core_vault(k->core), TEAM + 1, "snap", NULL), 1);
+}
+
+/* It is removed while this machine is still looking. */
+static void t_snapshot_of_one_that_goes(void **state)
+{
+	struct carry_kit *k = *state;
+	struct err err = ERR_INIT;
+	struct box b;
+	reach(&b, k, RUNNING);
+	assert_int_equal(sandbox_snapshot(b.sb, "snap", false, on_shot, &b, &err), 0);
+	sandbox_delete(b.sb, on_deleted, &b);
+	carry_kit_done(k, CARRY_DELETE, NULL);
+	carry_kit_until(k, &b.deleted.n, 1);
+	assert_int_equal(b.shot.n, 1);
+	assert_int_not_equal(b.shot.err.code, ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +375,8 @@ int main(void)
 		CARRY_TEST(t_snapshot_left),
 		CARRY_TEST(t_snapshot_replaces),
 		CARRY_TEST(t_snapshot_use),
+		CARRY_TEST(t_snapshot_of_a_name_at_home),
+		CARRY_TEST(t_snapshot_of_one_that_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
