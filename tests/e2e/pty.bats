@@ -37,9 +37,15 @@ await() { # await NAME REGEX
 	wait_until 10 shows "$1" "$2" || fail "no '$2' on the screen of $1:
 $(screen "$1")"
 }
+last_line() { screen "$1" | sed '/^ *$/d' | tail -n 1; }
+prompt_is() { [[ $(last_line "$1") =~ ^[^\ ]*\ *$2\ *$ ]]; }
+# Whose prompt it waits at: what is typed before that may go to the other side, or nowhere. Older prompts on the screen do not count.
+at_guest() { wait_until 10 prompt_is "$1" '#' || fail "not at the guest's prompt: $(screen "$1")"; }
+at_host() { wait_until 10 prompt_is "$1" 'host\$' || fail "not at the host's prompt: $(screen "$1")"; }
 detach() { # detach NAME: newline, then ~.
 	keys "$1" Enter
 	keys "$1" -l '~.'
+	at_host "$1"
 	typed "$1" 'echo back-$((40+2))'
 	await "$1" '^back-42'
 }
@@ -62,7 +68,7 @@ close_window() { tmux -L sbx kill-session -t "$1"; }
 @test "an interactive shell: typing, Ctrl-C, exit code" {
 	window w
 	typed w 'sbx pty demo; echo code=$?'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'echo sum-$((20+3))'
 	await w '^sum-23'
 	typed w 'sleep 617'
@@ -77,7 +83,7 @@ close_window() { tmux -L sbx kill-session -t "$1"; }
 @test "the window's size is followed" {
 	window w
 	typed w 'sbx pty demo'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'stty size'
 	await w '^30 100'
 	tmux -L sbx resize-window -t w -x 132 -y 43
@@ -95,7 +101,7 @@ resized() {
 @test "detach with ~., and come back to what was missed" {
 	window w
 	typed w 'sbx pty demo --session s1'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'echo before-$((2+1)); (sleep 1; echo missed-$((4+4))) &'
 	await w '^before-3'
 	detach w
@@ -114,7 +120,7 @@ resized() {
 @test "a session outlives a client that is killed" {
 	window w
 	typed w 'sbx pty demo --session s2'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'V=kept-$((6+6))'
 	close_window w
 	window x
@@ -129,9 +135,9 @@ resized() {
 	window a
 	window b
 	typed a 'sbx pty demo --session s3'
-	await a '[#$] ?$'
+	at_guest a
 	typed b 'sbx pty demo --session s3'
-	await b '[#$] ?$'
+	at_guest b
 	typed a 'echo from-a-$((7+7))'
 	await a '^from-a-14'
 	await b '^from-a-14'
@@ -149,27 +155,27 @@ resized() {
 @test "an escape that is changed or off" {
 	window w
 	typed w 'sbx pty demo --session s4 --escape none'
-	await w '[#$] ?$'
+	at_guest w
 	keys w Enter
 	typed w '~.'
 	await w '[#$] ~\.'
 	typed w 'echo inside-$(hostname)'
 	await w '^inside-demo|^inside-[a-z0-9-]+'
 	typed w exit
-	await w 'host\$ ?$'
-	typed w "clear; sbx pty demo --session s5 --escape %"
-	await w '[#$] ?$'
+	at_host w
+	typed w "sbx pty demo --session s5 --escape %"
+	at_guest w
 	keys w Enter
 	keys w -l '%.'
+	at_host w
 	typed w 'echo out-$((3*3))'
 	await w '^out-9'
-	await w 'host\$'
 }
 
 @test "a doubled escape types one; an escape not after a newline is text" {
 	window w
 	typed w 'sbx pty demo'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'echo x~.y'
 	await w '^x~\.y'
 	keys w -l '~~'
@@ -186,7 +192,7 @@ resized() {
 	for way in exit detach term hup rm; do
 		case $way in rm) sbx create --name doomed >/dev/null ;; esac
 		typed w "clear; sbx pty $([ $way = rm ] && echo doomed || echo demo) --session t-$way"
-		await w '[#$] ?$'
+		at_guest w
 		sleep 0.2
 		case $way in
 		exit) typed w exit ;;
@@ -206,7 +212,7 @@ resized() {
 @test "bytes pass unchanged both ways: UTF-8, control characters" {
 	window w
 	typed w 'sbx pty demo'
-	await w '[#$] ?$'
+	at_guest w
 	typed w "printf 'gr\\303\\274n \\342\\234\\223\\n'"
 	await w 'grün ✓'
 	keys w -l 'cat'
@@ -220,7 +226,7 @@ resized() {
 @test "a window that is flooded still obeys Ctrl-C" {
 	window w
 	typed w 'sbx pty demo; echo code=$?'
-	await w '[#$] ?$'
+	at_guest w
 	typed w 'while :; do echo flood; done'
 	await w '^flood'
 	sleep 0.5
