@@ -28,7 +28,6 @@ struct core {
 	struct courier *courier;       /* channel.c */
 	const struct carrier *carrier; /* NULL until core_carry */
 	struct errand *errands;	       /* remote.c */
-	struct use_ask *use_asks;      /* remote_use.c */
 	int64_t changes;	       /* of sandboxes, counted: what a host said before one of them is no news of it */
 	uv_timer_t tick;	       /* once a second: idleness, sweeping */
 	int64_t swept_ms, host_checked_ms, host_lost_ms, used_s;

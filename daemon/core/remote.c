@@ -413,6 +413,19 @@ int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand
 	return 0;
 }
 
+struct errand *remote_owed(const struct core *core, int64_t host, errand_cb *cb)
+{
+	struct errand *e = core->errands;
+	while (e && (e->cb != cb || e->host != host))
+		e = e->next;
+	return e;
+}
+
+int64_t errand_host(const struct errand *e)
+{
+	return e->host;
+}
+
 void remote_close(struct core *core)
 {
 	struct err going = ERR_INIT;
@@ -532,9 +545,8 @@ void remote_compare(struct core *core, int64_t host)
 {
 	struct err err = ERR_INIT;
 	struct carry_ask ask = { .verb = CARRY_LIST, .team = TEAM_ANY };
-	for (struct errand *e = core->errands; e; e = e->next) {
-		if (e->cb != compare || e->host != host)
-			continue;
+	struct errand *e = remote_owed(core, host, compare);
+	if (e) {
 		e->again |= e->asked != core->changes; /* the answer is under way, and may be old */
 		return;
 	}

@@ -55,5 +55,8 @@ void remote_ask(struct sandbox *sb, struct carry_ask *ask, remote_then *then);
 struct errand;
 typedef void errand_cb(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer);
 int remote_errand(struct core *core, int64_t host, struct carry_ask *ask, errand_cb *cb, void *arg, struct err *err);
+/* The one that a host still owes an answer to cb, or NULL. */
+struct errand *remote_owed(const struct core *core, int64_t host, errand_cb *cb);
+int64_t errand_host(const struct errand *e);
 
 #endif

@@ -1,36 +1,12 @@
 #include "daemon/core/remote_use.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/core/remote.h"
 #include "shared/base/log.h"
-#include "shared/base/mem.h"
 #include "shared/base/util.h"
 
 enum { FRESH_MS = 5000 };
-
-struct use_ask {
-	struct use_ask *next;
-	int64_t host;
-};
-
-static bool is_owed(const struct core *core, int64_t host)
-{
-	const struct use_ask *a = core->use_asks;
-	while (a && a->host != host)
-		a = a->next;
-	return a;
-}
-
-static void forget(struct core *core, struct use_ask *ask)
-{
-	struct use_ask **p = &core->use_asks;
-	while (*p != ask)
-		p = &(*p)->next;
-	*p = ask->next;
-	free(ask);
-}
 
 static const struct carry_use *find_use(const struct carry_answer *answer, const char *id)
 {
@@ -42,39 +18,34 @@ static const struct carry_use *find_use(const struct carry_answer *answer, const
 
 static void on_uses(void *arg, struct core *core, const struct errand *e, const struct carry_answer *answer)
 {
-	struct use_ask *ask = arg;
-	(void)e;
-	if (answer->err)
+	(void)arg;
+	if (answer->err) {
 		log_debug("core", "a host does not say what is used there: %s", answer->err->msg);
-	for (size_t i = 0; i < core->count && !answer->err; i++) {
+		return;
+	}
+	for (size_t i = 0; i < core->count; i++) {
 		struct sandbox *sb = core->boxes[i];
-		const struct carry_use *use = sb->row.host == ask->host ? find_use(answer, sb->row.id) : NULL;
+		const struct carry_use *use = sb->row.host == errand_host(e) ? find_use(answer, sb->row.id) : NULL;
 		if (!use)
 			continue;
 		sb->use = use->now;
 		sb->use_ms = clock_mono_ms();
 	}
-	forget(core, ask);
 }
 
 static void ask_host(struct core *core, int64_t host)
 {
-	struct carry_ask what = { .verb = CARRY_USES, .team = TEAM_ANY };
-	struct use_ask *ask = mem_zalloc(sizeof(*ask));
+	struct carry_ask ask = { .verb = CARRY_USES, .team = TEAM_ANY };
 	struct err err = ERR_INIT;
-	*ask = (struct use_ask){ .next = core->use_asks, .host = host };
-	core->use_asks = ask;
-	if (!remote_errand(core, host, &what, on_uses, ask, &err))
-		return;
-	log_debug("core", "a host cannot be asked what is used there: %s", err.msg);
-	forget(core, ask);
+	if (remote_errand(core, host, &ask, on_uses, NULL, &err))
+		log_debug("core", "a host cannot be asked what is used there: %s", err.msg);
 }
 
 void remote_use_ask(struct core *core)
 {
 	for (size_t i = 0; i < core->count; i++) {
 		const struct sandbox *sb = core->boxes[i];
-		if (is_remote(sb) && sb->state == SANDBOX_RUNNING && !is_owed(core, sb->row.host))
+		if (is_remote(sb) && sb->state == SANDBOX_RUNNING && !remote_owed(core, sb->row.host, on_uses))
 			ask_host(core, sb->row.host);
 	}
 }
