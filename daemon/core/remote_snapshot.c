@@ -181,13 +181,6 @@ static bool is_coming(const struct core *core, const struct db_host_snapshot *ro
 	return false;
 }
 
-static int is_taken(const char *name, struct err *err)
-{
-	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
-	err_word(err, "already_exists");
-	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
-}
-
 int remote_snapshot_check(struct core *core, int64_t team, const char *name, bool replace, int64_t *host, struct err *err)
 {
 	const struct db_host_snapshot wanted = { .team = team, .name = (char *)(uintptr_t)name };
@@ -198,7 +191,7 @@ int remote_snapshot_check(struct core *core, int64_t team, const char *name, boo
 	int there = remote_snapshot_host(core, team, name, host, err);
 	if (there <= 0 || replace)
 		return there < 0 ? -1 : 0;
-	return is_taken(name, err);
+	return snapshot_taken(name, err);
 }
 
 static void look_at_home(struct op *op)
@@ -218,7 +211,7 @@ static void looked(struct sandbox *sb, struct op *op)
 	struct err err = op->err;
 	const struct db_host_leftover own = leftover(t->row.host, t->row.team, t->row.name);
 	if (t->home > 0)
-		is_taken(t->row.name, &err);
+		snapshot_taken(t->row.name, &err);
 	not_left(sb->core, &own); /* it was not asked for */
 	op_end(sb, &err);
 }

@@ -38,6 +38,13 @@ int snapshot_check_name(const char *name, struct err *err)
 	return err_hint(err, "letters, digits, '.', '_' and '-', at most %d, a letter or digit first", SNAPSHOT_NAME_MAX);
 }
 
+int snapshot_taken(const char *name, struct err *err)
+{
+	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", name);
+	err_word(err, "already_exists");
+	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", name);
+}
+
 /* ---- whose they are ---- */
 
 /* A pin's name is the snapshot's own, after the number of a team that is not the local one: "vm/base" and "vm/7:base". */
@@ -267,9 +274,7 @@ static int check_free(struct store *s, const char *name, bool replace, struct er
 
 	if (there <= 0 || replace)
 		return there < 0 ? -1 : 0;
-	err_set(err, ERR_CONFLICT, "there is a snapshot '%s' already", plain_name(name));
-	err_word(err, "already_exists");
-	return err_hint(err, "replace it with --replace, or remove it: sbx snapshot rm %s", plain_name(name));
+	return snapshot_taken(plain_name(name), err);
 }
 
 /* Within a write: of two at once, one finds the name taken. */

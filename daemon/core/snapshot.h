@@ -30,6 +30,9 @@ struct snapshot {
 /* Letters, digits and ._- , at most SNAPSHOT_NAME_MAX, beginning with a letter or digit. INVALID. */
 int snapshot_check_name(const char *name, struct err *err);
 
+/* Refuse a name that somebody has: CONFLICT. Returns -1. */
+int snapshot_taken(const char *name, struct err *err);
+
 /* list: valid in the call. */
 typedef void snapshots_cb(void *arg, const struct snapshot *list, size_t n, const struct err *err);
 /* Names are their team's. Keep the state of a running or paused sandbox, for its team. CONFLICT when there is one of that name,
