@@ -10,11 +10,11 @@ PATH, HOW = sys.argv[1:]
 
 
 def listen():
+    """On PATH, instead of whoever does so now."""
     s = socket.socket(socket.AF_UNIX)
-    if os.path.exists(PATH):
-        os.unlink(PATH)
-    s.bind(PATH)
+    s.bind(PATH + ".next")
     s.listen()
+    os.rename(PATH + ".next", PATH)
     return s
 
 
@@ -40,11 +40,7 @@ if HOW != "queued":
         request(peer)
     if HOW == "answering":
         peer.sendall(b"HTTP/1.1 200 OK\r\nConte")
-after = PATH + ".next"
-second = socket.socket(socket.AF_UNIX)
-second.bind(after)
-second.listen()
-os.rename(after, PATH)
+second = listen()
 if HOW != "queued":
     peer.close()
 first.close()
